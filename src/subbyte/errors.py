@@ -1,0 +1,40 @@
+"""The exceptions subbyte raises on purpose.
+
+SubbyteError
+├── UsageError    (ValueError)  an argument that cannot be right: an unknown preset, a bad option
+├── RecipeError   (ValueError)  a recipe that does not fit: unknown key, a tensor without a rule
+├── SchemeError   (ValueError)  a scheme that does not exist or does not fit a tensor
+├── ModelError    (ValueError)  a folder that is not a model, or a model we do not run
+├── FormatError   (ValueError)  a converted folder that is damaged, altered or of another version
+└── KernelError   (RuntimeError) an instruction set that cannot run here
+
+Every message is one sentence or a short list that says what, where, what was expected, what was found and what to do.
+"""
+
+
+class SubbyteError(Exception):
+    """Anything subbyte refuses to do; the command line prints it as one sentence and exits with 1."""
+
+
+class UsageError(SubbyteError, ValueError):
+    """An argument that cannot be right."""
+
+
+class RecipeError(SubbyteError, ValueError):
+    """A recipe that cannot be read or does not cover the model."""
+
+
+class SchemeError(SubbyteError, ValueError):
+    """A scheme that does not exist, or cannot be applied to a tensor of this shape."""
+
+
+class ModelError(SubbyteError, ValueError):
+    """A folder that is not a model, or a model of an architecture that is not supported."""
+
+
+class FormatError(SubbyteError, ValueError):
+    """A converted folder that is damaged, was altered, or has another format version."""
+
+
+class KernelError(SubbyteError, RuntimeError):
+    """An instruction set that was asked for and cannot run on this machine."""

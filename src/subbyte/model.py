@@ -1,0 +1,103 @@
+"""What a model is between files and engine: its tensors by name, float or packed, with their roles. No files, no math."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+RoleKind = Literal[
+    "embedding", "self_attention", "cross_attention", "feed_forward", "output", "pooler", "classifier"
+]
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a weight matrix is for. Recipes select tensors by these words.
+
+    Only matrices have a role; biases, layer-norm parameters and other vectors are kept in float32 and have none.
+    """
+
+    kind: RoleKind
+    stack: Literal["encoder", "decoder", "shared"]
+    layer: int | None = None  # 0-based; None outside the layer stacks
+
+    def __str__(self) -> str:
+        where = "" if self.layer is None else f".{self.layer}"
+        return f"{self.stack}{where}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one matrix that share a width and a meaning of codes.
+
+    value[row, col] = scale[row, group] * (level[code] - zero[row, group]),  group = col // group_size
+
+    bits     1..8
+    codes    1..7 bits: uint8 bit planes [bits, rows, ceil(cols / 8)], bit i of byte j is column 8 * j + i;
+             8 bits:    int8 levels [rows, cols], each in -127..127
+    scale    float16 [rows, groups], or [1, 1] where the whole tensor shares it; finite and > 0
+    levels   the integer in -127..127 that each code stands for, 2**bits of them; None at 8 bits (the codes are the
+             levels) and for binary coding
+    alphas   binary coding only: uint8 [rows, groups, bits] (or [1, 1, bits]); level = sum over planes of +alpha where
+             the plane's bit is set, -alpha where it is clear; each row's sum <= 127
+    zero     affine only: int8 [rows, groups] (or [1, 1]), the level that stands for 0.0
+    """
+
+    bits: int
+    codes: np.ndarray
+    scale: np.ndarray
+    levels: tuple[int, ...] | None = None
+    alphas: np.ndarray | None = None
+    zero: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class PackedMatrix:
+    """A quantized weight matrix.
+
+    group_size  consecutive columns that share one scale; equal to the columns when a row (or the tensor) shares one
+    blocks      one block, or one per row cluster
+    cluster     uint8 [rows], the block each row is in (rows keep their order inside a block); None with one block
+    scheme      the resolved scheme as plain data, for people and for `inspect`
+    """
+
+    shape: tuple[int, int]
+    group_size: int
+    blocks: tuple[Block, ...]
+    cluster: np.ndarray | None
+    scheme: Mapping[str, Any]
+
+    @property
+    def groups(self) -> int:
+        return self.shape[1] // self.group_size
+
+
+Tensor = np.ndarray | PackedMatrix
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
+
+    config       the Hugging Face config.json as it came (with quantization_config in a converted folder)
+    generation   the Hugging Face generation_config.json as it came; {} where there is none
+    tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
+    roles        name -> role, for every weight matrix
+    aliases      tied name -> the name that holds the weights
+    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic) or "float32"
+    folder       where tokenizer and configuration files are copied from
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    generation: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    roles: Mapping[str, Role]
+    aliases: Mapping[str, str]
+    folder: Path
+    activations: Literal["int8", "float32"] = "float32"
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
