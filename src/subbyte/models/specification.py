@@ -1,0 +1,38 @@
+"""Which tensors a model has, said before any of them is read: names, shapes, roles, ties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from subbyte.model import Role
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Specification:
+    """The tensors of one model.
+
+    shapes   name -> [out, in] for matrices, [n] for vectors; every tensor once
+    roles    name -> role, for exactly the matrices
+    aliases  tied name -> the name in `shapes` that holds its weights
+    """
+
+    shapes: Mapping[str, Shape]
+    roles: Mapping[str, Role]
+    aliases: Mapping[str, str]
+
+    def faults(self, found: Mapping[str, Shape]) -> list[str]:
+        """A line for each tensor that is missing, unexpected or of another shape; [] if all is as it should be."""
+        return list(self._faults(found))
+
+    def _faults(self, found: Mapping[str, Shape]) -> Iterator[str]:
+        for name, shape in self.shapes.items():
+            if name not in found:
+                yield f"missing tensor {name} {list(shape)}"
+            elif found[name] != shape:
+                yield f"tensor {name} is {list(found[name])}, should be {list(shape)}"
+        for name in found:
+            if name not in self.shapes:
+                yield f"unexpected tensor {name} {list(found[name])}"
