@@ -1,0 +1,154 @@
+"""Float matrices to packed ones and back. Pure: arrays in, arrays out; which matrix gets which scheme is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from subbyte.arrays import Array
+from subbyte.bits import pack, unpack
+from subbyte.errors import SchemeError
+from subbyte.granularity import PerTensor, group_size, grouped, ungrouped
+from subbyte.model import Block, Model, PackedMatrix, Tensor
+from subbyte.schemes import Clustered, Params, Scheme, to_plain
+
+CHUNK = 1 << 16  # weights worked on at a time, so that what is computed on the way stays in the cache
+
+Progress = Callable[[str, int, int], None]  # name of the matrix just done, weights done so far, weights in all
+
+
+def quantize_matrix(w: Array, scheme: Scheme | Clustered, cluster: Array | None = None) -> PackedMatrix:
+    """The matrix under this scheme.
+
+    w        float32 [rows, cols]
+    cluster  uint8 [rows], for a clustered scheme only: the cluster of each row. Without it rows count as sorted by
+             falling frequency, which is the order of sentencepiece vocabularies.
+    """
+    rows, cols = w.shape
+    if not np.isfinite(w).all():
+        raise SchemeError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights are not finite")
+    if isinstance(scheme, Clustered):
+        if cluster is None:
+            cluster = scheme.clusters.assign(np.arange(rows, 0, -1))
+        elif cluster.shape != (rows,) or cluster.max(initial=0) >= scheme.clusters.count:
+            raise SchemeError(f"expected a cluster below {scheme.clusters.count} for each of {rows} rows")
+        blocks = tuple(_quantize_rows(w[cluster == i], one) for i, one in enumerate(scheme.schemes))
+        return PackedMatrix(
+            (rows, cols), group_size(scheme.scheme.granularity, cols), blocks, cluster, to_plain(scheme)
+        )
+    if cluster is not None:
+        raise SchemeError("clusters were given for a scheme without any")
+    return PackedMatrix(
+        (rows, cols), group_size(scheme.granularity, cols), (_quantize_rows(w, scheme),), None, to_plain(scheme)
+    )
+
+
+def pack_block(codes: Array, params: Params, scheme: Scheme) -> Block:
+    """The block of these codes, uint8 [rows, cols], and parameters: nothing is fitted."""
+    stored = (codes.astype(np.int16) - 127).astype(np.int8) if scheme.bits == 8 else pack(codes, scheme.bits)
+    levels = None if scheme.bits == 8 else scheme.levels
+    return Block(scheme.bits, stored, params["scale"], levels, params.get("alphas"), params.get("zero"))
+
+
+def dequantize(packed: PackedMatrix) -> Array:
+    """The float32 matrix [rows, cols] that the packed one stands for, by the formula in `model.Block`."""
+    if packed.cluster is None:
+        return _dequantize_rows(packed.blocks[0], packed)
+    w = np.empty(packed.shape, np.float32)
+    for i, block in enumerate(packed.blocks):
+        w[packed.cluster == i] = _dequantize_rows(block, packed)
+    return w
+
+
+def sqnr_db(w: Array, packed: PackedMatrix) -> float:
+    """Signal to quantization noise in dB: 10 log10(sum w^2 / sum (w - dequantized)^2); inf where nothing is lost."""
+    noise = float(np.square(w - dequantize(packed), dtype=np.float64).sum())
+    signal = float(np.square(w, dtype=np.float64).sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def quantize_model(
+    model: Model,
+    schemes: Mapping[str, Scheme | Clustered],
+    frequencies: Mapping[str, Array] | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """The model with every matrix that `schemes` names packed; all else passes through.
+
+    frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
+    """
+    matrices = _matrices(model, schemes, frequencies or {})
+    done, total = 0, sum(w.size for w in matrices.values())
+    tensors: dict[str, Tensor] = dict(model.tensors)
+    for name, w in matrices.items():
+        scheme, cluster = schemes[name], None
+        if isinstance(scheme, Clustered) and frequencies and name in frequencies:
+            cluster = scheme.clusters.assign(frequencies[name])
+        try:
+            tensors[name] = quantize_matrix(w, scheme, cluster)
+        except SchemeError as error:
+            raise SchemeError(f"{name}: {error}") from None
+        done += w.size
+        if progress:
+            progress(name, done, total)
+    return replace(model, tensors=tensors)
+
+
+def _matrices(
+    model: Model, schemes: Mapping[str, Scheme | Clustered], frequencies: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The matrices that `schemes` names; one error lists everything that does not fit, before the work starts."""
+    matrices: dict[str, Array] = {}
+    faults = []
+    for name, scheme in schemes.items():
+        w = model.tensors.get(name)
+        if not isinstance(w, np.ndarray) or w.ndim != 2:
+            faults.append(f"{name}: expected a float matrix, found {'nothing' if w is None else 'something else'}")
+            continue
+        matrices[name] = w
+        plain = scheme.scheme if isinstance(scheme, Clustered) else scheme
+        try:
+            group_size(plain.granularity, w.shape[1])
+            if isinstance(scheme, Clustered):
+                scheme.clusters.sizes(w.shape[0])
+        except SchemeError as error:
+            faults.append(f"{name}: {error}")
+        if name in frequencies and frequencies[name].shape != (w.shape[0],):
+            faults.append(f"{name}: {frequencies[name].size} frequencies for {w.shape[0]} rows")
+    if faults:
+        raise SchemeError("\n".join(faults))
+    return matrices
+
+
+def _quantize_rows(w: Array, scheme: Scheme) -> Block:
+    rows, cols = w.shape
+    step = max(1, rows if scheme.granularity == PerTensor() else CHUNK // cols)
+    parts: list[Params] = []
+    codes = np.empty((rows, cols), np.uint8)
+    for start in range(0, rows, step):
+        part = grouped(np.asarray(w[start : start + step], np.float32), scheme.granularity)
+        parts.append(scheme.fit(part))
+        codes[start : start + step] = ungrouped(scheme.encode(part, parts[-1]), (-1, cols))
+    return pack_block(codes, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, scheme)
+
+
+def _dequantize_rows(block: Block, packed: PackedMatrix) -> Array:
+    cols, size = packed.shape[1], packed.group_size
+    codes = block.codes if block.bits == 8 else unpack(block.codes, cols)
+    scale = block.scale.astype(np.float32)[..., None]  # [rows or 1, groups or 1, 1]
+    codes = codes.reshape(len(codes), -1, size)
+    if block.alphas is not None:
+        level = np.zeros(codes.shape, np.float32)
+        for plane in range(block.bits):
+            alpha = block.alphas[..., plane, None].astype(np.float32)
+            level += np.where(codes >> plane & 1, alpha, -alpha)
+    else:
+        level = codes.astype(np.float32) if block.levels is None else np.array(block.levels, np.float32)[codes]
+    if block.zero is not None:
+        level -= block.zero[..., None]
+    return (level * scale).reshape(-1, cols)
