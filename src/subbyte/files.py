@@ -15,12 +15,14 @@ from subbyte.errors import SubbyteError
 
 JSON_LIMIT = 1 << 20  # bytes; a parsed document takes up to about twenty times its text
 FAULTS_SHOWN = 40
+FAULT_LENGTH = 400  # characters; what a fault quotes may be long
 
 
 def fault_list(where: str, faults: list[str]) -> str:
-    """One message that names every fault, the first FAULTS_SHOWN of them in full."""
+    """One message that names every fault, or the first FAULTS_SHOWN of them and how many more there are."""
+    shown = [fault if len(fault) <= FAULT_LENGTH else f"{fault[:FAULT_LENGTH]} ..." for fault in faults[:FAULTS_SHOWN]]
     more = [f"... and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
-    return "\n  ".join([f"{where}:", *faults[:FAULTS_SHOWN], *more])
+    return "\n  ".join([f"{where}:", *shown, *more])
 
 
 def regular_file(folder: Path, name: str, error: type[SubbyteError]) -> Path:

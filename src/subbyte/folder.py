@@ -1,0 +1,28 @@
+"""Opening a model folder, whatever kind it is: a converted one, or a float one from Hugging Face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from subbyte import models, store
+from subbyte.errors import FormatError, ModelError
+from subbyte.files import read_json
+from subbyte.model import Model
+
+
+def open_model(folder: str | Path) -> Model:
+    """The model in a folder, checked whole.
+
+    Raises ModelError if the folder is not a model we run, FormatError if it is a converted one that is damaged.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise ModelError(f"{folder}: there is no such folder")
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: is a file; a model is a folder with config.json in it")
+    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only converted folders have it
+    if not (folder / "config.json").exists():
+        raise error(f"{folder}: is not a model folder: it has no config.json")
+    if store.is_converted(read_json(folder, "config.json", error)):
+        return store.load(folder)
+    return models.load(folder)

@@ -1,0 +1,92 @@
+"""The README.md of a converted folder: where it comes from, how it was made, how large it is, how to use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from subbyte.model import Model, PackedMatrix
+
+# keys of the front matter that describe the converted model, not its source; all others (licence, language, data) stay
+OURS = ("base_model", "base_model_relation", "library_name", "pipeline_tag", "tags", "model-index")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def model_card(model: Model, sizes: Mapping[str, int], source_card: str | None, producer: str) -> str:
+    """The text of the card.
+
+    sizes        file name -> bytes, of the files beside the card
+    source_card  the card of the source folder; its attribution and licence are kept
+    """
+    name = base_name(model)
+    front, body = split_front_matter(source_card or "")
+    parameters = sum(_elements(tensor) for tensor in model.tensors.values())
+    weights = sizes["model.safetensors"]
+    recipe = model.recipe.get("name", "a recipe of its own")
+    card = f"""---
+{kept_keys(front)}base_model: {name}
+base_model_relation: quantized
+library_name: subbyte
+pipeline_tag: translation
+tags:
+- subbyte
+- quantized
+---
+
+# {name}, in {8 * weights / parameters:.2f} bits per weight
+
+The model {name} with its weight matrices compressed by {producer}, recipe `{recipe}`, without retraining data unless
+`report.json` says so. `report.json` has the scheme and the error of every tensor, `config.json` the whole recipe.
+
+| | bytes |
+|---|---|
+| weights in float32 ({parameters:,} parameters) | {4 * parameters:,} |
+| `model.safetensors` | {weights:,} ({4 * parameters / weights:.1f} times smaller) |
+
+## Use
+
+```
+pip install subbyte
+echo "A sentence." | subbyte translate FOLDER
+```
+
+```python
+import subbyte
+
+translator = subbyte.Translator.from_pretrained("FOLDER")
+print(translator.translate(["A sentence."]))
+```
+
+Compressed weights give other translations than the float32 model now and then; measure on text of your own with
+`subbyte evaluate FOLDER --task translation --source F --reference F`.
+"""
+    return f"{card}\n## The card of the source model\n\n{body.strip()}\n" if body.strip() else card
+
+
+def base_name(model: Model) -> str:
+    """What the source is called: its name on the hub if its configuration says so, else the name of its folder."""
+    named = model.config.get("_name_or_path")
+    return named if isinstance(named, str) and HUB_NAME.fullmatch(named) else model.folder.resolve().name
+
+
+def split_front_matter(card: str) -> tuple[str, str]:
+    """The YAML between the `---` lines at the top of a card, and the rest."""
+    match = re.match(r"---\n(.*?\n)---\n", card.replace("\r\n", "\n"), re.DOTALL)
+    return (match[1], card.replace("\r\n", "\n")[match.end() :]) if match else ("", card)
+
+
+def kept_keys(front_matter: str) -> str:
+    """The top-level entries of a front matter that describe the source, each with the lines that belong to it."""
+    kept, keeping = [], False
+    for line in front_matter.splitlines(keepends=True):
+        if key := re.match(r"([\w-]+):", line):
+            keeping = key[1] not in OURS
+        if keeping:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _elements(tensor: object) -> int:
+    if isinstance(tensor, PackedMatrix):
+        return tensor.shape[0] * tensor.shape[1]
+    return int(getattr(tensor, "size", 0))

@@ -1,0 +1,190 @@
+"""Converted folders: saving a quantized model, loading it again, and verifying its sums.
+
+`packed_file` knows what is in model.safetensors, `atomic_folder` how a folder appears at once; here the two meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as safetensors_bytes
+
+from subbyte import models
+from subbyte.atomic_folder import new_folder, refuse_existing
+from subbyte.errors import FormatError, ModelError, UsageError
+from subbyte.files import fault_list, parse_json, read_file, read_json, regular_file
+from subbyte.model import Model
+from subbyte.model_card import model_card
+from subbyte.packed_file import FORMAT_VERSION, arrays_of, check_manifest, check_version, manifest_of, tensors_of
+from subbyte.tensor_files import Header, read_header
+
+METHOD = "subbyte"
+WEIGHTS = "model.safetensors"
+SUMS = "manifest.json"
+HEADER_LIMIT = 1 << 19  # bytes; parsed, a header takes up to about twenty times as much
+COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
+
+# copied as they are, where they exist
+COPIED = (
+    "source.spm", "target.spm", "vocab.json", "target_vocab.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
+    "NOTICE", "NOTICE.txt", "NOTICE.md",
+)  # fmt: skip
+
+
+def producer() -> str:
+    """This program and its version, for the record."""
+    try:
+        return f"subbyte {version('subbyte')}"
+    except PackageNotFoundError:  # run from a source tree
+        return "subbyte"
+
+
+def is_converted(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a folder we wrote."""
+    quantization = config.get("quantization_config")
+    return isinstance(quantization, dict) and quantization.get("quant_method") == METHOD
+
+
+def refuse_output(source: Path, out: Path, *, force: bool) -> None:
+    """Raise UsageError if a model from the folder `source` may not be saved as `out`: ask before the work starts."""
+    if source.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{out}: is the folder of the source model, or one around it; choose another name")
+    refuse_existing(out, force=force)
+
+
+def save(model: Model, out: str | Path, *, report: Mapping[str, Any], force: bool = False) -> None:
+    """Write a quantized model as the folder `out`, all at once or not at all.
+
+    report  plain data for report.json: recipe, bits and error of the tensors, seed, versions
+    force   an older converted folder may be replaced
+
+    Raises UsageError if `out` exists or is the source, ModelError if a matrix is not quantized, SubbyteError if the
+    folder cannot be written (a full disk).
+    """
+    out = Path(out)
+    refuse_output(model.folder, out, force=force)
+    files = _contents(model, report)
+    with new_folder(out, force=force) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+
+
+def _contents(model: Model, report: Mapping[str, Any]) -> dict[str, bytes]:
+    """Every file of the folder, by name."""
+    quantization = {"quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
+    manifest = json.dumps(manifest_of(model, producer()), separators=(",", ":"))
+    files = {
+        "config.json": _json({**model.config, "quantization_config": quantization}),
+        WEIGHTS: safetensors_bytes(arrays_of(model), metadata={METHOD: manifest}),
+        "report.json": _json({"producer": producer(), **report}),
+    }
+    for name in COPIED:
+        if (model.folder / name).exists():
+            files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
+    if model.generation:
+        files.setdefault("generation_config.json", _json(model.generation))
+    sizes = {name: len(content) for name, content in files.items()}
+    files["README.md"] = model_card(model, sizes, _source_card(model.folder), producer()).encode()
+    sums = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    return {**files, SUMS: _json({"files": sums})}
+
+
+def _source_card(folder: Path) -> str | None:
+    if not (folder / "README.md").exists():
+        return None
+    return read_file(folder, "README.md", ModelError, COPY_LIMIT).decode("utf-8", errors="replace")
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def load(folder: str | Path) -> Model:
+    """The model in a converted folder, checked whole; its arrays are views of one buffer, the file's content.
+
+    Raises FormatError, with every fault that was found, for a folder that is damaged, altered or of another version.
+    """
+    folder = Path(folder)
+    config = read_json(folder, "config.json", FormatError)
+    if not is_converted(config):
+        raise FormatError(f"{folder}: is not a folder that subbyte converted")
+    quantization = config["quantization_config"]
+    check_version(quantization.get("format_version"), str(folder / "config.json"))
+    recipe = quantization.get("recipe")
+    if not isinstance(recipe, dict):
+        raise FormatError(f"{folder / 'config.json'}: quantization_config has no recipe")
+    try:
+        name = models.architecture_of(config, str(folder / "config.json"))
+        architecture = models.ARCHITECTURES[name]
+        spec = architecture.specification(config, str(folder / "config.json"))
+        generation = models.read_generation(folder)
+        architecture.check_generation(config, generation, str(folder / "generation_config.json"))
+    except ModelError as e:
+        raise FormatError(str(e)) from None
+
+    where = str(folder / WEIGHTS)
+    header, body, start = _read_weights(folder)
+    manifest = parse_json(header.metadata.get(METHOD, "").encode(), f"{where}: metadata {METHOD!r}", FormatError)
+    check_manifest(manifest, where)
+    tensors, faults = tensors_of(header, body, start, manifest, spec)
+    if manifest["architecture"] != name:
+        faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
+    if manifest["aliases"] != spec.aliases:
+        faults.append(f"the manifest ties {manifest['aliases']!r}, config.json {dict(spec.aliases)!r}")
+    activations = manifest["activations"]
+    if activations not in ("int8", "float32"):
+        faults.append(f"activations are {activations!r}, should be 'int8' or 'float32'")
+    if faults:
+        raise FormatError(fault_list(where, faults))
+    return Model(name, config, generation, tensors, spec.roles, spec.aliases, folder, activations, recipe)
+
+
+def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:
+    """The header of model.safetensors, the bytes after it, and where in the file they start."""
+    path = regular_file(folder, WEIGHTS, FormatError)
+    try:
+        with path.open("rb") as file:
+            header = read_header(file, str(path), FormatError, HEADER_LIMIT)
+            start = file.tell()
+            body = np.empty(max((entry.stop for entry in header.entries.values()), default=start) - start, np.uint8)
+            count = file.readinto(body.data)
+    except OSError as e:
+        raise FormatError(f"{path}: cannot be read: {e}") from None
+    if count != body.size:
+        raise FormatError(f"{path}: was cut short while it was read")
+    return header, body, start
+
+
+def verify(folder: str | Path) -> tuple[str, ...]:
+    """The names of the files whose size and sha256 were found to be those of manifest.json; extra files are tolerated.
+
+    Raises FormatError with every file that is missing or differs.
+    """
+    folder = Path(folder)
+    where = str(folder / SUMS)
+    listed = read_json(folder, SUMS, FormatError).get("files")
+    if not isinstance(listed, dict) or not {"config.json", WEIGHTS} <= listed.keys():
+        raise FormatError(f"{where}: should list the files of the folder, config.json and {WEIGHTS} among them")
+    faults = []
+    for name, expected in listed.items():
+        try:
+            path = regular_file(folder, name, FormatError)
+            with path.open("rb") as file:
+                found = {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        except FormatError as e:
+            faults.append(str(e))
+        except OSError as e:
+            faults.append(f"{name}: cannot be read: {e}")
+        else:
+            if found != expected:
+                faults.append(f"{name}: is {found}, should be {expected}")
+    if faults:
+        raise FormatError(fault_list(f"{where}: files that differ", faults))
+    return tuple(listed)
