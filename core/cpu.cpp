@@ -1,0 +1,40 @@
+#include "cpu.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace subbyte {
+
+// GCC and Clang read XCR0 behind these names, so they also say that the operating system saves the registers.
+#if defined(__x86_64__)
+bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") != 0; }
+bool cpu_has_avx512_vnni() {
+  return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512vnni") != 0;
+}
+
+FloatMode::FloatMode() : saved_(_mm_getcsr()) {
+  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000, kMaskAll = 0x1F80;
+  _mm_setcsr((static_cast<unsigned>(saved_) & ~kRounding) | kFlushToZero | kDenormalsAreZero | kMaskAll);
+}
+FloatMode::~FloatMode() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+#elif defined(__aarch64__)
+bool cpu_has_avx2() { return false; }
+bool cpu_has_avx512_vnni() { return false; }
+
+FloatMode::FloatMode() {
+  __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+  constexpr unsigned long long kFlushToZero = 1ull << 24, kRounding = 3ull << 22;
+  __asm__ volatile("msr fpcr, %0" : : "r"((saved_ & ~kRounding) | kFlushToZero));
+}
+FloatMode::~FloatMode() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
+#else
+bool cpu_has_avx2() { return false; }
+bool cpu_has_avx512_vnni() { return false; }
+FloatMode::FloatMode() : saved_(0) {}
+FloatMode::~FloatMode() = default;
+#endif
+
+}  // namespace subbyte

@@ -1,0 +1,134 @@
+// The kernel contract: what one instruction set must be able to do.
+//
+// Every kernel returns the same bits on every instruction set. Integer sums are exact in int32. Float sums have one
+// written order: value i goes to lane i % 16, lanes start at +0, each step multiplies, then adds (never fused), and
+// the 16 lanes are folded as  for (w = 8, 4, 2, 1) lane[i] += lane[i + w].  reference.cpp is the definition.
+//
+// Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace subbyte {
+
+constexpr size_t kTile = 16;  // rows of a row block, and columns of a step
+
+// The codes of a matrix, laid out once at load, the same for every instruction set.
+//
+// Rows are cut into blocks of 16, columns into steps of 16 (the last ones padded with code 0). The 256 codes of one
+// block and step are four quads of 64: quad q, byte 16 * r + c is row 4 * r + q, column c. So a 128-bit lane holds 16
+// columns of one row, and folding the four sums of each lane by two unpack-and-add rounds gives the rows in order.
+// One step takes 32 * width bytes:
+//   width 8   64 bytes a quad, the levels themselves (signed)
+//   width 4   64 bytes of quad 0 (low nibble) and 1 (high nibble), then 64 bytes of quads 2 and 3
+//   width 3   64 bytes as width 2 with the codes' two low bits, then 4 x 8 bytes as width 1 with their high bits
+//   width 2   64 bytes, bits 2q and 2q + 1 are quad q
+//   width 1   8 bytes a quad, bit 16 * r + c
+struct Packed {
+  const uint8_t* codes;   // [row_blocks, steps, 32 * width]
+  const float* scale;     // [groups, 16 * row_blocks]
+  const int8_t* zero;     // [groups, 16 * row_blocks]; null: all 0
+  const int8_t* levels;   // [16] the level of each code, shared by all rows; null at width 8 and with alphas
+  const uint8_t* alphas;  // [groups, row_blocks, width, 16] binary coding; level = sum of +-alpha; null otherwise
+  size_t rows;            // without padding
+  size_t steps;           // ceil(columns / 16)
+  size_t groups;          // steps is a multiple of groups, or groups is 1
+  int width;              // 1, 2, 3, 4 or 8 bits a code
+};
+
+// y[i, row] = (sum over groups g of float(sum over k in g of x[i, k] * (level[row, k] - zero[row, g])) * scale[row, g])
+//             * x_scale[i] + bias[row]
+// where the sum over groups starts with the first product, not with 0.
+struct LinearInt8 {
+  Packed w;
+  const int8_t* x;          // [m, 16 * steps]  -127..127 (never -128), 0 in the padding
+  const int32_t* x_sum;     // [m, groups]      sum of x over each group
+  const float* x_scale;     // [m]
+  const float* bias;        // [outputs] or null (then nothing is added)
+  const uint32_t* outputs;  // [rows] the output each row is; null: row r is output r
+  float* y;                 // [m, y_stride]
+  size_t m, y_stride;
+  size_t block_begin, block_end;  // row blocks to do
+  uint8_t* scratch;               // [256 * steps], 64-byte aligned
+};
+
+// The same with float activations: the inner sum runs over k in the written order with lane k % 16, the terms are
+// x[i, k] * float(level - zero), and there is no x_scale.
+struct LinearFloat {
+  Packed w;
+  const float* x;  // [m, x_stride]
+  const float* bias;
+  const uint32_t* outputs;
+  float* y;
+  size_t m, cols, x_stride, y_stride;
+  size_t block_begin, block_end;
+  uint8_t* scratch;  // [256 * steps], 64-byte aligned
+};
+
+// y[i, row] = sum over k of x[i, k] * w[row, k]  (+ bias[row]), float32 weights.
+struct LinearDense {
+  const float* w;  // [rows, w_stride], 0 in the padding
+  const float* x;  // [m, x_stride]
+  const float* bias;
+  float* y;
+  size_t m, rows, cols, w_stride, x_stride, y_stride;
+  size_t row_begin, row_end;  // row_begin is a multiple of 16
+};
+
+// Per row i: x_scale = amax / 127, x = round-to-even(x * (127 / amax)); a row of zeros gets scale 0 and levels 0.
+struct QuantizeRows {
+  const float* x;  // [m, x_stride]
+  int8_t* q;       // [m, 16 * steps], padded with 0
+  float* scale;    // [m]
+  int32_t* sum;    // [m, groups]
+  size_t m, cols, x_stride, steps, groups;
+};
+
+// y[i] = layer norm of (x[i] + residual[i]); mean and variance by folded lane sums, then
+// (v - mean) * (1 / sqrt(var + eps)) * gamma + beta.
+struct LayerNorm {
+  const float* x;         // [m, n]
+  const float* residual;  // [m, n] or null
+  const float* gamma;     // [n]
+  const float* beta;      // [n]
+  float* y;               // [m, n], may be x or residual
+  size_t m, n;
+  float eps;
+};
+
+// Softmax attention of one query over `length` positions, all heads.
+//   score[t] = dot(q_h, key_h[t]) * scale;  e[t] = exp(score[t] - max);  y_h = (sum over t of e[t] * value_h[t]) / sum e
+struct Attention {
+  const float* q;            // [heads * head_dim]
+  const float* const* rows;  // [length] each [key (heads * head_dim), value (heads * head_dim)]
+  size_t offset;             // added to every row pointer
+  float* y;                  // [heads * head_dim]
+  float* scores;             // [length rounded up to 16], scratch
+  size_t length, heads, head_dim;
+  float scale;
+};
+
+enum class Activation { relu, swish, gelu };
+
+struct Kernels {
+  const char* isa;
+  void (*linear_int8)(const LinearInt8&);
+  void (*linear_float)(const LinearFloat&);
+  void (*linear_dense)(const LinearDense&);
+  void (*quantize_rows)(const QuantizeRows&);
+  void (*layer_norm)(const LayerNorm&);
+  void (*attention)(const Attention&);
+  void (*activate)(Activation, float* x, size_t n);
+  // Largest value of each run of 128 of x[0..n) (the last run may be shorter).
+  void (*run_max)(const float* x, size_t n, float* out);
+  // Sum of exp(x[i] - max), lane i % 16, folded.
+  float (*exp_sum)(const float* x, size_t n, float max);
+};
+
+extern const Kernels kReference;
+#if defined(__x86_64__)
+extern const Kernels kAvx2;
+extern const Kernels kAvx512Vnni;
+#endif
+
+}  // namespace subbyte

@@ -1,0 +1,254 @@
+// AVX2. A quad of 64 levels is two registers (rows q and 4 + q, rows 8 + q and 12 + q); each meets 16 activations
+// repeated in both 128-bit lanes. vpmaddubsw wants one unsigned operand and saturates at 16 bits, so it gets |level| and
+// x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace subbyte {
+namespace {
+typedef float F32x16 __attribute__((vector_size(64)));
+typedef int32_t I32x16 __attribute__((vector_size(64)));
+typedef int8_t I8x16 __attribute__((vector_size(16)));
+
+struct Halves {
+  __m256 low, high;
+};
+inline Halves halves_of(F32x16 v) {
+  Halves h;
+  __builtin_memcpy(&h, &v, sizeof h);
+  return h;
+}
+
+inline F32x16 widen(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const Halves h = {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+  F32x16 v;
+  __builtin_memcpy(&v, &h, sizeof v);
+  return v;
+}
+
+// Halves, quarters, pairs, singles: every round adds the upper half of what is left of a row to the lower half.
+inline void fold16(const F32x16* v, float* out) {
+  for (int first = 0; first < 16; first += 8) {
+    __m256 four[4];
+    for (int i = 0; i < 4; ++i) {
+      const Halves a = halves_of(v[first + 2 * i]), b = halves_of(v[first + 2 * i + 1]);
+      const __m256 a8 = _mm256_add_ps(a.low, a.high), b8 = _mm256_add_ps(b.low, b.high);
+      four[i] = _mm256_add_ps(_mm256_permute2f128_ps(a8, b8, 0x20), _mm256_permute2f128_ps(a8, b8, 0x31));
+    }
+    __m256 two[2];
+    for (int i = 0; i < 2; ++i)
+      two[i] = _mm256_add_ps(_mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
+                             _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0xEE));
+    const __m256 one = _mm256_add_ps(_mm256_shuffle_ps(two[0], two[1], 0x88), _mm256_shuffle_ps(two[0], two[1], 0xDD));
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_ps(out + first, _mm256_permutevar8x32_ps(one, order));
+  }
+}
+
+constexpr unsigned long kDenseRows = 4, kDenseInputs = 1;
+}  // namespace
+}  // namespace subbyte
+
+#include "float_ops.hpp"
+
+namespace subbyte {
+namespace {
+
+// The 16 levels of each code for the rows of one block and group: one table a 128-bit lane.
+struct Tables {
+  __m256i q[2][4];  // [half][quad]
+};
+
+inline Tables tables_of(const Packed& w, size_t block, size_t group) {
+  Tables t;
+  if (w.width == 8) return t;
+  if (w.levels) {
+    const __m256i shared =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels)));
+    for (int half = 0; half < 2; ++half)
+      for (int q = 0; q < 4; ++q) t.q[half][q] = shared;
+    return t;
+  }
+  const size_t row_blocks = (w.rows + kTile - 1) / kTile;
+  const uint8_t* alphas = w.alphas + (group * row_blocks + block) * w.width * kTile;
+  alignas(32) int8_t levels[4][4][16];  // [quad][lane][code]
+  for (int q = 0; q < 4; ++q) {
+    for (int r = 0; r < 4; ++r) {
+      __m128i level = _mm_setzero_si128();
+      for (int plane = 0; plane < w.width; ++plane) {
+        const __m128i alpha = _mm_set1_epi8(static_cast<char>(alphas[plane * kTile + 4 * r + q]));
+        const __m128i code = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m128i bit = _mm_set1_epi8(static_cast<char>(1 << plane));
+        const __m128i set = _mm_cmpeq_epi8(_mm_and_si128(code, bit), bit);
+        // +alpha where the bit is set, -alpha where it is clear.
+        level = _mm_add_epi8(level, _mm_blendv_epi8(_mm_sub_epi8(_mm_setzero_si128(), alpha), alpha, set));
+      }
+      _mm_store_si128(reinterpret_cast<__m128i*>(levels[q][r]), level);
+    }
+    for (int half = 0; half < 2; ++half)
+      t.q[half][q] = _mm256_load_si256(reinterpret_cast<const __m256i*>(levels[q][2 * half]));
+  }
+  return t;
+}
+
+// 32 bits -> 32 bytes of `value` (bit set) or 0.
+inline __m256i spread(const uint8_t* bits, __m256i value) {
+  int32_t word;
+  __builtin_memcpy(&word, bits, 4);
+  const __m256i byte_of_lane =
+      _mm256_setr_epi64x(0x0000000000000000, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit_of_lane = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ull));
+  const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), byte_of_lane);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit_of_lane), bit_of_lane), value);
+}
+
+inline __m256i load256(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// The four quads of one half (32 levels each) of one step.
+template <int width>
+inline void unpack(const uint8_t* p, int half, const Tables& t, __m256i out[4]) {
+  if (width == 8) {
+    for (int q = 0; q < 4; ++q) out[q] = load256(p + 64 * q + 32 * half);
+  } else if (width == 4) {
+    const __m256i low = _mm256_set1_epi8(15), a = load256(p + 32 * half), b = load256(p + 64 + 32 * half);
+    out[0] = _mm256_shuffle_epi8(t.q[half][0], _mm256_and_si256(a, low));
+    out[1] = _mm256_shuffle_epi8(t.q[half][1], _mm256_and_si256(_mm256_srli_epi16(a, 4), low));
+    out[2] = _mm256_shuffle_epi8(t.q[half][2], _mm256_and_si256(b, low));
+    out[3] = _mm256_shuffle_epi8(t.q[half][3], _mm256_and_si256(_mm256_srli_epi16(b, 4), low));
+  } else if (width == 1) {
+    const __m256i one = _mm256_set1_epi8(1);
+    for (int q = 0; q < 4; ++q)
+      out[q] = _mm256_shuffle_epi8(t.q[half][q], spread(p + 8 * q + 4 * half, one));
+  } else {
+    const __m256i low = _mm256_set1_epi8(3), four = _mm256_set1_epi8(4), v = load256(p + 32 * half);
+    for (int q = 0; q < 4; ++q) {
+      __m256i code = _mm256_and_si256(q == 0 ? v : _mm256_srli_epi16(v, 2 * q), low);
+      if (width == 3) code = _mm256_or_si256(code, spread(p + 64 + 8 * q + 4 * half, four));
+      out[q] = _mm256_shuffle_epi8(t.q[half][q], code);
+    }
+  }
+}
+
+template <int width>
+void expand(const Packed& w, size_t block, uint8_t* out) {
+  const size_t group_steps = w.steps / w.groups;
+  const uint8_t* codes = w.codes + block * w.steps * 32 * width;
+  for (size_t g = 0; g < w.groups; ++g) {
+    const Tables tables = tables_of(w, block, g);
+    for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
+      for (int half = 0; half < 2; ++half) {
+        __m256i levels[4];
+        unpack<width>(codes + s * 32 * width, half, tables, levels);
+        for (int q = 0; q < 4; ++q)
+          _mm256_store_si256(reinterpret_cast<__m256i*>(out + s * 256 + 64 * q + 32 * half), levels[q]);
+      }
+    }
+  }
+}
+
+void expand_levels(const Packed& w, size_t block, uint8_t* out) {
+  switch (w.width) {
+    case 8: return expand<8>(w, block, out);
+    case 4: return expand<4>(w, block, out);
+    case 3: return expand<3>(w, block, out);
+    case 2: return expand<2>(w, block, out);
+    default: return expand<1>(w, block, out);
+  }
+}
+
+// Sums of the four dwords of both 128-bit lanes of the four quads: 8 rows in order.
+inline __m256i rows_of(const __m256i q[4]) {
+  const __m256i a = _mm256_add_epi32(_mm256_unpacklo_epi32(q[0], q[1]), _mm256_unpackhi_epi32(q[0], q[1]));
+  const __m256i b = _mm256_add_epi32(_mm256_unpacklo_epi32(q[2], q[3]), _mm256_unpackhi_epi32(q[2], q[3]));
+  return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+
+// One block of 16 rows times `inputs` rows of x. width 0: the levels stand ready in a.scratch.
+template <int width, int inputs>
+void int8_block(const LinearInt8& a, size_t block, size_t first) {
+  const Packed& w = a.w;
+  const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile;
+  const size_t group_steps = w.steps / w.groups, x_stride = w.steps * kTile;
+  constexpr size_t step_bytes = width == 0 ? 256 : 32 * width;
+  const uint8_t* codes = width == 0 ? a.scratch : w.codes + block * w.steps * step_bytes;
+  const int8_t* x = a.x + first * x_stride;
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256 y[inputs][2];
+  for (size_t g = 0; g < w.groups; ++g) {
+    Tables tables;
+    if constexpr (width != 0) tables = tables_of(w, block, g);
+    for (int half = 0; half < 2; ++half) {
+      __m256i acc[inputs][4];
+      for (int i = 0; i < inputs; ++i)
+        for (int q = 0; q < 4; ++q) acc[i][q] = _mm256_setzero_si256();
+      for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
+        __m256i levels[4], size[4];
+        unpack<width == 0 ? 8 : width>(codes + s * step_bytes, half, tables, levels);
+        for (int q = 0; q < 4; ++q) size[q] = _mm256_abs_epi8(levels[q]);
+        for (int i = 0; i < inputs; ++i) {
+          const __m256i xs = _mm256_broadcastsi128_si256(
+              _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride + s * kTile)));
+          for (int q = 0; q < 4; ++q) {
+            const __m256i pairs = _mm256_maddubs_epi16(size[q], _mm256_sign_epi8(xs, levels[q]));
+            acc[i][q] = _mm256_add_epi32(acc[i][q], _mm256_madd_epi16(pairs, ones));
+          }
+        }
+      }
+      const size_t at = g * padded + row + 8 * half;
+      const __m256 scale = _mm256_loadu_ps(w.scale + at);
+      __m256i zero = _mm256_setzero_si256();
+      if (w.zero)
+        zero = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zero + at)));
+      for (int i = 0; i < inputs; ++i) {
+        const __m256i x_sum = _mm256_set1_epi32(a.x_sum[(first + i) * w.groups + g]);
+        const __m256i sum = _mm256_sub_epi32(rows_of(acc[i]), _mm256_mullo_epi32(zero, x_sum));
+        const __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
+        y[i][half] = g == 0 ? part : _mm256_add_ps(y[i][half], part);
+      }
+    }
+  }
+  for (int i = 0; i < inputs; ++i) {
+    const __m256 x_scale = _mm256_set1_ps(a.x_scale[first + i]);
+    const Halves h = {_mm256_mul_ps(y[i][0], x_scale), _mm256_mul_ps(y[i][1], x_scale)};
+    F32x16 v;
+    __builtin_memcpy(&v, &h, sizeof v);
+    finish(a.y + (first + i) * a.y_stride, v, a.bias, a.outputs, row, w.rows);
+  }
+}
+
+// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by two inputs at a time.
+template <int width>
+void int8_blocks(const LinearInt8& a) {
+  for (size_t block = a.block_begin; block < a.block_end; ++block) {
+    if (a.m == 1) {
+      int8_block<width, 1>(a, block, 0);
+    } else if (a.m == 2) {
+      int8_block<width, 2>(a, block, 0);
+    } else {
+      expand<width>(a.w, block, a.scratch);
+      size_t i = 0;
+      for (; i + 2 <= a.m; i += 2) int8_block<0, 2>(a, block, i);
+      if (i < a.m) int8_block<0, 1>(a, block, i);
+    }
+  }
+}
+
+void linear_int8(const LinearInt8& a) {
+  switch (a.w.width) {
+    case 8: return int8_blocks<8>(a);
+    case 4: return int8_blocks<4>(a);
+    case 3: return int8_blocks<3>(a);
+    case 2: return int8_blocks<2>(a);
+    default: return int8_blocks<1>(a);
+  }
+}
+
+}  // namespace
+
+const Kernels kAvx2 = {"avx2",    linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
+                       attention, activate,    run_max,      exp_sum};
+
+}  // namespace subbyte

@@ -1,0 +1,241 @@
+// AVX-512 with VNNI. A step of 16 columns of 16 rows is four registers of levels; each meets 16 activations, repeated in
+// the four 128-bit lanes, in one dot-product instruction. The instruction wants one unsigned operand: the weights get
+// +128, and 128 * sum(x) is taken off at the end (no saturation anywhere, so the sums stay exact).
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace subbyte {
+namespace {
+typedef float F32x16 __attribute__((vector_size(64)));
+typedef int32_t I32x16 __attribute__((vector_size(64)));
+typedef int8_t I8x16 __attribute__((vector_size(16)));
+
+inline F32x16 widen(const int8_t* p) {
+  return (F32x16)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+
+// Halves, quarters, pairs, singles: every round adds the upper half of what is left of a row to the lower half.
+inline void fold16(const F32x16* v, float* out) {
+  __m512 eight[8], four[4], two[2];
+  for (int i = 0; i < 8; ++i) {
+    const __m512 a = (__m512)v[2 * i], b = (__m512)v[2 * i + 1];
+    eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m512 a = eight[2 * i], b = eight[2 * i + 1];
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
+  }
+  for (int i = 0; i < 2; ++i) {
+    const __m512 a = four[2 * i], b = four[2 * i + 1];
+    two[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xEE));
+  }
+  const __m512 one = _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88), _mm512_shuffle_ps(two[0], two[1], 0xDD));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, one));
+}
+
+constexpr unsigned long kDenseRows = 4, kDenseInputs = 4;
+}  // namespace
+}  // namespace subbyte
+
+#include "float_ops.hpp"
+
+namespace subbyte {
+namespace {
+
+// The 16 levels of each code for the rows of one block and group, plus `bias`: one table a lane. At width 1 the two
+// levels are splat instead, as a mask chooses between them.
+struct Tables {
+  __m512i q[4];     // width 1: level of code 0
+  __m512i high[4];  // width 1: level of code 1
+};
+
+template <int width>
+inline Tables tables_of(const Packed& w, size_t block, size_t group, int8_t bias) {
+  Tables t;
+  const __m512i plus = _mm512_set1_epi8(bias);
+  if (width == 8) {
+    for (int q = 0; q < 4; ++q) t.q[q] = plus;
+  } else if (w.levels) {
+    const __m512i shared =
+        _mm512_add_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels))), plus);
+    for (int q = 0; q < 4; ++q) {
+      t.q[q] = width == 1 ? _mm512_add_epi8(_mm512_set1_epi8(w.levels[0]), plus) : shared;
+      t.high[q] = _mm512_add_epi8(_mm512_set1_epi8(w.levels[1]), plus);
+    }
+  } else {
+    const size_t row_blocks = (w.rows + kTile - 1) / kTile;
+    const uint8_t* alphas = w.alphas + (group * row_blocks + block) * width * kTile;
+    // Bit `plane` of the code c stands at bit c of these masks.
+    constexpr __mmask64 set[] = {0xAAAAAAAAAAAAAAAAull, 0xCCCCCCCCCCCCCCCCull, 0xF0F0F0F0F0F0F0F0ull,
+                                 0xFF00FF00FF00FF00ull};
+    for (int q = 0; q < 4; ++q) {
+      const __m512i row_of_lane =
+          _mm512_setr_epi32(0x01010101 * q, 0x01010101 * q, 0x01010101 * q, 0x01010101 * q, 0x01010101 * (4 + q),
+                            0x01010101 * (4 + q), 0x01010101 * (4 + q), 0x01010101 * (4 + q), 0x01010101 * (8 + q),
+                            0x01010101 * (8 + q), 0x01010101 * (8 + q), 0x01010101 * (8 + q), 0x01010101 * (12 + q),
+                            0x01010101 * (12 + q), 0x01010101 * (12 + q), 0x01010101 * (12 + q));
+      __m512i level = plus;
+      for (int plane = 0; plane < width; ++plane) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(alphas + plane * kTile));
+        const __m512i alpha = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes), row_of_lane);
+        if (width == 1) {
+          t.q[q] = _mm512_sub_epi8(plus, alpha);
+          t.high[q] = _mm512_add_epi8(plus, alpha);
+        } else {
+          level = _mm512_mask_add_epi8(_mm512_sub_epi8(level, alpha), set[plane], level, alpha);
+        }
+      }
+      if (width != 1) t.q[q] = level;
+    }
+  }
+  return t;
+}
+
+// The four registers of levels (plus bias) of one step.
+template <int width>
+inline void unpack(const uint8_t* p, const Tables& t, __m512i out[4]) {
+  if (width == 8) {
+    for (int q = 0; q < 4; ++q) out[q] = _mm512_add_epi8(_mm512_loadu_si512(p + 64 * q), t.q[q]);
+  } else if (width == 4) {
+    const __m512i low = _mm512_set1_epi8(15), a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64);
+    out[0] = _mm512_shuffle_epi8(t.q[0], _mm512_and_si512(a, low));
+    out[1] = _mm512_shuffle_epi8(t.q[1], _mm512_and_si512(_mm512_srli_epi16(a, 4), low));
+    out[2] = _mm512_shuffle_epi8(t.q[2], _mm512_and_si512(b, low));
+    out[3] = _mm512_shuffle_epi8(t.q[3], _mm512_and_si512(_mm512_srli_epi16(b, 4), low));
+  } else if (width == 1) {
+    for (int q = 0; q < 4; ++q) {
+      __mmask64 set;
+      std::memcpy(&set, p + 8 * q, 8);
+      out[q] = _mm512_mask_mov_epi8(t.q[q], set, t.high[q]);
+    }
+  } else {
+    const __m512i low = _mm512_set1_epi8(3), v = _mm512_loadu_si512(p);
+    for (int q = 0; q < 4; ++q) {
+      __m512i code = _mm512_and_si512(q == 0 ? v : _mm512_srli_epi16(v, 2 * q), low);
+      if (width == 3) {
+        __mmask64 set;
+        std::memcpy(&set, p + 64 + 8 * q, 8);
+        code = _mm512_mask_add_epi8(code, set, code, _mm512_set1_epi8(4));
+      }
+      out[q] = _mm512_shuffle_epi8(t.q[q], code);
+    }
+  }
+}
+
+template <int width>
+void expand(const Packed& w, size_t block, int8_t bias, uint8_t* out) {
+  const size_t group_steps = w.steps / w.groups;
+  const uint8_t* codes = w.codes + block * w.steps * 32 * width;
+  for (size_t g = 0; g < w.groups; ++g) {
+    const Tables tables = tables_of<width>(w, block, g, bias);
+    for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
+      __m512i levels[4];
+      unpack<width>(codes + s * 32 * width, tables, levels);
+      for (int q = 0; q < 4; ++q) _mm512_store_si512(out + s * 256 + 64 * q, levels[q]);
+    }
+  }
+}
+
+void expand_block(const Packed& w, size_t block, int8_t bias, uint8_t* out) {
+  switch (w.width) {
+    case 8: return expand<8>(w, block, bias, out);
+    case 4: return expand<4>(w, block, bias, out);
+    case 3: return expand<3>(w, block, bias, out);
+    case 2: return expand<2>(w, block, bias, out);
+    default: return expand<1>(w, block, bias, out);
+  }
+}
+
+void expand_levels(const Packed& w, size_t block, uint8_t* out) { expand_block(w, block, 0, out); }
+
+// Sums of the four dwords of every 128-bit lane of the four quads: 16 rows in order.
+inline __m512i rows_of(const __m512i q[4]) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(q[0], q[1]), _mm512_unpackhi_epi32(q[0], q[1]));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(q[2], q[3]), _mm512_unpackhi_epi32(q[2], q[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// One block of 16 rows times `inputs` rows of x. width 0: the levels + 128 stand ready in a.scratch.
+template <int width, int inputs>
+void int8_block(const LinearInt8& a, size_t block, size_t first) {
+  const Packed& w = a.w;
+  const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile;
+  const size_t group_steps = w.steps / w.groups, x_stride = w.steps * kTile;
+  const uint8_t* codes = width == 0 ? a.scratch : w.codes + block * w.steps * 32 * width;
+  constexpr size_t step_bytes = width == 0 ? 256 : 32 * width;
+  const int8_t* x = a.x + first * x_stride;
+  __m512 y[inputs];
+  for (size_t g = 0; g < w.groups; ++g) {
+    Tables tables;
+    if constexpr (width != 0) tables = tables_of<width>(w, block, g, -128);
+    __m512i acc[inputs][4];
+    for (int i = 0; i < inputs; ++i)
+      for (int q = 0; q < 4; ++q) acc[i][q] = _mm512_setzero_si512();
+    for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
+      __m512i levels[4];
+      if constexpr (width == 0) {
+        for (int q = 0; q < 4; ++q) levels[q] = _mm512_load_si512(codes + s * 256 + 64 * q);
+      } else {
+        unpack<width>(codes + s * step_bytes, tables, levels);
+      }
+      for (int i = 0; i < inputs; ++i) {
+        const __m512i xs = _mm512_broadcast_i32x4(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride + s * kTile)));
+        for (int q = 0; q < 4; ++q) acc[i][q] = _mm512_dpbusd_epi32(acc[i][q], levels[q], xs);
+      }
+    }
+    const __m512 scale = _mm512_loadu_ps(w.scale + g * padded + row);
+    __m512i offset = _mm512_set1_epi32(128);
+    if (w.zero)
+      offset = _mm512_add_epi32(offset, _mm512_cvtepi8_epi32(_mm_loadu_si128(
+                                            reinterpret_cast<const __m128i*>(w.zero + g * padded + row))));
+    for (int i = 0; i < inputs; ++i) {
+      const __m512i x_sum = _mm512_set1_epi32(a.x_sum[(first + i) * w.groups + g]);
+      const __m512i sum = _mm512_sub_epi32(rows_of(acc[i]), _mm512_mullo_epi32(offset, x_sum));
+      const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
+      y[i] = g == 0 ? part : _mm512_add_ps(y[i], part);
+    }
+  }
+  for (int i = 0; i < inputs; ++i) {
+    const __m512 v = _mm512_mul_ps(y[i], _mm512_set1_ps(a.x_scale[first + i]));
+    finish(a.y + (first + i) * a.y_stride, (F32x16)v, a.bias, a.outputs, row, w.rows);
+  }
+}
+
+// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by six inputs at a time.
+template <int width>
+void int8_blocks(const LinearInt8& a) {
+  for (size_t block = a.block_begin; block < a.block_end; ++block) {
+    switch (a.m) {
+      case 1: int8_block<width, 1>(a, block, 0); continue;
+      case 2: int8_block<width, 2>(a, block, 0); continue;
+      case 3: int8_block<width, 3>(a, block, 0); continue;
+      case 4: int8_block<width, 4>(a, block, 0); continue;
+      default: break;
+    }
+    expand<width>(a.w, block, -128, a.scratch);
+    size_t i = 0;
+    for (; i + 6 <= a.m; i += 6) int8_block<0, 6>(a, block, i);
+    for (; i + 3 <= a.m; i += 3) int8_block<0, 3>(a, block, i);
+    for (; i < a.m; ++i) int8_block<0, 1>(a, block, i);
+  }
+}
+
+void linear_int8(const LinearInt8& a) {
+  switch (a.w.width) {
+    case 8: return int8_blocks<8>(a);
+    case 4: return int8_blocks<4>(a);
+    case 3: return int8_blocks<3>(a);
+    case 2: return int8_blocks<2>(a);
+    default: return int8_blocks<1>(a);
+  }
+}
+
+}  // namespace
+
+const Kernels kAvx512Vnni = {"avx512_vnni", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
+                             attention,     activate,    run_max,      exp_sum};
+
+}  // namespace subbyte

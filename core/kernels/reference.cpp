@@ -1,0 +1,192 @@
+// The definition of every kernel, written to be read. Compiled for the baseline CPU, never tuned.
+#include <cmath>
+#include <cstring>
+
+#include "../kernels.hpp"
+#include "../layout.hpp"
+#include "math.hpp"
+
+namespace subbyte {
+namespace {
+
+// 16 running sums, folded in the written order.
+struct Lanes {
+  float lane[kTile] = {};
+  void add(size_t i, float value) { lane[i % kTile] += value; }
+  float fold() const {
+    float v[kTile];
+    std::memcpy(v, lane, sizeof v);
+    for (size_t w = kTile / 2; w > 0; w /= 2)
+      for (size_t i = 0; i < w; ++i) v[i] += v[i + w];
+    return v[0];
+  }
+};
+
+void linear_int8(const LinearInt8& a) {
+  const Packed& w = a.w;
+  const size_t group_size = w.steps / w.groups * kTile;
+  for (size_t row = a.block_begin * kTile; row < a.block_end * kTile && row < w.rows; ++row) {
+    const size_t out = a.outputs ? a.outputs[row] : row;
+    for (size_t i = 0; i < a.m; ++i) {
+      float y = 0.0f;
+      for (size_t g = 0; g < w.groups; ++g) {
+        int32_t sum = 0;
+        for (size_t k = g * group_size; k < (g + 1) * group_size; ++k)
+          sum += a.x[i * w.steps * kTile + k] * (level_at(w, row, k) - zero_at(w, row, g));
+        const float part = static_cast<float>(sum) * scale_at(w, row, g);
+        y = g == 0 ? part : y + part;
+      }
+      y *= a.x_scale[i];
+      a.y[i * a.y_stride + out] = a.bias ? y + a.bias[out] : y;
+    }
+  }
+}
+
+void linear_float(const LinearFloat& a) {
+  const Packed& w = a.w;
+  const size_t group_size = w.steps / w.groups * kTile;
+  for (size_t row = a.block_begin * kTile; row < a.block_end * kTile && row < w.rows; ++row) {
+    const size_t out = a.outputs ? a.outputs[row] : row;
+    for (size_t i = 0; i < a.m; ++i) {
+      float y = 0.0f;
+      for (size_t g = 0; g < w.groups; ++g) {
+        Lanes sum;
+        for (size_t k = g * group_size; k < (g + 1) * group_size && k < a.cols; ++k)
+          sum.add(k, a.x[i * a.x_stride + k] * static_cast<float>(level_at(w, row, k) - zero_at(w, row, g)));
+        const float part = sum.fold() * scale_at(w, row, g);
+        y = g == 0 ? part : y + part;
+      }
+      a.y[i * a.y_stride + out] = a.bias ? y + a.bias[out] : y;
+    }
+  }
+}
+
+void linear_dense(const LinearDense& a) {
+  for (size_t row = a.row_begin; row < a.row_end; ++row) {
+    for (size_t i = 0; i < a.m; ++i) {
+      Lanes sum;
+      for (size_t k = 0; k < a.cols; ++k) sum.add(k, a.x[i * a.x_stride + k] * a.w[row * a.w_stride + k]);
+      a.y[i * a.y_stride + row] = a.bias ? sum.fold() + a.bias[row] : sum.fold();
+    }
+  }
+}
+
+void quantize_rows(const QuantizeRows& a) {
+  using constants::kRound;
+  for (size_t i = 0; i < a.m; ++i) {
+    const float* x = a.x + i * a.x_stride;
+    int8_t* q = a.q + i * a.steps * kTile;
+    float amax = 0.0f;
+    for (size_t k = 0; k < a.cols; ++k) amax = std::fabs(x[k]) > amax ? std::fabs(x[k]) : amax;
+    a.scale[i] = amax / 127.0f;
+    const float inverse = amax > 0.0f ? 127.0f / amax : 0.0f;
+    std::memset(q, 0, a.steps * kTile);
+    for (size_t g = 0; g < a.groups; ++g) a.sum[i * a.groups + g] = 0;
+    for (size_t k = 0; k < a.cols; ++k) {
+      q[k] = static_cast<int8_t>(static_cast<int>((x[k] * inverse + kRound) - kRound));
+      a.sum[i * a.groups + k / kTile / (a.steps / a.groups)] += q[k];
+    }
+  }
+}
+
+void layer_norm(const LayerNorm& a) {
+  const float n = static_cast<float>(a.n);
+  for (size_t i = 0; i < a.m; ++i) {
+    const float* x = a.x + i * a.n;
+    const float* residual = a.residual ? a.residual + i * a.n : nullptr;
+    float* y = a.y + i * a.n;
+    Lanes sum, squares;
+    for (size_t k = 0; k < a.n; ++k) {
+      y[k] = residual ? x[k] + residual[k] : x[k];
+      sum.add(k, y[k]);
+    }
+    const float mean = sum.fold() / n;
+    for (size_t k = 0; k < a.n; ++k) squares.add(k, (y[k] - mean) * (y[k] - mean));
+    const float inverse = 1.0f / std::sqrt(squares.fold() / n + a.eps);
+    for (size_t k = 0; k < a.n; ++k) y[k] = (y[k] - mean) * inverse * a.gamma[k] + a.beta[k];
+  }
+}
+
+float exp_of(float x) {
+  using namespace constants;
+  if (!(x > kExpLow)) return 0.0f;
+  x = x < kExpHigh ? x : kExpHigh;
+  const float n = (x * kLog2E + kRound) - kRound;
+  const float r = (x - n * kLn2High) - n * kLn2Low;
+  float p = kExp[0];
+  for (int i = 1; i < 6; ++i) p = p * r + kExp[i];
+  p = p * (r * r) + r + 1.0f;
+  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, 4);
+  return p * power;
+}
+
+void attention(const Attention& a) {
+  const size_t width = a.heads * a.head_dim;
+  for (size_t h = 0; h < a.heads; ++h) {
+    const size_t first = h * a.head_dim;
+    float max = -INFINITY;
+    for (size_t t = 0; t < a.length; ++t) {
+      const float* key = a.rows[t] + a.offset + first;
+      Lanes dot;
+      for (size_t k = 0; k < a.head_dim; ++k) dot.add(k, a.q[first + k] * key[k]);
+      a.scores[t] = dot.fold() * a.scale;
+      max = a.scores[t] > max ? a.scores[t] : max;
+    }
+    Lanes total;
+    for (size_t t = 0; t < a.length; ++t) {
+      a.scores[t] = exp_of(a.scores[t] - max);
+      total.add(t, a.scores[t]);
+    }
+    const float inverse = 1.0f / total.fold();
+    for (size_t k = 0; k < a.head_dim; ++k) {
+      float sum = 0.0f;
+      for (size_t t = 0; t < a.length; ++t) sum += a.scores[t] * a.rows[t][a.offset + width + first + k];
+      a.y[first + k] = sum * inverse;
+    }
+  }
+}
+
+float sigmoid(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+
+float erf_of(float x) {
+  using namespace constants;
+  const float size = std::fabs(x);
+  const float t = 1.0f / (1.0f + kErfP * size);
+  float p = kErf[0];
+  for (int i = 1; i < 5; ++i) p = p * t + kErf[i];
+  const float value = 1.0f - p * t * exp_of(-(size * size));
+  return x < 0.0f ? -value : value;
+}
+
+void activate(Activation kind, float* x, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    switch (kind) {
+      case Activation::relu: x[i] = x[i] > 0.0f ? x[i] : 0.0f; break;
+      case Activation::swish: x[i] = x[i] * sigmoid(x[i]); break;
+      case Activation::gelu: x[i] = x[i] * 0.5f * (1.0f + erf_of(x[i] * constants::kSqrtHalf)); break;
+    }
+  }
+}
+
+void run_max(const float* x, size_t n, float* out) {
+  for (size_t begin = 0; begin < n; begin += 128) {
+    float max = -INFINITY;
+    for (size_t i = begin; i < n && i < begin + 128; ++i) max = x[i] > max ? x[i] : max;
+    out[begin / 128] = max;
+  }
+}
+
+float exp_sum(const float* x, size_t n, float max) {
+  Lanes sum;
+  for (size_t i = 0; i < n; ++i) sum.add(i, exp_of(x[i] - max));
+  return sum.fold();
+}
+
+}  // namespace
+
+const Kernels kReference = {"reference", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
+                            attention,   activate,    run_max,      exp_sum};
+
+}  // namespace subbyte

@@ -1,0 +1,28 @@
+// Reading and writing the memory layout of codes that kernels.hpp defines. Written to be read; kernels do it faster.
+#pragma once
+#include "kernels.hpp"
+
+namespace subbyte {
+
+constexpr size_t blocks_of(size_t rows) { return (rows + kTile - 1) / kTile; }
+constexpr size_t steps_of(size_t cols) { return (cols + kTile - 1) / kTile; }
+
+// The level of one weight.
+int level_at(const Packed& w, size_t row, size_t col);
+
+// The zero and the scale of one weight's group.
+int zero_at(const Packed& w, size_t row, size_t group);
+float scale_at(const Packed& w, size_t row, size_t group);
+
+// Lays out bit planes [bits, rows, ceil(cols / 8)], bits 1 to 4, as width `bits`. `codes` is zeroed,
+// [blocks, steps, 32 * bits].
+void lay_out_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, uint8_t* codes);
+
+// Lays out bit planes of 5 to 7 bits as width 8, through the level of each code.
+void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, const int8_t* levels,
+                         uint8_t* codes);
+
+// Lays out int8 levels [rows, cols] as width 8.
+void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes);
+
+}  // namespace subbyte

@@ -1,0 +1,182 @@
+#include "beam.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "log.hpp"
+
+namespace subbyte {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
+
+struct Candidate {
+  float score;  // sum of log-probabilities
+  size_t parent;
+  uint32_t token;
+};
+
+// Higher score first; among equals the earlier hypothesis, then the lower token.
+bool better(const Candidate& a, const Candidate& b) {
+  if (a.score != b.score) return a.score > b.score;
+  if (a.parent != b.parent) return a.parent < b.parent;
+  return a.token < b.token;
+}
+
+struct Running {
+  std::vector<uint32_t> tokens;
+  float score = 0.0f;
+};
+
+struct Sentence {
+  size_t index;  // in the batch
+  std::vector<Running> running;
+  std::vector<Hypothesis> finished;  // best first, at most beam_size
+};
+
+// The k best continuations of one hypothesis, by its logits.
+class Continuations {
+ public:
+  Continuations(const Kernels& kernels, const SearchOptions& options, size_t vocabulary)
+      : kernels_(kernels), options_(options), vocabulary_(vocabulary), maxima_((vocabulary + kRun - 1) / kRun) {}
+
+  void append(float* logits, const Running& from, size_t parent, size_t length, size_t k,
+              std::vector<Candidate>& out) {
+    if (options_.forced_end >= 0 && length + 1 == options_.max_length) {
+      out.push_back({from.score, parent, static_cast<uint32_t>(options_.forced_end)});
+      return;
+    }
+    if (options_.renormalize) ban(logits, length);
+    kernels_.run_max(logits, vocabulary_, maxima_.data());
+    const float max = *std::max_element(maxima_.begin(), maxima_.end());
+    const float log_sum = static_cast<float>(log_of(kernels_.exp_sum(logits, vocabulary_, max)));
+    if (!options_.renormalize && ban(logits, length)) kernels_.run_max(logits, vocabulary_, maxima_.data());
+
+    // best_ holds the k largest logits seen, best first; a run is read only if its maximum can enter.
+    best_.clear();
+    for (size_t run = 0; run < maxima_.size(); ++run) {
+      if (best_.size() == k && !(maxima_[run] > best_.back().score)) continue;
+      const size_t end = std::min(vocabulary_, (run + 1) * kRun);
+      for (size_t token = run * kRun; token < end; ++token) {
+        if (logits[token] == kNever || (best_.size() == k && !(logits[token] > best_.back().score))) continue;
+        if (best_.size() == k) best_.pop_back();
+        const Candidate candidate = {logits[token], parent, static_cast<uint32_t>(token)};
+        best_.insert(std::upper_bound(best_.begin(), best_.end(), candidate, better), candidate);
+      }
+    }
+    for (Candidate& candidate : best_) {
+      candidate.score = (candidate.score - max) - log_sum + from.score;
+      out.push_back(candidate);
+    }
+  }
+
+ private:
+  bool ban(float* logits, size_t length) const {
+    for (uint32_t token : options_.banned) logits[token] = kNever;
+    const bool too_short = length < options_.min_length;
+    if (too_short) logits[options_.end] = kNever;
+    return too_short || !options_.banned.empty();
+  }
+
+  const Kernels& kernels_;
+  const SearchOptions& options_;
+  size_t vocabulary_;
+  std::vector<float> maxima_;
+  std::vector<Candidate> best_;
+};
+
+float penalized(float score, size_t generated, float length_penalty) {
+  return score / static_cast<float>(std::pow(static_cast<double>(generated), static_cast<double>(length_penalty)));
+}
+
+void finish(Sentence& sentence, Hypothesis hypothesis, size_t keep) {
+  const auto worse = [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; };
+  auto& finished = sentence.finished;
+  finished.insert(std::upper_bound(finished.begin(), finished.end(), hypothesis, worse), std::move(hypothesis));
+  if (finished.size() > keep) finished.pop_back();
+}
+
+// Continues a sentence with its sorted candidates; `length` counts the decoder's tokens before them. False: done.
+bool advance(Sentence& sentence, const std::vector<Candidate>& candidates, size_t length,
+             const SearchOptions& options, std::vector<Running>& next, std::vector<size_t>& parents) {
+  const size_t beam = options.beam_size, generated = length;  // with the new token, without the start
+  next.clear();
+  parents.clear();
+  for (size_t rank = 0; rank < candidates.size(); ++rank) {
+    const Candidate& candidate = candidates[rank];
+    const bool ends = candidate.token == options.end, stops = ends || length + 1 >= options.max_length;
+    const Running& parent = sentence.running[candidate.parent];
+    if (!stops) {
+      if (next.size() == beam) continue;
+      next.push_back({parent.tokens, candidate.score});
+      next.back().tokens.push_back(candidate.token);
+      parents.push_back(candidate.parent);
+    } else if (rank < beam) {  // transformers: only the best beam_size candidates may finish
+      Hypothesis hypothesis = {parent.tokens, penalized(candidate.score, generated, options.length_penalty)};
+      if (!ends) hypothesis.tokens.push_back(candidate.token);
+      finish(sentence, std::move(hypothesis), beam);
+    }
+  }
+  sentence.running.swap(next);
+  if (sentence.running.empty()) return false;
+  if (sentence.finished.size() < beam) return beam > 1 || sentence.finished.empty();
+  if (beam == 1 || options.early_stopping) return false;
+  return penalized(sentence.running[0].score, generated, options.length_penalty) > sentence.finished.back().score;
+}
+
+}  // namespace
+
+std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+                                            const SearchOptions& options, Memory& memory, Cache& cache) {
+  model.encode(sentences, memory);
+  std::vector<std::vector<Hypothesis>> results(sentences.size());
+  std::vector<Sentence> open;
+  for (size_t s = 0; s < sentences.size(); ++s) open.push_back({s, {{}}, {}});
+  cache.start(sentences.size() * options.beam_size);
+
+  const size_t vocabulary = model.config().vocabulary, keep = options.beam_size == 1 ? 1 : 2 * options.beam_size;
+  Continuations continuations(model.ops().kernels(), options, vocabulary);
+  std::vector<uint32_t> tokens;
+  std::vector<size_t> sentence_of, parents, all_parents;
+  std::vector<Candidate> candidates;
+  std::vector<Running> next;
+  for (size_t length = 1; !open.empty(); ++length) {
+    tokens.clear();
+    sentence_of.clear();
+    for (const Sentence& sentence : open) {
+      for (const Running& running : sentence.running) {
+        tokens.push_back(running.tokens.empty() ? options.start : running.tokens.back());
+        sentence_of.push_back(sentence.index);
+      }
+    }
+    float* logits = model.step(tokens, sentence_of, length - 1, memory, cache);
+
+    all_parents.clear();
+    size_t row = 0, kept = 0;
+    for (size_t i = 0; i < open.size(); ++i) {
+      Sentence& sentence = open[i];
+      const size_t first = row;
+      candidates.clear();
+      for (size_t parent = 0; parent < sentence.running.size(); ++parent, ++row)
+        continuations.append(logits + row * vocabulary, sentence.running[parent], parent, length, keep, candidates);
+      std::sort(candidates.begin(), candidates.end(), better);
+      if (candidates.size() > keep) candidates.resize(keep);
+      if (advance(sentence, candidates, length, options, next, parents)) {
+        for (size_t parent : parents) all_parents.push_back(first + parent);
+        if (kept != i) open[kept] = std::move(sentence);
+        ++kept;
+      } else {
+        auto& best = sentence.finished;
+        if (best.size() > options.num_hypotheses) best.resize(options.num_hypotheses);
+        results[sentence.index] = std::move(best);
+      }
+    }
+    open.resize(kept);
+    cache.reorder(all_parents);
+  }
+  return results;
+}
+
+}  // namespace subbyte

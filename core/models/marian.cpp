@@ -1,0 +1,224 @@
+#include "marian.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "../layout.hpp"
+
+namespace subbyte {
+namespace {
+
+constexpr float kNormEpsilon = 1e-5f;
+
+// Takes tensors by name and shape.
+class Reader {
+ public:
+  explicit Reader(const Tensors& tensors) : tensors_(tensors) {}
+
+  std::shared_ptr<const Matrix> matrix(const std::string& name, size_t rows, size_t cols) const {
+    const auto found = tensors_.matrices.find(name);
+    if (found == tensors_.matrices.end()) throw std::invalid_argument(name + ": no such matrix");
+    if ((rows && found->second->rows() != rows) || found->second->cols() != cols)
+      throw std::invalid_argument(name + ": another shape than the configuration says");
+    return found->second;
+  }
+
+  std::vector<float> vector(const std::string& name, size_t size) const {
+    const auto found = tensors_.vectors.find(name);
+    if (found == tensors_.vectors.end()) throw std::invalid_argument(name + ": no such vector");
+    if (found->second.size() != size)
+      throw std::invalid_argument(name + ": another size than the configuration says");
+    return found->second;
+  }
+
+  Linear linear(const std::string& name, size_t cols, size_t rows = 0) const {
+    auto weight = matrix(name + ".weight", rows, cols);
+    const size_t outputs = weight->rows();
+    return {std::move(weight), vector(name + ".bias", outputs)};
+  }
+
+  Norm norm(const std::string& name, size_t size) const {
+    return {vector(name + ".weight", size), vector(name + ".bias", size)};
+  }
+
+  AttentionLayer attention(const std::string& layer, const std::string& name, size_t d) const {
+    const std::string at = layer + "." + name + ".";
+    return {linear(at + "q_proj", d, d), linear(at + "k_proj", d, d), linear(at + "v_proj", d, d),
+            linear(at + "out_proj", d, d), norm(layer + "." + name + "_layer_norm", d)};
+  }
+
+  FeedForward feed_forward(const std::string& layer, size_t d) const {
+    Linear in = linear(layer + ".fc1", d);
+    const size_t hidden = in.weight->rows();
+    return {std::move(in), linear(layer + ".fc2", hidden, d), norm(layer + ".final_layer_norm", d)};
+  }
+
+ private:
+  const Tensors& tensors_;
+};
+
+// [sin | cos] of position / 10000^(2i / d), computed in double as transformers does.
+std::vector<float> sinusoids(size_t positions, size_t d) {
+  std::vector<float> table(positions * d);
+  const size_t sines = (d + 1) / 2;
+  for (size_t position = 0; position < positions; ++position) {
+    for (size_t i = 0; i < d; ++i) {
+      const double angle = static_cast<double>(position) / std::pow(10000.0, 2.0 * static_cast<double>(i / 2) / static_cast<double>(d));
+      table[position * d + (i % 2 ? sines : 0) + i / 2] =
+          static_cast<float>(i % 2 ? std::cos(angle) : std::sin(angle));
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+void Cache::start(size_t hypotheses) {
+  if (hypotheses > capacity) {
+    capacity = hypotheses;
+    steps.clear();
+  }
+  history.assign(hypotheses, {});
+}
+
+void Cache::reorder(const std::vector<size_t>& parents) {
+  next_.resize(parents.size());
+  for (size_t i = 0; i < parents.size(); ++i) next_[i] = history[parents[i]];
+  history.swap(next_);
+}
+
+Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels& kernels, size_t threads,
+               Rounding rounding)
+    : config_(config),
+      ops_(kernels, threads, rounding),
+      positions_(sinusoids(config.max_positions, config.d_model)),
+      scores_(ops_.threads().count()) {
+  const Reader read(tensors);
+  const size_t d = config.d_model;
+  source_embedding_ = read.matrix("model.encoder.embed_tokens.weight", 0, d);
+  target_embedding_ = read.matrix("model.decoder.embed_tokens.weight", config.vocabulary, d);
+  output_ = read.matrix("lm_head.weight", config.vocabulary, d);
+  output_bias_ = read.vector("final_logits_bias", config.vocabulary);
+  for (size_t i = 0; i < config.encoder_layers; ++i) {
+    const std::string layer = "model.encoder.layers." + std::to_string(i);
+    encoder_.push_back({read.attention(layer, "self_attn", d), read.feed_forward(layer, d)});
+  }
+  for (size_t i = 0; i < config.decoder_layers; ++i) {
+    const std::string layer = "model.decoder.layers." + std::to_string(i);
+    decoder_.push_back({read.attention(layer, "self_attn", d), read.attention(layer, "encoder_attn", d),
+                        read.feed_forward(layer, d)});
+  }
+}
+
+void Marian::embed(const Matrix& table, uint32_t token, size_t position, float* out) const {
+  table.row(token, out);
+  const float* at = positions_.data() + position * config_.d_model;
+  for (size_t i = 0; i < config_.d_model; ++i) out[i] = out[i] * config_.embedding_scale + at[i];
+}
+
+// x_ = norm(x_ + out(attention(query(x_), rows))); rows[i] are the positions that query i sees.
+void Marian::attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
+                    const std::vector<const std::vector<const float*>*>& rows, size_t offset) {
+  const size_t d = config_.d_model, m = queries.m;
+  float* query = query_.grow(m * d);
+  float* context = context_.grow(m * d);
+  ops_.linear(*layer.query.weight, queries, layer.query.bias.data(), query, d);
+  size_t longest = 0;
+  for (const auto* list : rows) longest = std::max(longest, list->size());
+  for (Buffer<float>& scores : scores_) scores.grow(steps_of(longest) * kTile);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d / heads));
+  ops_.for_rows(m, 2 * d * longest, [&](size_t i, size_t worker) {
+    ops_.kernels().attention({query + i * d, rows[i]->data(), offset, context + i * d, scores_[worker].data(),
+                              rows[i]->size(), heads, d / heads, scale});
+  });
+  Inputs contexts = {context, m, d};
+  ops_.linear(*layer.out.weight, contexts, layer.out.bias.data(), query, d);
+  ops_.layer_norm(x_.data(), query, layer.norm.gamma, layer.norm.beta, kNormEpsilon, m, x_.data());
+}
+
+// x_ = norm(x_ + out(activation(in(x_))))
+void Marian::feed_forward(const FeedForward& layer, size_t m) {
+  const size_t d = config_.d_model, width = layer.in.weight->rows();
+  float* hidden = hidden_.grow(m * width);
+  Inputs inputs = {x_.data(), m, d};
+  ops_.linear(*layer.in.weight, inputs, layer.in.bias.data(), hidden, width);
+  ops_.activate(config_.activation, hidden, m * width);
+  Inputs hiddens = {hidden, m, width};
+  ops_.linear(*layer.out.weight, hiddens, layer.out.bias.data(), query_.data(), d);
+  ops_.layer_norm(x_.data(), query_.data(), layer.norm.gamma, layer.norm.beta, kNormEpsilon, m, x_.data());
+}
+
+void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory) {
+  const size_t d = config_.d_model;
+  size_t tokens = 0;
+  for (const auto& sentence : sentences) tokens += sentence.size();
+  float* x = x_.grow(tokens * d);
+  float* kv = key_values_.grow(tokens * 2 * d);
+  query_.grow(tokens * d);
+
+  // Sentences stand one behind the other, without padding; a token sees the rows of its own sentence.
+  std::vector<std::vector<const float*>> rows(sentences.size());
+  std::vector<const std::vector<const float*>*> rows_of_token;
+  memory.rows.assign(sentences.size(), {});
+  memory.layer_stride = tokens * 2 * d;
+  memory.key_values.grow(config_.decoder_layers * memory.layer_stride);
+  size_t token = 0;
+  for (size_t s = 0; s < sentences.size(); ++s) {
+    for (size_t position = 0; position < sentences[s].size(); ++position, ++token) {
+      embed(*source_embedding_, sentences[s][position], position, x + token * d);
+      rows[s].push_back(kv + token * 2 * d);
+      memory.rows[s].push_back(memory.key_values.data() + token * 2 * d);
+      rows_of_token.push_back(&rows[s]);
+    }
+  }
+  for (const EncoderLayer& layer : encoder_) {
+    Inputs inputs = {x, tokens, d};
+    ops_.linear(*layer.self.key.weight, inputs, layer.self.key.bias.data(), kv, 2 * d);
+    ops_.linear(*layer.self.value.weight, inputs, layer.self.value.bias.data(), kv + d, 2 * d);
+    attend(layer.self, inputs, config_.encoder_heads, rows_of_token, 0);
+    feed_forward(layer.feed_forward, tokens);
+  }
+  Inputs encoded = {x, tokens, d};
+  for (size_t i = 0; i < decoder_.size(); ++i) {
+    const AttentionLayer& cross = decoder_[i].cross;
+    float* at = memory.key_values.data() + i * memory.layer_stride;
+    ops_.linear(*cross.key.weight, encoded, cross.key.bias.data(), at, 2 * d);
+    ops_.linear(*cross.value.weight, encoded, cross.value.bias.data(), at + d, 2 * d);
+  }
+}
+
+float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
+                    const Memory& memory, Cache& cache) {
+  const size_t d = config_.d_model, m = tokens.size();
+  float* x = x_.grow(m * d);
+  query_.grow(m * d);
+  if (cache.steps.size() <= time) cache.steps.resize(time + 1);
+  const size_t layer_stride = cache.capacity * 2 * d;
+  float* kv = cache.steps[time].grow(decoder_.size() * layer_stride);
+
+  std::vector<const std::vector<const float*>*> self_rows(m), cross_rows(m);
+  for (size_t i = 0; i < m; ++i) {
+    embed(*target_embedding_, tokens[i], time, x + i * d);
+    cache.history[i].push_back(kv + i * 2 * d);
+    self_rows[i] = &cache.history[i];
+    cross_rows[i] = &memory.rows[sentences[i]];
+  }
+  for (size_t i = 0; i < decoder_.size(); ++i) {
+    const DecoderLayer& layer = decoder_[i];
+    float* at = kv + i * layer_stride;
+    Inputs inputs = {x, m, d};
+    ops_.linear(*layer.self.key.weight, inputs, layer.self.key.bias.data(), at, 2 * d);
+    ops_.linear(*layer.self.value.weight, inputs, layer.self.value.bias.data(), at + d, 2 * d);
+    attend(layer.self, inputs, config_.decoder_heads, self_rows, i * layer_stride);
+    Inputs crossing = {x, m, d};
+    attend(layer.cross, crossing, config_.decoder_heads, cross_rows, i * memory.layer_stride);
+    feed_forward(layer.feed_forward, m);
+  }
+  float* logits = logits_.grow(m * config_.vocabulary);
+  Inputs outputs = {x, m, d};
+  ops_.linear(*output_, outputs, output_bias_.data(), logits, config_.vocabulary);
+  return logits;
+}
+
+}  // namespace subbyte

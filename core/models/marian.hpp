@@ -1,0 +1,107 @@
+// MarianMT: a post-norm Transformer encoder-decoder. Weights, the encoder, and one step of the decoder.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../ops.hpp"
+
+namespace subbyte {
+
+struct MarianConfig {
+  size_t d_model, encoder_layers, decoder_layers, encoder_heads, decoder_heads, max_positions, vocabulary;
+  float embedding_scale;
+  Activation activation;
+};
+
+// Tensors by their Hugging Face names.
+struct Tensors {
+  std::map<std::string, std::shared_ptr<const Matrix>> matrices;
+  std::map<std::string, std::vector<float>> vectors;
+};
+
+struct Linear {
+  std::shared_ptr<const Matrix> weight;
+  std::vector<float> bias;
+};
+
+struct Norm {
+  std::vector<float> gamma, beta;
+};
+
+struct AttentionLayer {
+  Linear query, key, value, out;
+  Norm norm;
+};
+
+struct FeedForward {
+  Linear in, out;
+  Norm norm;
+};
+
+struct EncoderLayer {
+  AttentionLayer self;
+  FeedForward feed_forward;
+};
+
+struct DecoderLayer {
+  AttentionLayer self, cross;
+  FeedForward feed_forward;
+};
+
+// What the decoder reads of a batch of encoded sentences: keys and values of every layer, computed once.
+struct Memory {
+  Buffer<float> key_values;                         // [decoder_layers, tokens, 2 * d_model]
+  std::vector<std::vector<const float*>> rows;      // [sentences][length] the tokens' rows of layer 0
+  size_t layer_stride = 0;
+};
+
+// The decoder's state: keys and values by time step, and for every running hypothesis the rows it descends from.
+struct Cache {
+  std::vector<Buffer<float>> steps;                 // [time] of [decoder_layers, capacity, 2 * d_model]
+  size_t capacity = 0;                              // hypotheses
+  std::vector<std::vector<const float*>> history;   // [hypotheses][time] rows of layer 0
+
+  void start(size_t hypotheses);
+  // Hypothesis i becomes a continuation of parents[i].
+  void reorder(const std::vector<size_t>& parents);
+
+ private:
+  std::vector<std::vector<const float*>> next_;
+};
+
+class Marian {
+ public:
+  // Throws std::invalid_argument naming a tensor that is missing or of another shape.
+  Marian(const MarianConfig& config, const Tensors& tensors, const Kernels& kernels, size_t threads, Rounding rounding);
+
+  const MarianConfig& config() const { return config_; }
+  Ops& ops() { return ops_; }
+
+  // Encodes sentences of token ids into `memory`.
+  void encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory);
+
+  // One decoder step: hypothesis i reads tokens[i] at position `time` and the memory of sentences[i].
+  // Returns logits [hypotheses, vocabulary], valid until the next call.
+  float* step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
+              const Memory& memory, Cache& cache);
+
+ private:
+  void embed(const Matrix& table, uint32_t token, size_t position, float* out) const;
+  void attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
+              const std::vector<const std::vector<const float*>*>& rows, size_t offset);
+  void feed_forward(const FeedForward& layer, size_t m);
+
+  MarianConfig config_;
+  Ops ops_;
+  std::shared_ptr<const Matrix> source_embedding_, target_embedding_, output_;
+  std::vector<float> output_bias_, positions_;  // positions [max_positions, d_model]
+  std::vector<EncoderLayer> encoder_;
+  std::vector<DecoderLayer> decoder_;
+  // The arena: grown to the largest batch seen, never allocated per token.
+  Buffer<float> x_, query_, context_, hidden_, logits_, key_values_;
+  std::vector<Buffer<float>> scores_;  // one a worker
+};
+
+}  // namespace subbyte

@@ -1,0 +1,64 @@
+// Operations on whole matrices of activations: they split work over threads and call kernels.
+#pragma once
+#include <vector>
+
+#include "dispatch.hpp"
+#include "threads.hpp"
+#include "weights.hpp"
+
+namespace subbyte {
+
+// How a product rounds its inputs: not at all, or to int8 with one scale a row.
+enum class Rounding { none, int8 };
+
+// Rows of activations that several matrices multiply; their int8 form is made once, when first needed.
+struct Inputs {
+  const float* x;  // [m, cols]
+  size_t m, cols;
+  size_t quantized_groups = 0;  // groups of x_sum as it stands; 0: not made yet
+};
+
+class Ops {
+ public:
+  Ops(const Kernels& kernels, size_t threads, Rounding rounding);
+
+  const Kernels& kernels() const { return kernels_; }
+  Threads& threads() { return threads_; }
+  Rounding rounding() const { return rounding_; }
+
+  // y[i * y_stride + row] = x[i] . w[row] + bias[row]. Calls that share `inputs` must follow each other.
+  void linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride);
+
+  // y = layer norm of (x + residual), [m, n].
+  void layer_norm(const float* x, const float* residual, const std::vector<float>& gamma,
+                  const std::vector<float>& beta, float eps, size_t m, float* y);
+
+  void activate(Activation kind, float* x, size_t n);
+
+  // f(row, worker) for every row, over threads where rows * work (in multiply-adds) is worth it.
+  template <class F>
+  void for_rows(size_t rows, size_t work, const F& f) {
+    const size_t chunks = chunks_for(rows, rows * work);
+    if (chunks == 1) {
+      for (size_t row = 0; row < rows; ++row) f(row, size_t{0});
+      return;
+    }
+    threads_.run(chunks, [&](size_t chunk, size_t worker) {
+      for (size_t row = rows * chunk / chunks; row < rows * (chunk + 1) / chunks; ++row) f(row, worker);
+    });
+  }
+
+ private:
+  size_t chunks_for(size_t units, size_t work) const;
+  void quantize(Inputs& inputs, size_t groups);
+
+  const Kernels& kernels_;
+  Threads threads_;
+  Rounding rounding_;
+  Buffer<int8_t> x_;
+  Buffer<float> x_scale_;
+  Buffer<int32_t> x_sum_;
+  std::vector<Buffer<uint8_t>> scratch_;  // one a worker
+};
+
+}  // namespace subbyte

@@ -1,0 +1,94 @@
+#include "weights.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "layout.hpp"
+
+namespace subbyte {
+
+Matrix::Matrix(const float* weights, size_t rows, size_t cols)
+    : rows_(rows), cols_(cols), stride_(steps_of(cols) * kTile), dense_(rows * stride_) {
+  for (size_t row = 0; row < rows; ++row)
+    std::memcpy(dense_.data() + row * stride_, weights + row * cols, cols * sizeof(float));
+}
+
+Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& sources,
+               const uint8_t* cluster)
+    : rows_(rows), cols_(cols), groups_(cols / group_size), blocks_(sources.size()) {
+  const size_t steps = steps_of(cols);
+  for (size_t b = 0; b < sources.size(); ++b) {
+    const BlockSource& source = sources[b];
+    Block& block = blocks_[b];
+    const size_t row_blocks = blocks_of(source.rows), padded = row_blocks * kTile;
+    const size_t width = source.bits > 4 ? 8 : source.bits;
+
+    block.codes.grow(row_blocks * steps * 32 * width);
+    if (source.bytes) lay_out_bytes(source.bytes, source.rows, cols, block.codes.data());
+    else if (width == 8)
+      lay_out_wide_planes(source.planes, source.bits, source.rows, cols, source.levels, block.codes.data());
+    else lay_out_planes(source.planes, source.bits, source.rows, cols, block.codes.data());
+
+    if (width != 8 && source.levels)
+      std::memcpy(block.levels.grow(16), source.levels, size_t{1} << source.bits);
+    block.scale.grow(groups_ * padded);
+    if (source.zero) block.zero.grow(groups_ * padded);
+    if (source.alphas) block.alphas.grow(groups_ * padded * width);
+    for (size_t group = 0; group < groups_; ++group) {
+      for (size_t row = 0; row < source.rows; ++row) {
+        const size_t from = source.per_tensor ? 0 : row * groups_ + group;
+        block.scale.data()[group * padded + row] = source.scale[from];
+        if (source.zero) block.zero.data()[group * padded + row] = source.zero[from];
+        if (source.alphas)
+          for (size_t plane = 0; plane < width; ++plane)
+            block.alphas.data()[((group * row_blocks + row / kTile) * width + plane) * kTile + row % kTile] =
+                source.alphas[from * width + plane];
+      }
+    }
+    if (cluster)
+      for (size_t row = 0; row < rows; ++row)
+        if (cluster[row] == b) block.outputs.push_back(static_cast<uint32_t>(row));
+    if (cluster && block.outputs.size() != source.rows)
+      throw std::invalid_argument("a cluster has another number of rows than its block");
+
+    const Packed packed = {block.codes.data(),  block.scale.data(), block.zero.data(),
+                           block.levels.data(), block.alphas.data(), source.rows,
+                           steps,               groups_,             static_cast<int>(width)};
+    parts_.push_back({packed, cluster ? block.outputs.data() : nullptr});
+  }
+}
+
+size_t Matrix::bytes() const {
+  size_t total = dense_.bytes();
+  for (const Block& block : blocks_)
+    total += block.codes.bytes() + block.alphas.bytes() + block.scale.bytes() + block.zero.bytes() +
+             block.levels.bytes() + block.outputs.size() * sizeof(uint32_t);
+  return total;
+}
+
+void Matrix::row(size_t index, float* out) const {
+  if (dense()) {
+    std::memcpy(out, dense_.data() + index * stride_, cols_ * sizeof(float));
+    return;
+  }
+  for (const Part& part : parts_) {
+    size_t row = index;
+    if (part.outputs) {
+      const uint32_t* end = part.outputs + part.packed.rows;
+      const uint32_t* found = std::lower_bound(part.outputs, end, static_cast<uint32_t>(index));
+      if (found == end || *found != index) continue;
+      row = static_cast<size_t>(found - part.outputs);
+    }
+    const size_t group_size = cols_ / groups_;
+    for (size_t group = 0; group < groups_; ++group) {
+      const int zero = zero_at(part.packed, row, group);
+      const float scale = scale_at(part.packed, row, group);
+      for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
+        out[col] = static_cast<float>(level_at(part.packed, row, col) - zero) * scale;
+    }
+    return;
+  }
+}
+
+}  // namespace subbyte

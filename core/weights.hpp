@@ -1,0 +1,92 @@
+// A weight matrix in memory: float32 rows, or low-bit codes laid out for the kernels. Low-bit stays low-bit.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace subbyte {
+
+// Memory aligned to cache lines, zeroed, that grows and never shrinks.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t size) { grow(size); }
+
+  // At least `size` elements; the content is lost when it has to move.
+  T* grow(size_t size) {
+    if (size > size_) {
+      data_.reset(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t(64))));
+      size_ = size;
+      std::fill_n(data_.get(), size, T{});
+    }
+    return data_.get();
+  }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+  size_t bytes() const { return size_ * sizeof(T); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t(64)); }
+  };
+  std::unique_ptr<T, Free> data_;
+  size_t size_ = 0;
+};
+
+// What a file says about one block of rows: model.py's Block. Pointers are borrowed while the matrix is made.
+struct BlockSource {
+  size_t rows = 0, bits = 0;
+  const uint8_t* planes = nullptr;  // [bits, rows, ceil(cols / 8)], 1 to 7 bits
+  const int8_t* bytes = nullptr;    // [rows, cols], 8 bits
+  const float* scale = nullptr;     // [rows, groups], or one value
+  const int8_t* levels = nullptr;   // [2^bits]
+  const uint8_t* alphas = nullptr;  // [rows, groups, bits], or [bits]
+  const int8_t* zero = nullptr;     // [rows, groups], or one value
+  bool per_tensor = false;          // scale, alphas and zero are shared by all rows
+};
+
+class Matrix {
+ public:
+  // Float32 weights [rows, cols].
+  Matrix(const float* weights, size_t rows, size_t cols);
+  // Low-bit weights. cluster: [rows] the block each row is in, or null with a single block.
+  Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& blocks, const uint8_t* cluster);
+
+  size_t rows() const { return rows_; }
+  size_t cols() const { return cols_; }
+  size_t groups() const { return groups_; }  // scales in a row
+  bool dense() const { return blocks_.empty(); }
+  size_t bytes() const;  // resident
+
+  // One row as floats.
+  void row(size_t index, float* out) const;
+
+  struct Part {
+    Packed packed;
+    const uint32_t* outputs;  // null: rows in order
+  };
+  const std::vector<Part>& parts() const { return parts_; }
+  const float* weights() const { return dense_.data(); }
+  size_t stride() const { return stride_; }
+
+ private:
+  struct Block {
+    Buffer<uint8_t> codes, alphas;
+    Buffer<float> scale;
+    Buffer<int8_t> zero, levels;
+    std::vector<uint32_t> outputs;
+  };
+  size_t rows_, cols_, stride_ = 0, groups_ = 1;
+  Buffer<float> dense_;
+  std::vector<Block> blocks_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace subbyte
