@@ -1,0 +1,253 @@
+"""A Model made ready to run on this machine: token ids in, token ids and scores out. No text, no files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from subbyte import _core
+from subbyte.errors import KernelError, ModelError, UsageError
+from subbyte.model import Block, Model, PackedMatrix
+from subbyte.models import marian
+
+ACTIVATIONS = ("int8", "float32")
+MOST_BEAMS = 256
+
+# Generation settings that would change what is generated, and the only values for which we generate the same.
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "assistant_early_exit": (None,),
+    "begin_suppress_tokens": (None,),
+    "constraints": (None,),
+    "diversity_penalty": (None, 0, 0.0),
+    "do_sample": (None, False),
+    "encoder_no_repeat_ngram_size": (None, 0),
+    "encoder_repetition_penalty": (None, 1, 1.0),
+    "exponential_decay_length_penalty": (None,),
+    "force_words_ids": (None,),
+    "forced_bos_token_id": (None,),
+    "guidance_scale": (None, 1, 1.0),
+    "max_new_tokens": (None,),
+    "min_new_tokens": (None,),
+    "no_repeat_ngram_size": (None, 0),
+    "num_beam_groups": (None, 1),
+    "penalty_alpha": (None, 0, 0.0),
+    "remove_invalid_values": (None, False),
+    "repetition_penalty": (None, 1, 1.0),
+    "sequence_bias": (None,),
+    "stop_strings": (None,),
+    "suppress_tokens": (None,),
+}
+
+
+class Hypothesis(NamedTuple):
+    """One translation: ids without start and end of sentence, and its score.
+
+    The score is the sum of log-probabilities divided by the number of generated tokens to the power of the length
+    penalty, as in transformers.
+    """
+
+    tokens: list[int]
+    score: float
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How to search for a translation; the names and meanings of transformers.
+
+    max_length counts the decoder's start token, min_length too; banned are tokens never generated.
+    """
+
+    beam_size: int
+    num_hypotheses: int
+    max_length: int
+    min_length: int
+    length_penalty: float
+    early_stopping: bool
+    renormalize: bool
+    forced_end: int | None
+    start: int
+    end: int
+    banned: tuple[int, ...]
+
+
+class Engine:
+    """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
+
+    def __init__(
+        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
+    ) -> None:
+        """`threads`: default all cores. `activations`: default what the model was made for."""
+        self.activations = activations or model.activations
+        if self.activations not in ACTIVATIONS:
+            raise UsageError(f"activations are {' or '.join(ACTIVATIONS)}, not {self.activations!r}")
+        threads = available_cores() if threads is None else threads
+        if not 1 <= threads <= 1024:
+            raise UsageError(f"threads is {threads}, should be 1 to 1,024")
+        self._model = model
+        self._settings = marian.settings(model.config)
+        matrices = {name: _matrix(model.tensors[name]) for name in model.roles}
+        matrices |= {alias: matrices[name] for alias, name in model.aliases.items()}
+        matrices = {name: matrix for name, matrix in matrices.items() if name != marian.SHARED}
+        s = self._settings
+        try:
+            self._core = _core.Marian(
+                d_model=s.d_model,
+                encoder_layers=s.encoder_layers,
+                decoder_layers=s.decoder_layers,
+                encoder_heads=s.encoder_heads,
+                decoder_heads=s.decoder_heads,
+                max_positions=s.max_positions,
+                vocabulary=s.decoder_vocab_size,
+                embedding_scale=math.sqrt(s.d_model) if s.scale_embedding else 1.0,
+                activation_function=s.activation,
+                matrices=matrices,
+                vectors={name: _vector(t) for name, t in model.tensors.items() if name not in model.roles},
+                isa=isa,
+                threads=threads,
+                activations=self.activations,
+            )
+        except ValueError as error:
+            raise KernelError(str(error)) from None
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return str(self._core.isa)
+
+    @property
+    def threads(self) -> int:
+        return int(self._core.threads)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Resident bytes of the weight matrices, tied ones once."""
+        return int(self._core.weight_bytes)
+
+    @property
+    def max_positions(self) -> int:
+        """The longest source sentence, and the longest translation, in tokens."""
+        return self._settings.max_positions
+
+    def generation(
+        self,
+        *,
+        beam_size: int | None = None,
+        num_hypotheses: int = 1,
+        max_length: int | None = None,
+        min_length: int | None = None,
+        length_penalty: float | None = None,
+    ) -> Generation:
+        """The model's own generation settings, with those given in their place. Raises UsageError or ModelError."""
+        config = {**_settings_in_config(self._model.config), **self._model.generation}
+        strange = [f"{name} = {config[name]!r}" for name, neutral in NEUTRAL.items() if config.get(name) not in neutral]
+        if strange:
+            raise ModelError(f"generation_config.json asks for what is not supported: {', '.join(strange)}")
+        banned = config.get("bad_words_ids") or []
+        if any(len(ids) != 1 for ids in banned):
+            raise ModelError("generation_config.json: bad_words_ids with more than one token are not supported")
+        early_stopping = config.get("early_stopping") or False
+        if not isinstance(early_stopping, bool):
+            raise ModelError(f"generation_config.json: early_stopping = {early_stopping!r} is not supported")
+        ends = [_single(config, name) for name in ("eos_token_id", "forced_eos_token_id")]
+        if ends[0] is None:
+            raise ModelError("config.json names no eos_token_id")
+        found = Generation(
+            beam_size=beam_size or config.get("num_beams") or 1,
+            num_hypotheses=num_hypotheses,
+            max_length=min(max_length or config.get("max_length") or self.max_positions, self.max_positions),
+            min_length=min_length or config.get("min_length") or 0,
+            length_penalty=_first(length_penalty, config.get("length_penalty"), 1.0),
+            early_stopping=early_stopping,
+            renormalize=bool(config.get("renormalize_logits")),
+            forced_end=ends[1],
+            start=config.get("decoder_start_token_id", self._settings.decoder_start),
+            end=ends[0],
+            banned=tuple(ids[0] for ids in banned),
+        )
+        if not 1 <= found.beam_size <= MOST_BEAMS:
+            raise UsageError(f"beam size is {found.beam_size}, should be 1 to {MOST_BEAMS}")
+        if not 1 <= found.num_hypotheses <= found.beam_size:
+            raise UsageError(f"{found.num_hypotheses} hypotheses were asked for, but the beam size is {found.beam_size}")
+        if found.max_length < 2:
+            raise UsageError(f"max length is {found.max_length}, should be at least 2 (it counts the start token)")
+        if not math.isfinite(found.length_penalty):
+            raise UsageError(f"length penalty is {found.length_penalty}, should be a finite number")
+        return found
+
+    def translate(self, sentences: Sequence[Sequence[int]], generation: Generation) -> list[list[Hypothesis]]:
+        """The best hypotheses of each sentence (ids with the end of sentence), best first; one batch."""
+        g = generation
+        found = self._core.translate(
+            [list(sentence) for sentence in sentences],
+            beam_size=g.beam_size,
+            num_hypotheses=g.num_hypotheses,
+            max_length=g.max_length,
+            min_length=g.min_length,
+            length_penalty=g.length_penalty,
+            early_stopping=g.early_stopping,
+            renormalize=g.renormalize,
+            forced_end=-1 if g.forced_end is None else g.forced_end,
+            start=g.start,
+            end=g.end,
+            banned=list(g.banned),
+        )
+        return [[Hypothesis(tokens, score) for tokens, score in hypotheses] for hypotheses in found]
+
+    def logits(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
+        """Logits float32 [len(target), vocabulary] of the token after each of `target`, which begins with the start."""
+        return np.asarray(self._core.logits(list(source), list(target)))
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def instruction_sets() -> list[tuple[str, bool]]:
+    """Instruction sets this build knows, best first, and whether this machine runs each."""
+    return [(str(name), bool(runs)) for name, runs in _core.isas()]
+
+
+def _settings_in_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Old folders keep generation settings in config.json."""
+    names = ["decoder_start_token_id", "eos_token_id", "forced_eos_token_id", "bad_words_ids", "num_beams"]
+    names += ["max_length", "min_length", "length_penalty", "early_stopping", *NEUTRAL]
+    return {name: config[name] for name in names if name in config}
+
+
+def _first(*values: float | None) -> float:
+    return next(float(value) for value in values if value is not None)
+
+
+def _single(config: Mapping[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ModelError(f"{name} has {len(value)} ids; one is supported")
+        value = value[0]
+    return value
+
+
+def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:
+    assert isinstance(tensor, np.ndarray)
+    return np.ascontiguousarray(tensor, np.float32)
+
+
+def _matrix(tensor: np.ndarray | PackedMatrix) -> _core.Matrix:
+    if isinstance(tensor, np.ndarray):
+        return _core.Matrix.dense(np.ascontiguousarray(tensor, np.float32))
+    rows, cols = tensor.shape
+    cluster = None if tensor.cluster is None else np.ascontiguousarray(tensor.cluster, np.uint8)
+    return _core.Matrix.packed(rows, cols, tensor.group_size, [_block(block) for block in tensor.blocks], cluster)
+
+
+def _block(block: Block) -> tuple[Any, ...]:
+    """The arrays of a block as the core wants them: contiguous, the scale in float32."""
+    levels = None if block.levels is None else np.array(block.levels, np.int8)
+    arrays = [None if a is None else np.ascontiguousarray(a) for a in (block.alphas, block.zero)]
+    return (block.bits, np.ascontiguousarray(block.codes), block.scale.astype(np.float32), levels, *arrays)
