@@ -1,0 +1,133 @@
+"""Tiny random MarianMT folders, made with numpy and sentencepiece: every option, no torch, some milliseconds."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+from safetensors.numpy import save_file
+
+from subbyte.models import marian
+
+SOURCE_TEXT = """a dog runs across the snow .
+two men in blue shirts are standing on a ladder , cleaning a window .
+the little girl is playing with a red ball in the park !
+why is the cat sleeping under the old table ?
+a woman with a large hat sells fruit at the market .
+many people are waiting for the train in the rain ."""
+
+TARGET_TEXT = """ein hund rennt durch den schnee .
+zwei männer in blauen hemden stehen auf einer leiter und putzen ein fenster .
+das kleine mädchen spielt im park mit einem roten ball !
+warum schläft die katze unter dem alten tisch ?
+eine frau mit einem großen hut verkauft obst auf dem markt .
+viele menschen warten im regen auf den zug ."""
+
+LANGUAGES = (">>de<<", ">>nl<<")
+
+
+@cache
+def pieces_of(text: str, size: int = 90) -> bytes:
+    """A sentencepiece model trained on a text, serialized."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text.split("\n")),
+        model_writer=model,
+        vocab_size=size,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def vocabulary_of(*models: bytes) -> dict[str, int]:
+    """Piece -> id in the manner of opus-mt: </s> and <unk> first, then pieces and languages, <pad> last."""
+    pieces: dict[str, None] = {"</s>": None, "<unk>": None}
+    for model in models:
+        processor = sentencepiece.SentencePieceProcessor()
+        processor.LoadFromSerializedProto(model)
+        pieces |= {processor.id_to_piece(i): None for i in range(processor.get_piece_size()) if i > 2}
+    return {piece: i for i, piece in enumerate([*pieces, *LANGUAGES, "<pad>"])}
+
+
+def tiny_marian_folder(
+    folder: Path, seed: int = 0, dtype: str = "float32", scale: float = 0.3, **overrides: Any
+) -> Path:
+    """Write a MarianMT folder of about 30,000 random weights into `folder` and return it.
+
+    overrides  keys of config.json; share_encoder_decoder_embeddings=False also gives the target its own vocabulary
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source, target = pieces_of(SOURCE_TEXT), pieces_of(TARGET_TEXT)
+    separate = overrides.get("share_encoder_decoder_embeddings") is False
+    vocabulary = vocabulary_of(source) if separate else vocabulary_of(source, target)
+    target_vocabulary = vocabulary_of(target) if separate else vocabulary
+    pad = target_vocabulary["<pad>"] if len(target_vocabulary) < len(vocabulary) else vocabulary["<pad>"]
+    config = {
+        "architectures": ["MarianMTModel"],
+        "model_type": "marian",
+        "activation_function": "relu",
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 64,
+        "max_position_embeddings": 64,
+        "vocab_size": len(vocabulary),
+        "decoder_vocab_size": len(target_vocabulary),
+        "eos_token_id": 0,
+        "forced_eos_token_id": 0,
+        "pad_token_id": pad,
+        "decoder_start_token_id": pad,
+        "bos_token_id": None,
+        "is_encoder_decoder": True,
+        "scale_embedding": True,
+        "share_encoder_decoder_embeddings": True,
+        "tie_word_embeddings": True,
+        "static_position_embeddings": True,
+        **overrides,
+    }
+    generation = {"bad_words_ids": [[pad]], "decoder_start_token_id": pad, "eos_token_id": 0, "forced_eos_token_id": 0}
+    generation |= {"pad_token_id": pad, "num_beams": 4, "max_length": 32}
+    tokenizer = {"source_lang": "en", "target_lang": "de", "tokenizer_class": "MarianTokenizer"}
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", generation)
+    write_json(folder / "tokenizer_config.json", tokenizer | {"separate_vocabs": separate})
+    write_json(folder / "vocab.json", vocabulary)
+    if separate:
+        write_json(folder / "target_vocab.json", target_vocabulary)
+    (folder / "source.spm").write_bytes(source)
+    (folder / "target.spm").write_bytes(target)
+    save_file(random_tensors(config, seed, dtype, scale), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def random_tensors(config: dict[str, Any], seed: int, dtype: str, scale: float) -> dict[str, np.ndarray]:
+    """Weights around 0 and layer-norm gains around 1, in the shapes that transformers saves."""
+    generator = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in marian.specification(config).shapes.items():
+        values = generator.normal(0, scale, shape)
+        if name.endswith("layer_norm.weight"):
+            values = 1 + values / 4
+        tensors[name] = values.reshape((1, *shape) if name == marian.BIAS else shape).astype(dtype)
+    return tensors
+
+
+def write_json(path: Path, document: object) -> None:
+    """A JSON file in UTF-8."""
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1), "utf-8")
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; a value of ... removes the key."""
+    document = json.loads(path.read_text("utf-8")) | changes
+    write_json(path, {key: value for key, value in document.items() if value is not ...})
