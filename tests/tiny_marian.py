@@ -1,10 +1,8 @@
-"""Tiny random MarianMT folders, made with numpy and sentencepiece: every option, no torch, some milliseconds."""
+"""Tiny random MarianMT folders, the same on every machine: every option, no torch, some milliseconds."""
 
 from __future__ import annotations
 
-import io
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +12,13 @@ from safetensors.numpy import save_file
 
 from subbyte.models import marian
 
-SOURCE_TEXT = """a dog runs across the snow .
-two men in blue shirts are standing on a ladder , cleaning a window .
-the little girl is playing with a red ball in the park !
-why is the cat sleeping under the old table ?
-a woman with a large hat sells fruit at the market .
-many people are waiting for the train in the rain ."""
-
-TARGET_TEXT = """ein hund rennt durch den schnee .
-zwei männer in blauen hemden stehen auf einer leiter und putzen ein fenster .
-das kleine mädchen spielt im park mit einem roten ball !
-warum schläft die katze unter dem alten tisch ?
-eine frau mit einem großen hut verkauft obst auf dem markt .
-viele menschen warten im regen auf den zug ."""
-
+RECORDINGS = Path(__file__).parent / "recordings"
 LANGUAGES = (">>de<<", ">>nl<<")
 
 
-@cache
-def pieces_of(text: str, size: int = 90) -> bytes:
-    """A sentencepiece model trained on a text, serialized."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text.split("\n")),
-        model_writer=model,
-        vocab_size=size,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return model.getvalue()
+def pieces_of(side: str) -> bytes:
+    """The small sentencepiece model of a side, source or target, which parity/record_tokenization.py trained."""
+    return (RECORDINGS / f"tiny_{side}.spm").read_bytes()
 
 
 def vocabulary_of(*models: bytes) -> dict[str, int]:
@@ -64,7 +39,7 @@ def tiny_marian_folder(
     overrides  keys of config.json; share_encoder_decoder_embeddings=False also gives the target its own vocabulary
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source, target = pieces_of(SOURCE_TEXT), pieces_of(TARGET_TEXT)
+    source, target = pieces_of("source"), pieces_of("target")
     separate = overrides.get("share_encoder_decoder_embeddings") is False
     vocabulary = vocabulary_of(source) if separate else vocabulary_of(source, target)
     target_vocabulary = vocabulary_of(target) if separate else vocabulary

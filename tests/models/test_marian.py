@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_marian import edit_json, tiny_marian_folder, write_json
 
 from subbyte import models
 from subbyte.errors import ModelError
 from subbyte.folder import open_model
 from subbyte.models import marian
 from subbyte.models.marian import sinusoidal_positions
+from tiny_marian import edit_json, tiny_marian_folder, write_json
 
 
 def change_tensors(folder: Path, **changes: Any) -> dict[str, np.ndarray]:
@@ -219,7 +219,10 @@ def test_sinusoids_by_their_formula(positions: int, width: int) -> None:
         ({"eos_token_id": [0, 9999]}, r"eos_token_id is \[0, 9999\]"),
         ({"decoder_vocab_size": 5}, "decoder_vocab_size is 5, but the shared embedding has"),
         ({"scale_embedding": "yes"}, "scale_embedding is 'yes'"),
-        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "T5For.*not supported; supported: Mari"),
+        (
+            {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]},
+            "T5For.*not supported; supported: Mari",
+        ),
         ({"architectures": ["MarianForCausalLM"]}, "MarianForCausalLM.*not supported"),
     ],
 )
