@@ -7,6 +7,7 @@ differently stands below. Nothing is written in place, so a tensor keeps its dev
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -39,6 +40,11 @@ def constant(values: Sequence[Any] | Array, like: Array) -> Array:
     return made
 
 
+def arange(n: int, like: Array) -> Array:
+    """0..n-1 as int64, on the device of `like`."""
+    return np.arange(n) if isinstance(like, np.ndarray) else namespace(like).arange(n, device=like.device)
+
+
 def sort(x: Array) -> Array:
     """The values of the last axis in rising order."""
     return np.sort(x, axis=-1) if isinstance(x, np.ndarray) else namespace(x).sort(x).values
@@ -51,11 +57,7 @@ def argsort(x: Array) -> Array:
 
 def take(x: Array, index: Array) -> Array:
     """x[..., index[..., i]]: the elements of the last axis at `index`, for each of the leading ones by itself."""
-    xp = namespace(x)
-    return np.take_along_axis(x, index, axis=-1) if xp is np else xp.take_along_dim(x, index, -1)
-
-
-def solve(a: Array, b: Array) -> Array:
-    """x of a @ x = b; a [..., n, n], b [..., n]."""
-    x: Array = namespace(a).linalg.solve(a, b[..., None])
-    return x[..., 0]
+    *groups, size = x.shape
+    first = arange(math.prod(groups), like=x).reshape(*groups, 1) * size
+    taken: Array = namespace(x).take(x, index + first)
+    return taken

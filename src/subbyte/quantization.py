@@ -15,7 +15,7 @@ from subbyte.granularity import PerTensor, group_size, grouped, ungrouped
 from subbyte.model import Block, Model, PackedMatrix, Tensor
 from subbyte.schemes import Clustered, Params, Scheme, to_plain
 
-CHUNK = 1 << 16  # weights worked on at a time, so that what is computed on the way stays in the cache
+CHUNK = 1 << 17  # weights worked on at a time, so that what is computed on the way stays in the cache
 
 Progress = Callable[[str, int, int], None]  # name of the matrix just done, weights done so far, weights in all
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from subbyte.arrays import Array, argsort, astype, constant, namespace, solve, sort, take
+from subbyte.arrays import Array, argsort, astype, constant, namespace, sort, take
 from subbyte.granularity import PER_ROW, Granularity
 from subbyte.schemes.fitting import Params, Sorted, choose, half, squared_error
 
 LARGEST_SUM = 127  # of the alphas of a group: the largest level
-SCALES_TRIED = 16  # the alphas of a group are rounded with their sum at 127, 126, ..; the best is kept
+SCALES_TRIED = 8  # the alphas of a group are rounded with their sum at 127, 126, ..; the best is kept
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class BinaryCoding:
 
     solver "greedy"       each plane takes the mean of what the planes before it left over (the paper)
     solver "refit"        greedy, with all alphas so far refitted by least squares after each plane
-    solver "alternating"  greedy, then `rounds` of: nearest codes, all alphas by least squares (Xu et al. 2018)
+    solver "alternating"  `rounds` of: nearest codes, then all alphas by least squares (Xu et al. 2018); once from the
+                          greedy alphas and once from equally spaced levels, as each start has its own dead ends
 
     Then they are rounded to integers. Codes are the nearest level whatever the solver: the greedy code often is not,
     and coding what was decoded must change nothing.
@@ -49,23 +50,20 @@ class BinaryCoding:
 
     def solve(self, groups: Sorted) -> Array:
         """The alphas before rounding, in units of the weights: float64 [rows, groups, bits], falling, >= 0."""
-        match self.solver:
-            case "greedy":
-                alphas = greedy(groups.values, self.bits)
-            case "refit":
-                alphas = refit(groups.values, self.bits)
-            case "alternating":
-                alphas = greedy(groups.values, self.bits)
-                for _ in range(self.rounds):
-                    alphas = alternate(groups, alphas)
-        return _falling(alphas)
+        alphas = refit(groups.values, self.bits) if self.solver == "refit" else greedy(groups.values, self.bits)
+        if self.solver != "alternating":
+            return _falling(alphas)
+        other = evenly(groups, self.bits)
+        for _ in range(self.rounds):
+            alphas, other = alternate(groups, alphas), alternate(groups, other)
+        return _better(groups, other, alphas)
 
     def encode(self, w: Array, params: Params) -> Array:
         """The codes of the nearest levels, uint8; halfway between two levels the upper one."""
         xp = namespace(w)
         scale = astype(params["scale"], "float32")[..., None]
         order, rising = _ordered(astype(params["alphas"], "float32"))
-        borders = (rising[..., 1:] + rising[..., :-1]) / 2 * scale
+        borders = _borders(rising) * scale
         order = astype(order, "uint8")
         flips = order[..., 1:] ^ order[..., :-1]  # the bits that change at each border
         codes: Array = xp.zeros_like(w, dtype=xp.uint8) ^ order[..., :1]
@@ -95,7 +93,7 @@ def refit(w: Array, bits: int) -> Array:
     """Alphas, all of them refitted to w after each plane. w [rows, groups, size] -> [rows, groups, bits]"""
     xp = namespace(w)
     planes: list[Array] = []
-    rest = w
+    rest = alphas = w
     for _ in range(bits):
         planes.append(xp.where(rest >= 0, xp.ones_like(w), -1))
         b = xp.stack(planes, -2)  # [rows, groups, planes, size]
@@ -104,38 +102,58 @@ def refit(w: Array, bits: int) -> Array:
     return alphas
 
 
+def evenly(groups: Sorted, bits: int) -> Array:
+    """Alphas of equally spaced levels, [rows, groups, bits]: the best of a few for these weights."""
+    xp = namespace(groups.values)
+    mean = xp.mean(abs(groups.values), axis=-1, dtype=xp.float64)[..., None]
+    steps = constant([2**i / (2**bits - 1) for i in reversed(range(bits))], like=mean)
+    best: Array = mean * steps
+    for top in (1.4, 1.8, 2.3, 3, 4, 5.3):  # the highest level over the mean of |w|; it is 1 at 1 bit
+        best = _better(groups, top * mean * steps, best)
+    return best
+
+
 def alternate(groups: Sorted, alphas: Array) -> Array:
     """The least-squares alphas, [rows, groups, bits], for the nearest codes under the alphas given."""
     order, rising = _ordered(alphas)
-    counts, sums = groups.bins((rising[..., 1:] + rising[..., :-1]) / 2)
-    planes = _signs(alphas)[order]  # [rows, groups, levels, planes]
-    across = planes.swapaxes(-1, -2)
-    return _falling(_least_squares(across @ (planes * counts[..., None]), (across @ sums[..., None])[..., 0]))
+    counts, sums = groups.bins(_borders(rising))
+    by_code = argsort(order)
+    signs = _signs(alphas)
+    pairs = (signs[:, :, None] * signs[:, None, :]).reshape(len(signs), -1)
+    squares: Array = take(counts, by_code) @ pairs
+    return _falling(_least_squares(squares.reshape(*alphas.shape, -1), take(sums, by_code) @ signs))
 
 
 def to_integers(groups: Sorted, alphas: Array) -> Params:
     """The scale and integer alphas next to real `alphas` with the least squared error among a few scales."""
     xp = namespace(alphas)
-    best: tuple[Array, Array, Array] | None = None
-    for total in range(LARGEST_SUM, LARGEST_SUM - SCALES_TRIED, -1):
-        scale = half(xp.sum(alphas, axis=-1) / total)
-        unit = astype(scale, "float64")[..., None]
-        whole = xp.round(alphas / unit)
-        excess = xp.clip(xp.sum(whole, axis=-1) - LARGEST_SUM, 0, None)
-        whole = xp.concatenate([whole[..., :1] - excess[..., None], whole[..., 1:]], axis=-1)
-        _, rising = _ordered(whole * unit)
-        error = squared_error(rising, *groups.bins((rising[..., 1:] + rising[..., :-1]) / 2))
-        if best is None:
-            best = error, scale, whole
-        else:
-            better = error < best[0]
-            best = (
-                xp.where(better, error, best[0]),
-                xp.where(better, scale, best[1]),
-                xp.where(better[..., None], whole, best[2]),
-            )
-    assert best is not None
-    return {"scale": best[1], "alphas": astype(best[2], "uint8")}
+    best_scale, best = _rounded(alphas, LARGEST_SUM)
+    for total in range(LARGEST_SUM - 1, LARGEST_SUM - SCALES_TRIED, -1):
+        scale, whole = _rounded(alphas, total)
+        better = _error(groups, whole * scale) < _error(groups, best * best_scale)
+        best_scale, best = xp.where(better, scale, best_scale), xp.where(better, whole, best)
+    return {"scale": astype(best_scale[..., 0], "float16"), "alphas": astype(best, "uint8")}
+
+
+def _rounded(alphas: Array, total: int) -> tuple[Array, Array]:
+    """The stored scale, [rows, groups, 1], that makes the sum of the integer alphas about `total`, and those alphas."""
+    xp = namespace(alphas)
+    scale = astype(half(xp.sum(alphas, axis=-1) / total), "float64")[..., None]
+    whole = xp.round(alphas / scale)
+    excess = xp.clip(xp.sum(whole, axis=-1) - LARGEST_SUM, 0, None)[..., None]  # from rounding up: a few at most
+    return scale, xp.concatenate([whole[..., :1] - excess, whole[..., 1:]], axis=-1)
+
+
+def _better(groups: Sorted, first: Array, second: Array) -> Array:
+    """For each group, the alphas with the smaller error."""
+    better: Array = namespace(first).where(_error(groups, first) < _error(groups, second), first, second)
+    return better
+
+
+def _error(groups: Sorted, alphas: Array) -> Array:
+    """The squared error of the nearest levels, [rows, groups, 1], less a constant of the group."""
+    rising = _ordered(alphas)[1]
+    return squared_error(rising, *groups.bins(_borders(rising)))[..., None]
 
 
 def _signs(like: Array) -> Array:
@@ -156,14 +174,27 @@ def _ordered(alphas: Array) -> tuple[Array, Array]:
     return order, take(levels, order)
 
 
+def _borders(rising: Array) -> Array:
+    """Halfway between neighbouring levels."""
+    return (rising[..., 1:] + rising[..., :-1]) / 2
+
+
 def _falling(alphas: Array) -> Array:
     """The same levels from alphas >= 0 in falling order."""
     return -sort(-abs(alphas))
 
 
 def _least_squares(squares: Array, products: Array) -> Array:
-    """x of squares @ x = products, in float64; where planes are equal or opposite, the share of each is alike."""
-    xp = namespace(squares)
+    """x of squares @ x = products by elimination in float64, for all groups at once.
+
+    squares  [rows, groups, n, n], products [rows, groups, n]; a ridge keeps planes apart that are equal or opposite
+    """
     squares, products = astype(squares, "float64"), astype(products, "float64")
-    ridge = xp.eye(squares.shape[-1], dtype=xp.float64) * 1e-9
-    return solve(squares + squares[..., :1, :1] * constant(ridge, like=squares), products)
+    n = products.shape[-1]
+    rows = [[squares[..., i, j] * (1 + 1e-9 * (i == j)) for j in range(n)] + [products[..., i]] for i in range(n)]
+    for i in range(n):
+        for k in [k for k in range(n) if k != i]:
+            factor = rows[k][i] / rows[i][i]
+            rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
+    x: Array = namespace(products).stack([rows[i][n] / rows[i][i] for i in range(n)], -1)
+    return x

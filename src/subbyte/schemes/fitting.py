@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from subbyte.arrays import Array, astype, namespace, sort, take
+from subbyte.arrays import Array, arange, astype, namespace, sort
 from subbyte.errors import SchemeError
 
 Params = Mapping[str, Array]  # scale float16 [rows, groups] and, by scheme, zero or alphas: the fields of model.Block
@@ -49,17 +49,17 @@ class Sorted:
         thresholds  [rows, groups, levels - 1], rising, the borders between levels; a weight on a border belongs above
         """
         xp = namespace(thresholds)
-        size = self.values.shape[-1]
+        groups, size = thresholds.shape[:-1], self.values.shape[-1]
         thresholds = astype(thresholds, "float32")
-        below = xp.zeros_like(thresholds, dtype=xp.int64)  # weights under each threshold, by binary search
-        step = 1 << size.bit_length() - 1
-        while step:
-            probe = xp.clip(below + step, 0, size)
-            below = xp.where(take(self.values, probe - 1) < thresholds, probe, below)
-            step >>= 1
-        zero = xp.zeros_like(self.values[..., :1], dtype=xp.int64)
-        edges = xp.concatenate([zero, below, zero + size], axis=-1)
-        sums = take(self.sums, edges)
+        group = arange(groups[0] * groups[1], like=thresholds).reshape(*groups, 1)
+        first = group * size
+        at = first + xp.zeros_like(thresholds, dtype=xp.int64)
+        while size:  # binary search for the first weight not below the threshold; `size` of them are left to look at
+            step = (size + 1) // 2
+            at = at + step * (xp.take(self.values, at + (step - 1)) < thresholds)
+            size -= step
+        edges = xp.concatenate([first, at, first + self.values.shape[-1]], axis=-1)
+        sums = xp.take(self.sums, edges + group)
         return astype(edges[..., 1:] - edges[..., :-1], "float64"), sums[..., 1:] - sums[..., :-1]
 
 

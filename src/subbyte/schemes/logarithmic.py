@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from subbyte.arrays import Array, astype, constant, namespace
 from subbyte.granularity import PER_ROW, Granularity
-from subbyte.schemes.fitting import Params, Sorted, choose, half
+from subbyte.schemes.fitting import TINY, Params, Sorted, choose, half, squared_error
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,20 @@ class Logarithmic:
     """value = scale * level, level = +-round(127 * 2**-k): 127 64 32 16 8 4 2 1, the first 2**(bits-1) of them.
 
     The top bit of a code is the sign (set: negative), the others are k. There is no zero: 0.0 becomes the smallest
-    positive level. The scale starts at the largest weight and takes at most `scale_steps` steps of least squares, each
-    for the codes of the step before (a local search, as in the paper, which took 5 steps; 0 keeps the largest weight).
+    positive level. The scale starts at the largest weight and takes `scale_steps` steps of least squares, each for the
+    codes of the step before. That is a local search, so it is done from `scale_starts` starts, lower by equal shares of
+    1.5 octaves, and the best is kept. In the paper: 5 steps, 1 start; its "max scale" is 0 steps, 1 start.
     """
 
     bits: int
     granularity: Granularity = PER_ROW
-    scale_steps: int = 50
+    scale_steps: int = 15
+    scale_starts: int = 4
 
     def __post_init__(self) -> None:
         choose("bits", self.bits, range(1, 5))
         choose("scale_steps", self.scale_steps, range(0, 10001))
+        choose("scale_starts", self.scale_starts, range(1, 101))
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -38,9 +42,13 @@ class Logarithmic:
 
     def fit(self, w: Array) -> Params:
         """scale float16 [rows, groups], in units of w for one level."""
-        largest = namespace(w).amax(abs(w), axis=-1) / self.magnitudes[0]
-        groups = Sorted.of(abs(w)) if self.scale_steps else None
-        return {"scale": half(fit_scale(groups, self.magnitudes, largest, self.scale_steps) if groups else largest)}
+        groups = Sorted.of(abs(w))
+        largest = astype(groups.values[..., -1], "float64") / self.magnitudes[0]
+        best = fit_scale(groups, self.magnitudes, largest, self.scale_steps)
+        for start in range(1, self.scale_starts):
+            lower = largest * 2 ** (-1.5 * start / self.scale_starts)
+            best = _better(groups, self.magnitudes, fit_scale(groups, self.magnitudes, lower, self.scale_steps), best)
+        return {"scale": half(best)}
 
     def encode(self, w: Array, params: Params) -> Array:
         """The nearest codes, uint8; halfway between two levels the larger magnitude."""
@@ -56,20 +64,31 @@ class Logarithmic:
         return constant(self.levels, like=scale)[astype(codes, "int64")] * scale[..., None]
 
 
-def fit_scale(groups: Sorted, magnitudes: tuple[float, ...], scale: Array, steps: int) -> Array:
+def fit_scale(groups: Sorted, magnitudes: Sequence[float], scale: Array, steps: int) -> Array:
     """The scale, [rows, groups], after `steps` rounds of: nearest magnitude for each |w|, then least squares.
 
     groups      the sorted |w|
     magnitudes  falling; scale * magnitudes are the positive levels
     """
     xp = namespace(scale)
-    levels = constant(magnitudes[::-1], like=groups.sums)
-    borders = (levels[1:] + levels[:-1]) / 2
-    scale = astype(scale, "float64")
     for _ in range(steps):
-        counts, sums = groups.bins(borders * scale[..., None])
-        refitted = xp.sum(levels * sums, axis=-1) / xp.sum(levels * levels * counts, axis=-1)
+        levels, (counts, sums) = _bins(groups, magnitudes, scale)
+        refitted = scale * xp.sum(levels * sums, axis=-1) / xp.clip(xp.sum(levels**2 * counts, axis=-1), TINY, None)
         if bool((refitted == scale).all()):
             break
         scale = refitted
     return scale
+
+
+def _better(groups: Sorted, magnitudes: Sequence[float], first: Array, second: Array) -> Array:
+    """For each group, the scale with the smaller error."""
+    xp = namespace(first)
+    errors = [squared_error(levels, *bins) for levels, bins in (_bins(groups, magnitudes, s) for s in (first, second))]
+    better: Array = xp.where(errors[0] < errors[1], first, second)
+    return better
+
+
+def _bins(groups: Sorted, magnitudes: Sequence[float], scale: Array) -> tuple[Array, tuple[Array, Array]]:
+    """The positive levels in rising order, [rows, groups, levels], and the |w| that are nearest to each."""
+    levels = constant(magnitudes[::-1], like=scale) * scale[..., None]
+    return levels, groups.bins((levels[..., 1:] + levels[..., :-1]) / 2)

@@ -102,8 +102,8 @@ class Uniform:
             both = _search(lambda end: self._affine_error(w, left * end, right * end), least, most)
             below, above = left * both, right * both
             for _ in range(2):
-                above = _search(partial(self._affine_error, w, below), least, above)
-                below = _search(partial(self._affine_error, w, above=above), least, below)
+                above = _search(partial(self._affine_error, w, below), least, above, points=16)
+                below = _search(partial(self._affine_error, w, above=above), least, below, points=16)
         return self._affine(below, above)
 
     def _affine_error(self, w: Array, below: Array, above: Array) -> Array:
