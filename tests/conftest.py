@@ -1,4 +1,4 @@
-"""Fixtures for all tests. That this file exists puts tests/ on the path: `from tiny_marian import ...` works anywhere."""
+"""Fixtures for all tests. This file also puts tests/ on the path, so that `from tiny_marian import ...` works."""
 
 from __future__ import annotations
 

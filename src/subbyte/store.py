@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save as safetensors_bytes
 
 from subbyte import models
 from subbyte.atomic_folder import new_folder, refuse_existing
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.files import fault_list, parse_json, read_file, read_json, regular_file
+from subbyte.files import fault_list, read_file, read_json, regular_file
 from subbyte.model import Model
 from subbyte.model_card import model_card
-from subbyte.packed_file import FORMAT_VERSION, arrays_of, check_manifest, check_version, manifest_of, tensors_of
+from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
+from subbyte.packed_reader import tensors_of
 from subbyte.tensor_files import Header, read_header
 
 METHOD = "subbyte"
@@ -79,10 +79,9 @@ def save(model: Model, out: str | Path, *, report: Mapping[str, Any], force: boo
 def _contents(model: Model, report: Mapping[str, Any]) -> dict[str, bytes]:
     """Every file of the folder, by name."""
     quantization = {"quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
-    manifest = json.dumps(manifest_of(model, producer()), separators=(",", ":"))
     files = {
         "config.json": _json({**model.config, "quantization_config": quantization}),
-        WEIGHTS: safetensors_bytes(arrays_of(model), metadata={METHOD: manifest}),
+        WEIGHTS: file_of(model, producer()),
         "report.json": _json({"producer": producer(), **report}),
     }
     for name in COPIED:
@@ -131,8 +130,7 @@ def load(folder: str | Path) -> Model:
 
     where = str(folder / WEIGHTS)
     header, body, start = _read_weights(folder)
-    manifest = parse_json(header.metadata.get(METHOD, "").encode(), f"{where}: metadata {METHOD!r}", FormatError)
-    check_manifest(manifest, where)
+    manifest = read_manifest(header, where)
     tensors, faults = tensors_of(header, body, start, manifest, spec)
     if manifest["architecture"] != name:
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
