@@ -1,0 +1,80 @@
+"""`subbyte inspect`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import subbyte
+from subbyte.cli.options import Json, ModelFolder
+from subbyte.cli.printing import print_columns, print_json, print_pairs
+
+if TYPE_CHECKING:
+    from subbyte.inspection import Inspection
+
+
+def inspect(
+    folder: ModelFolder,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its sha256 sum first.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the tensors of a folder (shape, scheme, bits, bytes, error), its size, and how this machine would run it."""
+    if verify:
+        print(f"{len(subbyte.verify(folder))} files are as they were written", file=sys.stderr)
+    document = subbyte.inspect(folder)
+    if json:
+        print_json(document)
+        return
+    print_totals(folder, document)
+    print()
+    _print_tensors(document)
+    print()
+    _print_kernels(document)
+
+
+def print_totals(folder: Path, document: Inspection) -> None:
+    """The size of a folder in five lines."""
+    print_pairs(
+        {
+            str(folder): document["architecture"],
+            "parameters": f"{document['parameters']:,}",
+            "on disk": f"{document['bytes_on_disk']:,} bytes",
+            "weights": f"{document['average_bits']:.2f} bits per weight, {document['compression']:.2f} times smaller "
+            "than float32, scales and header included",
+            "in memory": f"{document['resident_weight_bytes']:,} bytes of weight matrices",
+        }
+    )
+
+
+def _print_tensors(document: Inspection) -> None:
+    matrices = [tensor for tensor in document["tensors"] if tensor["role"]]
+    rows = [
+        [
+            tensor["name"],
+            tensor["role"],
+            " x ".join(map(str, tensor["shape"])),
+            tensor["scheme"],
+            round(tensor["bits"], 2),
+            tensor["granularity"] or "-",
+            tensor["bytes"],
+            "-" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}",
+        ]
+        for tensor in matrices
+    ]
+    print_columns(["matrix", "role", "shape", "scheme", "bits", "scale per", "bytes", "SQNR dB"], rows)
+    vectors = [tensor["bytes"] for tensor in document["tensors"] if not tensor["role"]]
+    print(f"and {len(vectors)} vectors, {sum(vectors):,} bytes")
+
+
+def _print_kernels(document: Inspection) -> None:
+    kernels = document["kernels"]
+    print(f"runs on {kernels['isa']} with {kernels['activations']} activations; this machine has")
+    print(f"  {', '.join(kernels['available'])}; not {', '.join(kernels['unavailable']) or 'lacking any'}")
+    for path in kernels["paths"]:
+        print(f"{path['bits']} bits, {path['resident_bits']} in memory")
+        if path["few"]:
+            print(f"  at most {path['few']} inputs  {path['few_inputs']}")
+        print(f"  {'more' if path['few'] else 'any number of'} inputs  {path['many_inputs']}")

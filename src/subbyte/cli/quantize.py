@@ -1,0 +1,39 @@
+"""`subbyte quantize`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import subbyte
+from subbyte.cli.inspect import print_totals
+from subbyte.cli.options import Json
+from subbyte.cli.printing import print_json, progress_bar
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    recipe: Annotated[
+        str, typer.Option(metavar="R", help="A preset (uniform4, binary3, nmt-mixed, ...) or a TOML file.")
+    ],
+    frequencies: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text whose words are counted, so that frequent ones get more bits where the recipe says so: "
+            "a sentence, or a sentence, a tab and its translation, a line.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
+    json: Json = False,
+) -> None:
+    """Compress the float32 model in MODEL and write it to the folder OUT, without retraining."""
+    with progress_bar("quantizing") as progress:
+        document = subbyte.quantize(model, out, recipe, force=force, frequencies=frequencies, progress=progress)
+    if json:
+        print_json(document)
+    else:
+        print_totals(out, document)

@@ -1,0 +1,115 @@
+"""The quality of a model on text with reference translations, measured with our engine."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from subbyte.errors import UsageError
+from subbyte.text_lines import read_lines
+from subbyte.translator import DEFAULT_BATCH_SIZE, Translator
+
+
+class TranslationMetrics(TypedDict):
+    """Scores of sacrebleu, 0..100; the signature says how BLEU was computed."""
+
+    bleu: float
+    bleu_signature: str
+    chrf: float
+
+
+class Evaluation(TypedDict):
+    """Quality, speed and memory of a run.
+
+    seconds            for translating, without opening the model and without scoring
+    tokens_per_second  target tokens generated, ends of sentence included
+    peak_rss_bytes     the most memory this process has had, up to the end of translating
+    """
+
+    task: str
+    metrics: TranslationMetrics
+    examples: int
+    seconds: float
+    tokens_per_second: float
+    peak_rss_bytes: int
+    isa: str
+    threads: int
+    activations: str
+    model: str
+
+
+def evaluate_translation(
+    folder: str | Path,
+    source: str | Path,
+    reference: str | Path,
+    *,
+    threads: int | None = None,
+    isa: str = "best",
+    activations: Literal["int8", "float32"] | None = None,
+    beam_size: int | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    max_length: int | None = None,
+    length_penalty: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """BLEU and chrF of a model folder on a source file and its reference translation, line by line (.gz too).
+
+    progress  called with the sentences translated so far and those in all
+    """
+    sources, references = list(read_lines(source)), list(read_lines(reference))
+    if len(sources) != len(references):
+        raise UsageError(
+            f"{source} has {len(sources):,} lines and {reference} has {len(references):,}; "
+            "line i of the one should be the translation of line i of the other"
+        )
+    if not sources:
+        raise UsageError(f"{source}: is empty")
+    translator = Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    generation = translator.engine.generation(beam_size=beam_size, max_length=max_length, length_penalty=length_penalty)
+    translations = []
+    start = time.perf_counter()
+    for hypotheses in translator.stream(sources, generation, batch_size):
+        translations.append(hypotheses[0])
+        if progress:
+            progress(len(translations), len(sources))
+    seconds = time.perf_counter() - start
+    peak = peak_rss_bytes()
+    return {
+        "task": "translation",
+        "metrics": score([t.text for t in translations], references),
+        "examples": len(sources),
+        "seconds": seconds,
+        "tokens_per_second": sum(t.tokens for t in translations) / seconds,
+        "peak_rss_bytes": peak,
+        "isa": translator.engine.isa,
+        "threads": translator.engine.threads,
+        "activations": translator.engine.activations,
+        "model": str(folder),
+    }
+
+
+def score(translations: Sequence[str], references: Sequence[str]) -> TranslationMetrics:
+    """BLEU and chrF of translations, one reference each."""
+    from sacrebleu.metrics.bleu import BLEU  # half of the time of importing this module, and only needed here
+    from sacrebleu.metrics.chrf import CHRF
+
+    bleu = BLEU()
+    return {
+        "bleu": bleu.corpus_score(translations, [references]).score,
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf": CHRF().corpus_score(translations, [references]).score,
+    }
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process has had resident."""
+    try:  # what getrusage says includes the parent's memory at the fork
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])

@@ -1,0 +1,32 @@
+"""Lines of text from files and pipes. Only a line feed ends a line, so that every reader counts the same lines."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from subbyte.errors import UsageError
+
+
+def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
+    """The lines of a binary stream without their ends (a line feed, perhaps with a carriage return before it)."""
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as e:
+            raise UsageError(
+                f"{where}: line {number} is not UTF-8: byte {e.start + 1} of it is {line[e.start]:#04x}; "
+                "convert the text, for instance with iconv -f latin1 -t utf-8"
+            ) from None
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a file, unpacked if its name ends in .gz; read as they are asked for."""
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from decode_lines(file, str(path))
+    except (OSError, EOFError, zlib.error) as e:
+        raise UsageError(f"{path}: cannot be read: {getattr(e, 'strerror', None) or e}") from None
