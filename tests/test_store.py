@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -275,6 +276,12 @@ def test_the_golden_file_is_read() -> None:
     matrix = tensors["w"]
     assert isinstance(matrix, PackedMatrix)
     assert dequantize(matrix).tolist() == [[0.0, 1.0, 1.0], [-0.5, 0.0, -0.5]]
+
+
+def test_the_documentation_shows_the_golden_file() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
+    dump = re.findall(r"^[0-9a-f]{4}  ((?:[0-9a-f]{2} ?){1,16}) ", page, re.MULTILINE)
+    assert bytes.fromhex(" ".join(dump)) == GOLDEN.read_bytes()
 
 
 @pytest.mark.parametrize(
