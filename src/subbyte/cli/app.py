@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import evaluate, inspect, quantize, translate
+from subbyte.cli import demo, evaluate, inspect, quantize, translate
 from subbyte.errors import SubbyteError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(demo.demo)
 app.command()(quantize.quantize)
 app.command()(inspect.inspect)
 app.command()(translate.translate)

@@ -1,0 +1,123 @@
+"""The demonstration: the small model that ships is compressed, and both versions translate the same sentences."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TypedDict
+
+from subbyte.atomic_folder import new_folder
+from subbyte.compression import quantize
+from subbyte.evaluation import peak_rss_bytes, score
+from subbyte.translator import Translation, Translator
+
+MODEL = "demo_model"
+RECIPE = "uniform4"
+ROUNDS = 5  # of translating all sentences, float32 and low-bit in turn; the median counts
+
+SENTENCES = (
+    "Where did you leave the keys?",
+    "The train to Berlin leaves at seven o'clock.",
+    "I have never seen such a beautiful garden.",
+    "She wants to learn German before the summer.",
+    "It was raining, so we stayed at home.",
+    "My brother works in a small hospital.",
+    "Can you help me find my glasses?",
+    "The children were too tired to play.",
+    "Nobody knows why the shop is closed today.",
+    "He bought bread, cheese and two bottles of milk.",
+)
+
+
+class Speeds(TypedDict):
+    """Target tokens per second."""
+
+    float32: float
+    low_bit: float
+
+
+class Sentence(TypedDict):
+    """A source sentence and what the two models make of it."""
+
+    source: str
+    float32: str
+    low_bit: str
+
+
+class Demonstration(TypedDict):
+    """What the demonstration did and measured.
+
+    float_model, low_bit_model  folders that all other commands take
+    compression, average_bits   as `inspect` has them
+    agreement_chrf              chrF of the low-bit translations, those in float32 being the references; 100 is equal
+    peak_rss_bytes              the most memory the process has had, both models open
+    """
+
+    float_model: str
+    low_bit_model: str
+    compression: float
+    average_bits: float
+    agreement_chrf: float
+    tokens_per_second: Speeds
+    peak_rss_bytes: int
+    sentences: list[Sentence]
+
+
+def demonstrate(
+    out: str | Path | None = None,
+    *,
+    force: bool = False,
+    threads: int | None = None,
+    isa: str = "best",
+    progress: Callable[[int, int], None] | None = None,
+) -> Demonstration:
+    """Write the model that ships to `out`/float32, compress it to `out`/low_bit, and compare the two.
+
+    out       default: the user's cache, where an older demonstration is replaced
+    force     older folders may be replaced in `out` too
+    progress  called with the weights quantized so far and those in all
+    """
+    force = force or out is None
+    folder = cache_folder() if out is None else Path(out)
+    float_folder, low_bit_folder = folder / "float32", folder / "low_bit"
+    with as_file(files("subbyte") / MODEL) as shipped, new_folder(float_folder, force=force) as new:
+        for path in shipped.iterdir():
+            shutil.copyfile(path, new / path.name)
+    document = quantize(float_folder, low_bit_folder, RECIPE, force=force, progress=progress)
+
+    models = [Translator.from_pretrained(path, threads=threads, isa=isa) for path in (float_folder, low_bit_folder)]
+    found = [_translate(model) for model in models]  # the first round warms up
+    speeds: list[list[float]] = [[], []]
+    for _ in range(ROUNDS):
+        for model, measured in zip(models, speeds, strict=True):
+            start = time.perf_counter()
+            tokens = sum(translation.tokens for translation in _translate(model))
+            measured.append(tokens / (time.perf_counter() - start))
+    float32, low_bit = ([translation.text for translation in translations] for translations in found)
+    peak = peak_rss_bytes()
+    return {
+        "float_model": str(float_folder),
+        "low_bit_model": str(low_bit_folder),
+        "compression": document["compression"],
+        "average_bits": document["average_bits"],
+        "agreement_chrf": score(low_bit, float32)["chrf"],
+        "tokens_per_second": {"float32": statistics.median(speeds[0]), "low_bit": statistics.median(speeds[1])},
+        "peak_rss_bytes": peak,
+        "sentences": [
+            {"source": s, "float32": f, "low_bit": b} for s, f, b in zip(SENTENCES, float32, low_bit, strict=True)
+        ],
+    }
+
+
+def cache_folder() -> Path:
+    """Where the demonstration is kept unless another folder is named."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "subbyte" / "demo"
+
+
+def _translate(model: Translator) -> list[Translation]:
+    return [hypotheses[0] for hypotheses in model.stream(SENTENCES, model.engine.generation())]
