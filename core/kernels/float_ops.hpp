@@ -32,7 +32,11 @@ inline F32x16 load_part(const float* p, size_t n) {
 
 inline F32x16 load_upto(const float* p, size_t n) { return n >= kTile ? load(p) : load_part(p, n); }
 
-inline void store_upto(float* p, F32x16 v, size_t n) { std::memcpy(p, &v, (n < kTile ? n : kTile) * sizeof(float)); }
+// Stores the first n values; the usual whole vector is one instruction.
+inline void store_upto(float* p, F32x16 v, size_t n) {
+  if (n >= kTile) std::memcpy(p, &v, sizeof v);
+  else std::memcpy(p, &v, n * sizeof(float));
+}
 
 inline F32x16 larger(F32x16 a, F32x16 b) { return a > b ? a : b; }
 
@@ -136,7 +140,7 @@ void float_block(const LinearFloat& a, size_t block, size_t first) {
   const Packed& w = a.w;
   const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile, group_steps = w.steps / w.groups;
   const int8_t* levels = reinterpret_cast<const int8_t*>(a.scratch);
-  F32x16 y[inputs];
+  F32x16 y[inputs] = {};
   for (size_t g = 0; g < w.groups; ++g) {
     float out[inputs][kTile];
     float zero[kTile] = {};
