@@ -44,8 +44,8 @@ def _print(document: Demonstration) -> None:
     speeds = document["tokens_per_second"]
     print_pairs(
         {
-            "size": f"{document['compression']:.1f} times smaller than float32, {document['average_bits']:.2f} bits per "
-            "weight with everything counted",
+            "size": f"{document['compression']:.1f} times smaller than float32, {document['average_bits']:.2f} bits "
+            "per weight with everything counted",
             "speed": f"{speeds['float32']:,.0f} tokens per second in float32, {speeds['low_bit']:,.0f} compressed",
             "agreement": f"chrF {document['agreement_chrf']:.1f} between the two (100: every translation is the same)",
             "memory": f"{document['peak_rss_bytes'] / 1e6:.0f} MB at most, both models open",

@@ -1,0 +1,41 @@
+"""`subbyte demo`, with a tiny model in the place of the one that ships; `test_demo.py` runs the real one."""
+
+from __future__ import annotations
+
+import pytest
+
+import subbyte.demo
+
+KEYS = ["float_model", "low_bit_model", "compression", "average_bits", "agreement_chrf", "tokens_per_second"]
+KEYS += ["peak_rss_bytes", "sentences"]
+
+
+@pytest.fixture(autouse=True)
+def tiny_model_ships(monkeypatch, floats):
+    monkeypatch.setattr(subbyte.demo, "files", lambda _: floats.parent)
+    monkeypatch.setattr(subbyte.demo, "MODEL", floats.name)
+
+
+def test_leaves_folders_that_other_commands_take(run, tmp_path):
+    document = run("demo", "--out", tmp_path / "kept", "--json", "--threads", 1).json
+    assert [*document] == KEYS
+    assert document["float_model"] == str(tmp_path / "kept" / "float32")
+    assert document["low_bit_model"] == str(tmp_path / "kept" / "low_bit")
+    for folder in (document["float_model"], document["low_bit_model"]):
+        assert run("translate", folder, stdin=b"A dog.\n").code == 0
+    assert [*document["sentences"][0]] == ["source", "float32", "low_bit"]
+    assert [*document["tokens_per_second"]] == ["float32", "low_bit"]
+
+
+def test_folders_of_its_own_are_kept_unless_forced(run, tmp_path):
+    assert run("demo", "--out", tmp_path / "kept").code == 0
+    assert run("demo", "--out", tmp_path / "kept").code == 1
+    assert run("demo", "--out", tmp_path / "kept", "--force").code == 0
+
+
+def test_uses_the_cache_again_and_again(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for _ in range(2):
+        result = run("demo")
+        assert result.code == 0 and "times smaller than float32" in result.out
+    assert (tmp_path / "subbyte" / "demo" / "low_bit" / "manifest.json").exists()

@@ -1,0 +1,96 @@
+"""`subbyte translate`: lines in, lines out."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+import subbyte
+
+LINES = ["A dog runs.", "", "Two men and a woman are here.", "A dog runs."]
+
+
+def test_lines_in_lines_out(run, compressed):
+    result = run("translate", compressed, stdin="\n".join(LINES).encode())
+    assert result.code == 0 and result.err == ""
+    expected = subbyte.Translator.from_pretrained(compressed).translate(LINES)
+    assert result.out == "".join(f"{line}\n" for line in expected)
+    assert expected[1] == "" and expected[0] == expected[3] != ""
+
+
+def test_a_file_packed_or_not(run, compressed, tmp_path):
+    text = "\n".join(LINES).encode() + b"\n"
+    (tmp_path / "text").write_bytes(text)
+    (tmp_path / "text.gz").write_bytes(gzip.compress(text))
+    expected = run("translate", compressed, stdin=text).out
+    assert run("translate", compressed, tmp_path / "text").out == expected
+    assert run("translate", compressed, tmp_path / "text.gz").out == expected
+
+
+def test_float_folders_translate_too(run, floats):
+    assert run("translate", floats, stdin=b"A dog.\n").out.count("\n") == 1
+
+
+def test_batches_threads_and_instruction_sets_change_nothing(run, compressed):
+    text = "\n".join(LINES).encode()
+    expected = run("translate", compressed, "--scores", stdin=text).out
+    for options in (["--batch-size", 1], ["--threads", 2], ["--isa", "reference"]):
+        assert run("translate", compressed, "--scores", *options, stdin=text).out == expected
+
+
+@pytest.mark.parametrize("line", ["a\u2028b", "a\u0085b", "a\x0bb", "a\rb", "a\x1eb"])
+def test_only_a_line_feed_ends_a_line(run, compressed, line):
+    assert run("translate", compressed, stdin=f"{line}\r\n{line}".encode()).out.count("\n") == 2
+
+
+def test_no_lines_in_no_lines_out(run, compressed):
+    assert run("translate", compressed).out == ""
+
+
+def test_scores_and_several_hypotheses(run, compressed):
+    options = ["--num-hypotheses", 3, "--beam-size", 4, "--scores"]
+    rows = [line.split("\t") for line in run("translate", compressed, *options, stdin=b"A dog.\n").out.splitlines()]
+    scores = [float(score) for score, _ in rows]
+    assert len(rows) == 3 and scores == sorted(scores, reverse=True)
+
+
+def test_json_is_one_document(run, compressed):
+    document = run("translate", compressed, "--json", "--num-hypotheses", 2, stdin=b"A dog.\n\n").json
+    first, empty = document["translations"]
+    assert first["source"] == "A dog." and [*first["hypotheses"][0]] == ["text", "score", "tokens"]
+    assert len(first["hypotheses"]) == 2 and empty["hypotheses"][0]["text"] == ""
+
+
+def test_options_reach_the_search(run, compressed):
+    text = b"Two men and a woman are here.\n"
+    short = run("translate", compressed, "--max-length", 4, "--beam-size", 1, "--json", stdin=text).json
+    assert short["translations"][0]["hypotheses"][0]["tokens"] <= 3
+    penalized = [
+        run("translate", compressed, "--length-penalty", penalty, "--scores", stdin=text).out for penalty in (0, 1)
+    ]
+    assert penalized[0] != penalized[1]
+
+
+def test_text_that_is_not_utf_8_is_named_by_line_and_byte(run, compressed):
+    result = run("translate", compressed, stdin=b"A dog.\nM\xe4nner\n")
+    assert result.code == 1 and "stdin: line 2 is not UTF-8: byte 2 of it is 0xe4" in result.err
+
+
+def test_ten_thousand_words_are_cut_with_a_warning(run, compressed, caplog):
+    result = run("translate", compressed, stdin=b"dog " * 10_000 + b"\nA dog.\n")
+    assert result.code == 0 and result.out.count("\n") == 2
+    assert "text 1 has" in caplog.text and "the rest is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--isa", "sse2"], 'instruction set "sse2" cannot run here'),
+        (["--num-hypotheses", 5, "--beam-size", 4], "5 hypotheses were asked for, but the beam size is 4"),
+        (["none.txt"], "none.txt: cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(run, compressed, options, sentence):
+    result = run("translate", compressed, *options, stdin=b"A dog.\n")
+    assert result.code == 1 and sentence in result.err and result.out == ""

@@ -1,0 +1,38 @@
+"""Scores, speed and memory of a run."""
+
+from __future__ import annotations
+
+import pytest
+import sacrebleu
+
+import subbyte
+from subbyte.evaluation import peak_rss_bytes, score
+
+
+def test_scores_are_those_of_sacrebleu():
+    translations, references = ["Ein Hund läuft am Strand.", "Hallo"], ["Ein Hund rennt am Strand.", "Hallo Welt"]
+    found = score(translations, references)
+    assert found["bleu"] == sacrebleu.corpus_bleu(translations, [references]).score
+    assert found["chrf"] == sacrebleu.corpus_chrf(translations, [references]).score
+
+
+def test_peak_memory_never_falls():
+    before = peak_rss_bytes()
+    b"x" * (1 << 26)
+    assert before + (1 << 25) < peak_rss_bytes() < 1 << 40
+
+
+def test_counts_and_rates(tiny_folder, tmp_path):
+    (tmp_path / "text").write_text("A dog.\n\nTwo dogs.\n")
+    calls = []
+    options = {"max_length": 6, "beam_size": 1, "progress": lambda *call: calls.append(call)}
+    document = subbyte.evaluate_translation(tiny_folder, tmp_path / "text", tmp_path / "text", **options)
+    assert document["examples"] == 3 and calls == [(1, 3), (2, 3), (3, 3)]
+    tokens = document["tokens_per_second"] * document["seconds"]
+    assert 2 <= round(tokens) <= 10 and tokens == pytest.approx(round(tokens))
+
+
+def test_an_empty_file_is_refused(tiny_folder, tmp_path):
+    (tmp_path / "text").write_text("")
+    with pytest.raises(subbyte.UsageError, match="is empty"):
+        subbyte.evaluate_translation(tiny_folder, tmp_path / "text", tmp_path / "text")
