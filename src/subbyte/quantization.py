@@ -108,7 +108,9 @@ def _matrices(
     for name, scheme in schemes.items():
         w = model.tensors.get(name)
         if not isinstance(w, np.ndarray) or w.ndim != 2:
-            faults.append(f"{name}: expected a float matrix, found {'nothing' if w is None else 'something else'}")
+            faults.append(
+                f"{name}: expected a float matrix, found {'nothing' if w is None else 'a tensor that is none'}"
+            )
             continue
         matrices[name] = w
         plain = scheme.scheme if isinstance(scheme, Clustered) else scheme

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,9 +97,9 @@ def refit(w: Array, bits: int) -> Array:
     rest = alphas = w
     for _ in range(bits):
         planes.append(xp.where(rest >= 0, xp.ones_like(w), -1))
-        b = xp.stack(planes, -2)  # [rows, groups, planes, size]
-        alphas = _least_squares(b @ b.swapaxes(-1, -2), (b @ w[..., None])[..., 0])
-        rest = w - (astype(alphas, "float32")[..., None, :] @ b)[..., 0, :]
+        squares = [[xp.sum(a * b, axis=-1, dtype=xp.float64) for b in planes] for a in planes]
+        alphas = _least_squares(squares, [xp.sum(a * w, axis=-1, dtype=xp.float64) for a in planes])
+        rest = w - sum(astype(alphas[..., i : i + 1], "float32") * plane for i, plane in enumerate(planes))
     return alphas
 
 
@@ -118,10 +119,9 @@ def alternate(groups: Sorted, alphas: Array) -> Array:
     order, rising = _ordered(alphas)
     counts, sums = groups.bins(_borders(rising))
     by_code = argsort(order)
-    signs = _signs(alphas)
-    pairs = (signs[:, :, None] * signs[:, None, :]).reshape(len(signs), -1)
-    squares: Array = take(counts, by_code) @ pairs
-    return _falling(_least_squares(squares.reshape(*alphas.shape, -1), take(sums, by_code) @ signs))
+    counts, sums = take(counts, by_code), take(sums, by_code)
+    signs = list(_signs(alphas).swapaxes(0, 1))  # of each plane, [2**bits]
+    return _falling(_least_squares([[counts @ (a * b) for b in signs] for a in signs], [sums @ a for a in signs]))
 
 
 def to_integers(groups: Sorted, alphas: Array) -> Params:
@@ -184,17 +184,19 @@ def _falling(alphas: Array) -> Array:
     return -sort(-abs(alphas))
 
 
-def _least_squares(squares: Array, products: Array) -> Array:
-    """x of squares @ x = products by elimination in float64, for all groups at once.
+def _least_squares(squares: Sequence[Sequence[Array]], products: Sequence[Array]) -> Array:
+    """alphas of squares @ alphas = products, by elimination in float64 for all groups at once.
 
-    squares  [rows, groups, n, n], products [rows, groups, n]; a ridge keeps planes apart that are equal or opposite
+    squares   [planes][planes] of [rows, groups]: the product of two planes (their length for a plane with itself)
+    products  [planes] of [rows, groups]: the product of a plane with the weights
     """
-    squares, products = astype(squares, "float64"), astype(products, "float64")
-    n = products.shape[-1]
-    rows = [[squares[..., i, j] * (1 + 1e-9 * (i == j)) for j in range(n)] + [products[..., i]] for i in range(n)]
+    n = len(products)
+    ridge = 1 + 1e-8  # keeps planes apart that are equal or opposite
+    rows = [[squares[i][j] * (ridge if i == j else 1) for j in range(n)] + [products[i]] for i in range(n)]
     for i in range(n):
-        for k in [k for k in range(n) if k != i]:
-            factor = rows[k][i] / rows[i][i]
-            rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
-    x: Array = namespace(products).stack([rows[i][n] / rows[i][i] for i in range(n)], -1)
-    return x
+        for k in range(n):
+            if k != i:
+                factor = rows[k][i] / rows[i][i]
+                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
+    alphas: Array = namespace(products[0]).stack([rows[i][n] / rows[i][i] for i in range(n)], -1)
+    return alphas

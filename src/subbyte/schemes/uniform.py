@@ -62,8 +62,9 @@ class Uniform:
         return astype((self._nearest(w, params) - self._lowest) / self._step, "uint8")
 
     def decode(self, codes: Array, params: Params) -> Array:
-        """The values of `codes`, float32."""
-        return self._value(astype(codes, "float32") * self._step + self._lowest, params)
+        """The values of `codes`, float32; a code that is not used counts as the highest level."""
+        level = namespace(codes).clip(astype(codes, "float32") * self._step + self._lowest, None, self._highest)
+        return self._value(level, params)
 
     def _nearest(self, w: Array, params: Params) -> Array:
         """The nearest level, still a float."""

@@ -1,0 +1,105 @@
+"""Schemes as plain data, the levels and scales of each family where they are known, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from subbyte.arrays import namespace
+from subbyte.errors import SchemeError
+from subbyte.granularity import PerGroup, PerTensor, RowClusters
+from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain, to_plain
+
+
+def test_plain_data_of_each_family() -> None:
+    assert from_plain({"family": "uniform", "bits": 4, "granularity": {"group": 32}}) == Uniform(4, PerGroup(32))
+    assert from_plain({"family": "logarithmic", "bits": 3, "granularity": "tensor"}) == Logarithmic(3, PerTensor())
+    clustered = {"family": "binary_coding", "bits": 4, "clusters": {"count": 4, "ratio": 2}}
+    assert from_plain(clustered) == Clustered(BinaryCoding(4), RowClusters(4, 2))
+    assert to_plain(from_plain(clustered)) == {
+        "family": "binary_coding",
+        "bits": 4,
+        "granularity": "row",
+        "solver": "alternating",
+        "rounds": 15,
+        "clusters": {"count": 4, "ratio": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"family": "unifrom", "bits": 4}, "did you mean 'uniform'?"),
+        ({"bits": 4}, "family: None is none of uniform, logarithmic, binary_coding"),
+        ({"family": "uniform"}, "uniform: bits is missing"),
+        ({"family": "uniform", "bit": 4}, "key of uniform: 'bit' is none of .*; did you mean 'bits'?"),
+        ({"family": "uniform", "bits": 9}, "bits: expected 1..8, got 9"),
+        ({"family": "uniform", "bits": "4"}, "bits: expected 1..8, got '4'"),
+        ({"family": "uniform", "bits": True}, "bits: expected 1..8, got True"),
+        ({"family": "uniform", "bits": 8, "mode": "midrise"}, "bits: expected 1..7, got 8"),
+        ({"family": "uniform", "bits": 4, "mode": "afine"}, "mode: 'afine' is none of .*; did you mean 'affine'?"),
+        ({"family": "uniform", "bits": 4, "range": []}, r"range: '\[\]' is none of|range: \[\] is none of"),
+        ({"family": "logarithmic", "bits": 5}, "bits: expected 1..4, got 5"),
+        ({"family": "logarithmic", "bits": 4, "scale_starts": 0}, "scale_starts: expected 1..100, got 0"),
+        ({"family": "binary_coding", "bits": 4, "solver": "greedily"}, "did you mean 'greedy'?"),
+        ({"family": "binary_coding", "bits": 2, "clusters": {"count": 3, "ratio": 1}}, "3 clusters need as many bits"),
+        ({"family": "binary_coding", "bits": 2, "granularity": "column"}, "granularity: expected"),
+    ],
+)
+def test_plain_data_that_is_no_scheme(plain: dict[str, object], message: str) -> None:
+    with pytest.raises(SchemeError, match=message):
+        from_plain(plain)
+
+
+def test_levels() -> None:
+    assert Uniform(1).levels == (-1, 1)
+    assert Uniform(3).levels == (-3, -2, -1, 0, 1, 2, 3, 3)
+    assert Uniform(3, mode="midrise").levels == (-7, -5, -3, -1, 1, 3, 5, 7)
+    assert Uniform(3, mode="affine").levels == (-4, -3, -2, -1, 0, 1, 2, 3)
+    assert Uniform(7, mode="midrise").levels[-1] == 127
+    assert Logarithmic(1).levels == (127, -127)
+    assert Logarithmic(4).levels == (127, 64, 32, 16, 8, 4, 2, 1, -127, -64, -32, -16, -8, -4, -2, -1)
+
+
+def test_min_max_reaches_the_ends() -> None:
+    w = np.array([[[-1.0, 0.25, 3.0]]], np.float32)
+    symmetric = Uniform(4, range="minmax").fit(w)
+    assert symmetric["scale"] == np.float16(3 / 7)
+    affine = Uniform(4, mode="affine", range="minmax").fit(w)
+    assert affine["scale"] == np.float16(4 / 15)
+    assert affine["zero"] == -4  # -8 + 1 / (4 / 15), rounded
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_affine_has_an_exact_zero_even_where_no_weight_is_near_it(bits: int) -> None:
+    scheme = Uniform(bits, mode="affine")
+    params = scheme.fit(np.full((1, 1, 16), 5, np.float32) + np.arange(16, dtype=np.float32) / 16)
+    zero = np.zeros((1, 1, 1), np.float32)
+    assert scheme.decode(scheme.encode(zero, params), params) == 0
+
+
+@pytest.mark.parametrize("bits", range(2, 8))
+def test_symmetric_does_not_use_the_last_code(bits: int) -> None:
+    w = np.random.default_rng(0).standard_normal((4, 1, 4096)).astype(np.float32)
+    scheme = Uniform(bits)
+    assert scheme.encode(w, scheme.fit(w)).max() == 2**bits - 2
+
+
+@pytest.mark.parametrize("scheme", [Uniform(1), Uniform(4, mode="affine"), Logarithmic(4), BinaryCoding(2)])
+def test_a_scale_too_large_for_float16_is_refused(scheme: Uniform | Logarithmic | BinaryCoding) -> None:
+    w = np.array([[[1e8, -1e8, 5e7]]], np.float32)
+    with pytest.raises(SchemeError, match=r"a scale of .* does not fit float16 \(at most 65504\)"):
+        scheme.fit(w)
+
+
+def test_binary_coding_finds_sums_it_can_say_exactly() -> None:
+    alphas = np.array([64, 32, 16, 8])
+    w = np.array([[sum(a if code >> i & 1 else -a for i, a in enumerate(alphas)) for code in range(16)]], np.float32)
+    scheme = BinaryCoding(4)
+    params = scheme.fit(w[None] / 128)
+    np.testing.assert_allclose(scheme.decode(scheme.encode(w[None] / 128, params), params), w[None] / 128, rtol=1e-3)
+
+
+def test_only_numpy_and_torch_are_arrays() -> None:
+    with pytest.raises(TypeError, match="expected a numpy array or a torch tensor, got list"):
+        namespace([1.0])  # type: ignore[arg-type]
