@@ -15,7 +15,7 @@ from subbyte.text_lines import decode_lines, read_lines
     [
         (b"", []),
         (b"\n", [""]),
-        (b"a", ["a"]),
+        (b" a\t", [" a\t"]),
         (b"a\nb\n", ["a", "b"]),
         (b"a\r\n\r\nb\r\n", ["a", "", "b"]),
         (b"a\rb\x0bc\x0cd\x1ce\xc2\x85f\xe2\x80\xa8g\n", ["a\rb\x0bc\x0cd\x1ce\x85f\u2028g"]),

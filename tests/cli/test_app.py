@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -70,11 +71,12 @@ def test_a_reader_that_stops_early_gets_no_traceback(compressed):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     ) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(b"A dog runs.\n" * 8)
         process.stdin.flush()
-        assert process.stdout.readline()  # the first batch is out while the input is still open
+        assert select.select([process.stdout], [], [], 60)[0]  # the first batch is out while the input is still open
         process.stdout.close()
         process.stdin.write(b"A dog runs.\n" * 8)
         process.stdin.close()

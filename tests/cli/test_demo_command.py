@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sacrebleu
 
 import subbyte.demo
 
@@ -24,6 +25,8 @@ def test_leaves_folders_that_other_commands_take(run, tmp_path):
     for folder in (document["float_model"], document["low_bit_model"]):
         assert run("translate", folder, stdin=b"A dog.\n").code == 0
     assert [*document["sentences"][0]] == ["source", "float32", "low_bit"]
+    float32, low_bit = ([sentence[which] for sentence in document["sentences"]] for which in ("float32", "low_bit"))
+    assert document["agreement_chrf"] == sacrebleu.corpus_chrf(low_bit, [float32]).score
     assert [*document["tokens_per_second"]] == ["float32", "low_bit"]
 
 
