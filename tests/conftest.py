@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from subbyte.engine import instruction_sets
 from tiny_marian import tiny_marian_folder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -24,3 +26,27 @@ def multi30k() -> Path:
     if not folder.exists():
         pytest.skip("../shared/models/multi30k-en-de is not here")
     return folder
+
+
+TESTED: set[str] = set()  # instruction sets for which a test has passed; each is compared with the reference
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the instruction set of a test that passed: the value of its parameter `isa`."""
+    report = yield
+    if report.when == "call" and report.passed and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        isa = item.callspec.params.get("isa")
+        TESTED.update([isa, "reference"] if isa else [])
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line that says which instruction sets the tests ran; .ci/run looks for those that this CPU has."""
+    names = [name for name, _ in instruction_sets()]
+    if TESTED:
+        tested = " ".join(name for name in names if name in TESTED)
+        others = " ".join(name for name in names if name not in TESTED)
+        terminalreporter.write_line(f"isas tested: {tested}; not tested: {others or 'none'}")
