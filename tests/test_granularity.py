@@ -81,6 +81,11 @@ class TestRowClusters:
         assert cluster.dtype == np.uint8
         np.testing.assert_array_equal(cluster, [1, 0, 1, 1, 0, 1])  # of the two 7s the earlier row
 
+    def test_of_equal_counts_the_earlier_row_goes_first(self) -> None:
+        cluster = RowClusters(2, 1).assign(np.arange(1000) % 10 == 0)
+        behind = np.flatnonzero(np.arange(1000) % 10)  # cluster 0 has the 100 others and the first 400 of these
+        np.testing.assert_array_equal(cluster[behind], np.repeat([0, 1], [400, 500]))
+
     @pytest.mark.parametrize(
         ("count", "ratio"), [(0, 1), (9, 1), ("4", 1), (True, 1), (4, 0.5), (4, float("nan")), (4, "2")]
     )
