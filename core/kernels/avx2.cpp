@@ -1,56 +1,7 @@
 // AVX2. A quad of 64 levels is two registers (rows q and 4 + q, rows 8 + q and 12 + q); each meets 16 activations
 // repeated in both 128-bit lanes. vpmaddubsw wants one unsigned operand and saturates at 16 bits, so it gets |level| and
 // x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
-#include <immintrin.h>
-
-#include <cstdint>
-
-namespace subbyte {
-namespace {
-typedef float F32x16 __attribute__((vector_size(64)));
-typedef int32_t I32x16 __attribute__((vector_size(64)));
-typedef int8_t I8x16 __attribute__((vector_size(16)));
-
-struct Halves {
-  __m256 low, high;
-};
-inline Halves halves_of(F32x16 v) {
-  Halves h;
-  __builtin_memcpy(&h, &v, sizeof h);
-  return h;
-}
-
-inline F32x16 widen(const int8_t* p) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const Halves h = {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
-                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
-  F32x16 v;
-  __builtin_memcpy(&v, &h, sizeof v);
-  return v;
-}
-
-// Halves, quarters, pairs, singles: every round adds the upper half of what is left of a row to the lower half.
-inline void fold16(const F32x16* v, float* out) {
-  for (int first = 0; first < 16; first += 8) {
-    __m256 four[4];
-    for (int i = 0; i < 4; ++i) {
-      const Halves a = halves_of(v[first + 2 * i]), b = halves_of(v[first + 2 * i + 1]);
-      const __m256 a8 = _mm256_add_ps(a.low, a.high), b8 = _mm256_add_ps(b.low, b.high);
-      four[i] = _mm256_add_ps(_mm256_permute2f128_ps(a8, b8, 0x20), _mm256_permute2f128_ps(a8, b8, 0x31));
-    }
-    __m256 two[2];
-    for (int i = 0; i < 2; ++i)
-      two[i] = _mm256_add_ps(_mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
-                             _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0xEE));
-    const __m256 one = _mm256_add_ps(_mm256_shuffle_ps(two[0], two[1], 0x88), _mm256_shuffle_ps(two[0], two[1], 0xDD));
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_ps(out + first, _mm256_permutevar8x32_ps(one, order));
-  }
-}
-
-constexpr unsigned long kDenseRows = 4, kDenseInputs = 1;
-}  // namespace
-}  // namespace subbyte
+#include "lanes_avx2.hpp"
 
 #include "float_ops.hpp"
 
@@ -212,9 +163,7 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
   }
   for (int i = 0; i < inputs; ++i) {
     const __m256 x_scale = _mm256_set1_ps(a.x_scale[first + i]);
-    const Halves h = {_mm256_mul_ps(y[i][0], x_scale), _mm256_mul_ps(y[i][1], x_scale)};
-    F32x16 v;
-    __builtin_memcpy(&v, &h, sizeof v);
+    const F32x16 v = {_mm256_mul_ps(y[i][0], x_scale), _mm256_mul_ps(y[i][1], x_scale)};
     finish(a.y + (first + i) * a.y_stride, v, a.bias, a.outputs, row, w.rows);
   }
 }

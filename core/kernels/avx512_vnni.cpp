@@ -1,43 +1,7 @@
 // AVX-512 with VNNI. A step of 16 columns of 16 rows is four registers of levels; each meets 16 activations, repeated in
 // the four 128-bit lanes, in one dot-product instruction. The instruction wants one unsigned operand: the weights get
 // +128, and 128 * sum(x) is taken off at the end (no saturation anywhere, so the sums stay exact).
-#include <immintrin.h>
-
-#include <cstdint>
-
-namespace subbyte {
-namespace {
-typedef float F32x16 __attribute__((vector_size(64)));
-typedef int32_t I32x16 __attribute__((vector_size(64)));
-typedef int8_t I8x16 __attribute__((vector_size(16)));
-
-inline F32x16 widen(const int8_t* p) {
-  return (F32x16)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-}
-
-// Halves, quarters, pairs, singles: every round adds the upper half of what is left of a row to the lower half.
-inline void fold16(const F32x16* v, float* out) {
-  __m512 eight[8], four[4], two[2];
-  for (int i = 0; i < 8; ++i) {
-    const __m512 a = (__m512)v[2 * i], b = (__m512)v[2 * i + 1];
-    eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-  }
-  for (int i = 0; i < 4; ++i) {
-    const __m512 a = eight[2 * i], b = eight[2 * i + 1];
-    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
-  }
-  for (int i = 0; i < 2; ++i) {
-    const __m512 a = four[2 * i], b = four[2 * i + 1];
-    two[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xEE));
-  }
-  const __m512 one = _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88), _mm512_shuffle_ps(two[0], two[1], 0xDD));
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, one));
-}
-
-constexpr unsigned long kDenseRows = 4, kDenseInputs = 4;
-}  // namespace
-}  // namespace subbyte
+#include "lanes_avx512.hpp"
 
 #include "float_ops.hpp"
 
@@ -206,7 +170,7 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
   }
   for (int i = 0; i < inputs; ++i) {
     const __m512 v = _mm512_mul_ps(y[i], _mm512_set1_ps(a.x_scale[first + i]));
-    finish(a.y + (first + i) * a.y_stride, (F32x16)v, a.bias, a.outputs, row, w.rows);
+    finish(a.y + (first + i) * a.y_stride, {v}, a.bias, a.outputs, row, w.rows);
   }
 }
 

@@ -1,10 +1,16 @@
-// The float kernels in vectors of 16 lanes, compiled once for each instruction set: the compiler splits the vectors into
-// what the machine has. Everything has internal linkage, so no flag leaks from one instruction set into another.
+// The float kernels in vectors of 16 lanes, compiled once for each instruction set. Everything has internal linkage, so no
+// flag leaks from one instruction set into another.
 //
-// The including file defines the two things whose best form differs:
-//   F32x16 widen(const int8_t* p)                 16 levels as floats
-//   void fold16(const F32x16 v[16], float* out)   out[i] = v[i] folded in the written order
-// and kDenseRows x kDenseInputs, the register block of the matrix products.
+// The including file has included a lanes_*.hpp, which defines F32x16 with + - * / and, lane by lane,
+//   splat, load, store, absolute
+//   multiply_add(a, b, c)              a * b + c, rounded once
+//   larger(a, b), smaller(a, b)        a > b ? a : b,  a < b ? a : b
+//   where_greater(x, bound, then)      x > bound ? then : +0
+//   negated_where_negative(x, value)   x < 0 ? -value : value
+//   power_of_two(n)                    2^n for whole n in -126..127
+//   store_levels(p, v), widen(p)       whole numbers to int8 and back
+//   fold16(v, out)                     out[i] = v[i] folded in the written order
+// and the register block of the matrix products: kDenseRows x kDenseInputs, kDenseRowsOfOne for one input.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -15,34 +21,33 @@
 namespace subbyte {
 namespace {
 
-inline F32x16 splat(float value) { return value - F32x16{}; }
-
-inline F32x16 load(const float* p) {
-  F32x16 v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+// The first n values, zeros behind them; n = 0 and n >= 16 are fine.
+inline F32x16 load_upto(const float* p, size_t n) {
+  if (n >= kTile) return load(p);
+  float part[kTile] = {};
+  std::memcpy(part, p, n * sizeof(float));
+  return load(part);
 }
-
-// The first n < 16 values, zeros behind them.
-inline F32x16 load_part(const float* p, size_t n) {
-  F32x16 v = {};
-  std::memcpy(&v, p, n * sizeof(float));
-  return v;
-}
-
-inline F32x16 load_upto(const float* p, size_t n) { return n >= kTile ? load(p) : load_part(p, n); }
 
 // Stores the first n values; the usual whole vector is one instruction.
 inline void store_upto(float* p, F32x16 v, size_t n) {
-  if (n >= kTile) std::memcpy(p, &v, sizeof v);
-  else std::memcpy(p, &v, n * sizeof(float));
+  if (n >= kTile) return store(p, v);
+  float part[kTile];
+  store(part, v);
+  std::memcpy(p, part, n * sizeof(float));
 }
 
-inline F32x16 larger(F32x16 a, F32x16 b) { return a > b ? a : b; }
+// The first n lanes, zeros behind them.
+inline F32x16 first_lanes(F32x16 v, size_t n) {
+  if (n >= kTile) return v;
+  float part[kTile];
+  store(part, v);
+  return load_upto(part, n);
+}
 
 inline float fold(F32x16 v) {
   float lane[kTile];
-  std::memcpy(lane, &v, sizeof lane);
+  store(lane, v);
   for (size_t w = kTile / 2; w > 0; w /= 2)
     for (size_t i = 0; i < w; ++i) lane[i] += lane[i + w];
   return lane[0];
@@ -50,7 +55,7 @@ inline float fold(F32x16 v) {
 
 inline float largest(F32x16 v) {
   float lane[kTile];
-  std::memcpy(lane, &v, sizeof lane);
+  store(lane, v);
   for (size_t w = kTile / 2; w > 0; w /= 2)
     for (size_t i = 0; i < w; ++i) lane[i] = lane[i] > lane[i + w] ? lane[i] : lane[i + w];
   return lane[0];
@@ -58,49 +63,52 @@ inline float largest(F32x16 v) {
 
 inline F32x16 exp_of(F32x16 x) {
   using namespace constants;
-  const auto inside = x > splat(kExpLow);
-  x = x < splat(kExpHigh) ? x : splat(kExpHigh);
-  x = inside ? x : splat(kExpLow);
-  const F32x16 n = (x * kLog2E + kRound) - kRound;
-  const F32x16 r = (x - n * kLn2High) - n * kLn2Low;
+  const F32x16 low = splat(kExpLow), inside = larger(smaller(x, splat(kExpHigh)), low);
+  const F32x16 n = (inside * splat(kLog2E) + splat(kRound)) - splat(kRound);
+  const F32x16 r = (inside - n * splat(kLn2High)) - n * splat(kLn2Low);
   F32x16 p = splat(kExp[0]);
-  for (int i = 1; i < 6; ++i) p = p * r + kExp[i];
-  p = p * (r * r) + r + 1.0f;
-  const I32x16 bits = (__builtin_convertvector(n, I32x16) + 127) << 23;
-  F32x16 power;
-  std::memcpy(&power, &bits, sizeof power);
-  return inside ? p * power : F32x16{};
+  for (int i = 1; i < 6; ++i) p = p * r + splat(kExp[i]);
+  p = p * (r * r) + r + splat(1.0f);
+  return where_greater(x, low, p * power_of_two(n));
 }
 
 // Products of `inputs` rows of x with 16 rows of weights given by `weight(row, step)`; out[input][row] is the folded sum
-// over steps [begin, end).
-template <size_t inputs, class Weight>
+// over steps [begin, end). `rows` weights and all inputs are held in registers at a time.
+template <size_t inputs, size_t rows, class Weight>
 inline void dots(const float* x, size_t x_stride, size_t cols, size_t begin, size_t end, const Weight& weight,
                  float out[][kTile]) {
+  const size_t whole = end * kTile <= cols ? end : cols / kTile;
   F32x16 sums[inputs][kTile];
-  for (size_t row = 0; row < kTile; row += kDenseRows) {
-    F32x16 acc[inputs][kDenseRows] = {};
-    for (size_t s = begin; s < end; ++s) {
-      F32x16 w[kDenseRows];
-      for (size_t r = 0; r < kDenseRows; ++r) w[r] = weight(row + r, s);
-      for (size_t i = 0; i < inputs; ++i) {
-        const F32x16 xs = load_upto(x + i * x_stride + s * kTile, cols - s * kTile);
-        for (size_t r = 0; r < kDenseRows; ++r) acc[i][r] += xs * w[r];
-      }
-    }
+  for (size_t row = 0; row < kTile; row += rows) {
+    F32x16 acc[inputs][rows];
     for (size_t i = 0; i < inputs; ++i)
-      for (size_t r = 0; r < kDenseRows; ++r) sums[i][row + r] = acc[i][r];
+      for (size_t r = 0; r < rows; ++r) acc[i][r] = splat(0.0f);
+    const auto step = [&](size_t s, const auto& load_x) {
+      F32x16 w[rows];
+      for (size_t r = 0; r < rows; ++r) w[r] = weight(row + r, s);
+      for (size_t i = 0; i < inputs; ++i) {
+        const F32x16 xs = load_x(x + i * x_stride + s * kTile);
+        for (size_t r = 0; r < rows; ++r) acc[i][r] = multiply_add(xs, w[r], acc[i][r]);
+      }
+    };
+    for (size_t s = begin; s < whole; ++s) step(s, [](const float* p) { return load(p); });
+    for (size_t s = whole; s < end; ++s) step(s, [&](const float* p) { return load_upto(p, cols - s * kTile); });
+    for (size_t i = 0; i < inputs; ++i)
+      for (size_t r = 0; r < rows; ++r) sums[i][row + r] = acc[i][r];
   }
   for (size_t i = 0; i < inputs; ++i) fold16(sums[i], out[i]);
 }
+
+constexpr size_t rows_for(size_t inputs) { return inputs == 1 ? kDenseRowsOfOne : kDenseRows; }
 
 template <size_t inputs>
 void dense_block(const LinearDense& a, size_t row, size_t first) {
   const size_t rows = a.rows - row < kTile ? a.rows - row : kTile, steps = (a.cols + kTile - 1) / kTile;
   const float* w = a.w + row * a.w_stride;
   float out[inputs][kTile];
-  dots<inputs>(a.x + first * a.x_stride, a.x_stride, a.cols, 0, steps,
-               [&](size_t r, size_t s) { return load(w + (r < rows ? r : 0) * a.w_stride + s * kTile); }, out);
+  dots<inputs, rows_for(inputs)>(
+      a.x + first * a.x_stride, a.x_stride, a.cols, 0, steps,
+      [&](size_t r, size_t s) { return load(w + (r < rows ? r : 0) * a.w_stride + s * kTile); }, out);
   for (size_t i = 0; i < inputs; ++i) {
     F32x16 y = load(out[i]);
     if (a.bias) y = y + load_upto(a.bias + row, rows);
@@ -125,7 +133,7 @@ inline void finish(float* y, F32x16 v, const float* bias, const uint32_t* output
     return;
   }
   float lane[kTile];
-  std::memcpy(lane, &v, sizeof lane);
+  store(lane, v);
   for (size_t r = 0; r < n; ++r) {
     const size_t out = outputs[row + r];
     y[out] = bias ? lane[r] + bias[out] : lane[r];
@@ -140,15 +148,16 @@ void float_block(const LinearFloat& a, size_t block, size_t first) {
   const Packed& w = a.w;
   const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile, group_steps = w.steps / w.groups;
   const int8_t* levels = reinterpret_cast<const int8_t*>(a.scratch);
-  F32x16 y[inputs] = {};
+  F32x16 y[inputs];
+  for (size_t i = 0; i < inputs; ++i) y[i] = splat(0.0f);
   for (size_t g = 0; g < w.groups; ++g) {
     float out[inputs][kTile];
     float zero[kTile] = {};
     if (w.zero)
       for (size_t r = 0; r < kTile; ++r) zero[r] = static_cast<float>(w.zero[g * padded + row + r]);
-    dots<inputs>(a.x + first * a.x_stride, a.x_stride, a.cols, g * group_steps, (g + 1) * group_steps,
-                 [&](size_t r, size_t s) { return widen(levels + s * 256 + 64 * (r % 4) + 16 * (r / 4)) - zero[r]; },
-                 out);
+    dots<inputs, rows_for(inputs)>(
+        a.x + first * a.x_stride, a.x_stride, a.cols, g * group_steps, (g + 1) * group_steps,
+        [&](size_t r, size_t s) { return widen(levels + s * 256 + 64 * (r % 4) + 16 * (r / 4)) - splat(zero[r]); }, out);
     const F32x16 scale = load(w.scale + g * padded + row);
     for (size_t i = 0; i < inputs; ++i) y[i] = g == 0 ? load(out[i]) * scale : y[i] + load(out[i]) * scale;
   }
@@ -171,24 +180,22 @@ void layer_norm(const LayerNorm& a) {
     const float* x = a.x + i * a.n;
     const float* residual = a.residual ? a.residual + i * a.n : nullptr;
     float* y = a.y + i * a.n;
-    F32x16 sum = {}, squares = {};
+    F32x16 sum = splat(0.0f), squares = splat(0.0f);
     for (size_t k = 0; k < a.n; k += kTile) {
       F32x16 v = load_upto(x + k, a.n - k);
       if (residual) v = v + load_upto(residual + k, a.n - k);
-      sum += v;
+      sum = sum + v;
       store_upto(y + k, v, a.n - k);
     }
     const float mean = fold(sum) / n;
     for (size_t k = 0; k < a.n; k += kTile) {
-      F32x16 d = load_upto(y + k, a.n - k) - mean;
-      d = d * d;
-      if (a.n - k < kTile) d = load_part(reinterpret_cast<const float*>(&d), a.n - k);
-      squares += d;
+      const F32x16 d = first_lanes(load_upto(y + k, a.n - k) - splat(mean), a.n - k);
+      squares = squares + d * d;
     }
     const float inverse = 1.0f / std::sqrt(fold(squares) / n + a.eps);
     for (size_t k = 0; k < a.n; k += kTile) {
       const size_t left = a.n - k;
-      const F32x16 v = (load_upto(y + k, left) - mean) * inverse * load_upto(a.gamma + k, left);
+      const F32x16 v = (load_upto(y + k, left) - splat(mean)) * splat(inverse) * load_upto(a.gamma + k, left);
       store_upto(y + k, v + load_upto(a.beta + k, left), left);
     }
   }
@@ -198,35 +205,39 @@ void attention(const Attention& a) {
   const size_t width = a.heads * a.head_dim;
   for (size_t h = 0; h < a.heads; ++h) {
     const size_t first = h * a.head_dim;
+    F32x16 max = splat(-INFINITY);
     for (size_t t = 0; t < a.length; t += kTile) {
-      F32x16 sums[kTile] = {};
+      F32x16 sums[kTile];
       const size_t keys = a.length - t < kTile ? a.length - t : kTile;
-      for (size_t k = 0; k < a.head_dim; k += kTile) {
-        const F32x16 q = load_upto(a.q + first + k, a.head_dim - k);
-        for (size_t j = 0; j < keys; ++j)
-          sums[j] += q * load_upto(a.rows[t + j] + a.offset + first + k, a.head_dim - k);
+      for (size_t j = 0; j < kTile; ++j) {
+        sums[j] = splat(0.0f);
+        if (j >= keys) continue;
+        const float* key = a.rows[t + j] + a.offset + first;
+        for (size_t k = 0; k < a.head_dim; k += kTile)
+          sums[j] = multiply_add(load_upto(a.q + first + k, a.head_dim - k), load_upto(key + k, a.head_dim - k), sums[j]);
       }
       fold16(sums, a.scores + t);
+      F32x16 scores = load(a.scores + t) * splat(a.scale);
+      store(a.scores + t, scores);
+      if (keys < kTile) {  // a copy of the first score cannot change the maximum
+        float part[kTile];
+        for (size_t j = 0; j < kTile; ++j) part[j] = a.scores[t + (j < keys ? j : 0)];
+        scores = load(part);
+      }
+      max = larger(max, scores);
     }
-    F32x16 max = splat(-INFINITY);
-    for (size_t t = 0; t < a.length; ++t) {
-      a.scores[t] *= a.scale;
-      if (t % kTile == kTile - 1) max = larger(max, load(a.scores + t + 1 - kTile));
-    }
-    float top = largest(max);
-    for (size_t t = a.length / kTile * kTile; t < a.length; ++t) top = a.scores[t] > top ? a.scores[t] : top;
-    F32x16 total = {};
+    const F32x16 top = splat(largest(max));
+    F32x16 total = splat(0.0f);
     for (size_t t = 0; t < a.length; t += kTile) {
-      F32x16 e = exp_of(load(a.scores + t) - top);
-      if (a.length - t < kTile) e = load_part(reinterpret_cast<const float*>(&e), a.length - t);
-      std::memcpy(a.scores + t, &e, sizeof e);
-      total += e;
+      const F32x16 e = first_lanes(exp_of(load(a.scores + t) - top), a.length - t);
+      store(a.scores + t, e);
+      total = total + e;
     }
-    const float inverse = 1.0f / fold(total);
+    const F32x16 inverse = splat(1.0f / fold(total));
     for (size_t k = 0; k < a.head_dim; k += kTile) {
-      F32x16 sum = {};
+      F32x16 sum = splat(0.0f);
       for (size_t t = 0; t < a.length; ++t)
-        sum += a.scores[t] * load_upto(a.rows[t] + a.offset + width + first + k, a.head_dim - k);
+        sum = multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.offset + width + first + k, a.head_dim - k), sum);
       store_upto(a.y + first + k, sum * inverse, a.head_dim - k);
     }
   }
@@ -234,19 +245,19 @@ void attention(const Attention& a) {
 
 inline F32x16 erf_of(F32x16 x) {
   using namespace constants;
-  const F32x16 size = x < F32x16{} ? -x : x;
-  const F32x16 t = 1.0f / (1.0f + kErfP * size);
+  const F32x16 size = absolute(x), one = splat(1.0f), zero = splat(0.0f);
+  const F32x16 t = one / (one + splat(kErfP) * size);
   F32x16 p = splat(kErf[0]);
-  for (int i = 1; i < 5; ++i) p = p * t + kErf[i];
-  const F32x16 value = 1.0f - p * t * exp_of(-(size * size));
-  return x < F32x16{} ? -value : value;
+  for (int i = 1; i < 5; ++i) p = p * t + splat(kErf[i]);
+  return negated_where_negative(x, one - p * t * exp_of(zero - size * size));
 }
 
 inline F32x16 activated(Activation kind, F32x16 x) {
+  const F32x16 one = splat(1.0f), zero = splat(0.0f);
   switch (kind) {
-    case Activation::relu: return larger(x, F32x16{});
-    case Activation::swish: return x * (1.0f / (1.0f + exp_of(-x)));
-    default: return x * 0.5f * (1.0f + erf_of(x * constants::kSqrtHalf));
+    case Activation::relu: return larger(x, zero);
+    case Activation::swish: return x * (one / (one + exp_of(zero - x)));
+    default: return x * splat(0.5f) * (one + erf_of(x * splat(constants::kSqrtHalf)));
   }
 }
 
@@ -267,42 +278,30 @@ void run_max(const float* x, size_t n, float* out) {
 }
 
 float exp_sum(const float* x, size_t n, float max) {
-  F32x16 sum = {};
-  for (size_t i = 0; i < n; i += kTile) {
-    F32x16 e = exp_of(load_upto(x + i, n - i) - max);
-    if (n - i < kTile) e = load_part(reinterpret_cast<const float*>(&e), n - i);
-    sum += e;
-  }
+  F32x16 sum = splat(0.0f);
+  for (size_t i = 0; i < n; i += kTile)
+    sum = sum + first_lanes(exp_of(load_upto(x + i, n - i) - splat(max)), n - i);
   return fold(sum);
 }
 
 void quantize_rows(const QuantizeRows& a) {
-  using constants::kRound;
+  const F32x16 round = splat(constants::kRound);
   for (size_t i = 0; i < a.m; ++i) {
     const float* x = a.x + i * a.x_stride;
-    int8_t* q = a.q + i * a.steps * kTile;
-    F32x16 size = {};
-    for (size_t k = 0; k < a.cols; k += kTile) {
-      const F32x16 v = load_upto(x + k, a.cols - k);
-      size = larger(v < F32x16{} ? -v : v, size);
-    }
+    F32x16 size = splat(0.0f);
+    for (size_t k = 0; k < a.cols; k += kTile) size = larger(absolute(load_upto(x + k, a.cols - k)), size);
     const float amax = largest(size);
     a.scale[i] = amax / 127.0f;
-    const float inverse = amax > 0.0f ? 127.0f / amax : 0.0f;
+    const F32x16 inverse = splat(amax > 0.0f ? 127.0f / amax : 0.0f);
     const size_t group_steps = a.steps / a.groups;
     for (size_t g = 0; g < a.groups; ++g) {
-      I32x16 sum = {};
+      F32x16 sum = splat(0.0f);  // of whole numbers below 2^24: exact
       for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
-        const size_t k = s * kTile;
-        const F32x16 v = (load_upto(x + k, a.cols - k) * inverse + kRound) - kRound;
-        const I32x16 level = __builtin_convertvector(v, I32x16);
-        sum += level;
-        const I8x16 bytes = __builtin_convertvector(level, I8x16);
-        std::memcpy(q + k, &bytes, sizeof bytes);
+        const F32x16 levels = (load_upto(x + s * kTile, a.cols - s * kTile) * inverse + round) - round;
+        store_levels(a.q + (i * a.steps + s) * kTile, levels);
+        sum = sum + levels;
       }
-      int32_t total = 0;
-      for (size_t lane = 0; lane < kTile; ++lane) total += sum[lane];
-      a.sum[i * a.groups + g] = total;
+      a.sum[i * a.groups + g] = static_cast<int32_t>(fold(sum));
     }
   }
 }

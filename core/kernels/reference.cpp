@@ -13,6 +13,7 @@ namespace {
 struct Lanes {
   float lane[kTile] = {};
   void add(size_t i, float value) { lane[i % kTile] += value; }
+  void add_product(size_t i, float a, float b) { lane[i % kTile] = std::fma(a, b, lane[i % kTile]); }
   float fold() const {
     float v[kTile];
     std::memcpy(v, lane, sizeof v);
@@ -52,7 +53,7 @@ void linear_float(const LinearFloat& a) {
       for (size_t g = 0; g < w.groups; ++g) {
         Lanes sum;
         for (size_t k = g * group_size; k < (g + 1) * group_size && k < a.cols; ++k)
-          sum.add(k, a.x[i * a.x_stride + k] * static_cast<float>(level_at(w, row, k) - zero_at(w, row, g)));
+          sum.add_product(k, a.x[i * a.x_stride + k], static_cast<float>(level_at(w, row, k) - zero_at(w, row, g)));
         const float part = sum.fold() * scale_at(w, row, g);
         y = g == 0 ? part : y + part;
       }
@@ -65,7 +66,7 @@ void linear_dense(const LinearDense& a) {
   for (size_t row = a.row_begin; row < a.row_end; ++row) {
     for (size_t i = 0; i < a.m; ++i) {
       Lanes sum;
-      for (size_t k = 0; k < a.cols; ++k) sum.add(k, a.x[i * a.x_stride + k] * a.w[row * a.w_stride + k]);
+      for (size_t k = 0; k < a.cols; ++k) sum.add_product(k, a.x[i * a.x_stride + k], a.w[row * a.w_stride + k]);
       a.y[i * a.y_stride + row] = a.bias ? sum.fold() + a.bias[row] : sum.fold();
     }
   }
@@ -130,7 +131,7 @@ void attention(const Attention& a) {
     for (size_t t = 0; t < a.length; ++t) {
       const float* key = a.rows[t] + a.offset + first;
       Lanes dot;
-      for (size_t k = 0; k < a.head_dim; ++k) dot.add(k, a.q[first + k] * key[k]);
+      for (size_t k = 0; k < a.head_dim; ++k) dot.add_product(k, a.q[first + k], key[k]);
       a.scores[t] = dot.fold() * a.scale;
       max = a.scores[t] > max ? a.scores[t] : max;
     }
@@ -142,13 +143,14 @@ void attention(const Attention& a) {
     const float inverse = 1.0f / total.fold();
     for (size_t k = 0; k < a.head_dim; ++k) {
       float sum = 0.0f;
-      for (size_t t = 0; t < a.length; ++t) sum += a.scores[t] * a.rows[t][a.offset + width + first + k];
+      for (size_t t = 0; t < a.length; ++t)
+        sum = std::fma(a.scores[t], a.rows[t][a.offset + width + first + k], sum);
       a.y[first + k] = sum * inverse;
     }
   }
 }
 
-float sigmoid(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+float sigmoid(float x) { return 1.0f / (1.0f + exp_of(0.0f - x)); }
 
 float erf_of(float x) {
   using namespace constants;
@@ -156,7 +158,7 @@ float erf_of(float x) {
   const float t = 1.0f / (1.0f + kErfP * size);
   float p = kErf[0];
   for (int i = 1; i < 5; ++i) p = p * t + kErf[i];
-  const float value = 1.0f - p * t * exp_of(-(size * size));
+  const float value = 1.0f - p * t * exp_of(0.0f - size * size);
   return x < 0.0f ? -value : value;
 }
 
