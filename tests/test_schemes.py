@@ -9,6 +9,7 @@ from subbyte.arrays import namespace
 from subbyte.errors import SchemeError
 from subbyte.granularity import PerGroup, PerTensor, RowClusters
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain, to_plain
+from subbyte.schemes.fitting import Sorted
 
 
 def test_plain_data_of_each_family() -> None:
@@ -90,6 +91,17 @@ def test_a_scale_too_large_for_float16_is_refused(scheme: Uniform | Logarithmic 
     w = np.array([[[1e8, -1e8, 5e7]]], np.float32)
     with pytest.raises(SchemeError, match=r"a scale of .* does not fit float16 \(at most 65504\)"):
         scheme.fit(w)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 31, 32, 33])
+def test_sums_of_sorted_weights(size: int) -> None:
+    w = np.random.default_rng(size).integers(-4, 5, (3, 2, size)).astype(np.float32)
+    thresholds = np.sort(np.random.default_rng(size).integers(-6, 7, (3, 2, 5)) / 2.0, axis=-1)
+    counts, sums = Sorted.of(w).bins(thresholds)
+    for row, group in np.ndindex(3, 2):
+        nearest = np.searchsorted(thresholds[row, group], w[row, group], side="right")  # on a border: above
+        np.testing.assert_array_equal(counts[row, group], np.bincount(nearest, minlength=6))
+        np.testing.assert_array_equal(sums[row, group], np.bincount(nearest, w[row, group], minlength=6))
 
 
 def test_binary_coding_finds_sums_it_can_say_exactly() -> None:
