@@ -231,7 +231,7 @@ def _special_tokens(options: Mapping[str, Any]) -> Iterator[object]:
 
 def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, AddedToken]:
     """Content -> token. Special tokens that the vocabulary lacks get the ids after it, as in transformers."""
-    special = {_content(token): token for token in _special_tokens(options)}
+    special = list(dict.fromkeys(map(_content, _special_tokens(options))))
     declared = options.get("added_tokens_decoder")
     if declared is None:
         declared = {str(id): content for content, id in _optional(folder, "added_tokens.json").items()}
@@ -244,9 +244,9 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
         content = _content(token)
         added[content] = _added_token(token, int(id), special=content in special)
     after = len({*vocabulary, *added})
-    for content, token in special.items():
+    for content in special:  # only declared tokens take white space with them, as in transformers
         if content not in added:
             id = vocabulary.get(content, after)
             after += id == after
-            added[content] = _added_token(token, id, special=True)
+            added[content] = AddedToken(id, content, special=True)
     return added
