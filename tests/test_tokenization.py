@@ -68,6 +68,15 @@ def test_ids_beyond_the_vocabulary_become_the_unknown_token(tiny_folder: Path) -
     assert tokenizer.decode([10**6, -5]).split() == ["<unk>", "<unk>"]
 
 
+def test_an_id_that_only_sentencepiece_knows_is_that_of_the_target(tmp_path: Path) -> None:
+    folder = tiny_marian_folder(tmp_path / "tiny", share_encoder_decoder_embeddings=False)
+    tokenizer = open_tokenizer(folder)
+    pieces = [(tokenizer.source.id_to_piece(id), tokenizer.target.id_to_piece(id)) for id in range(40)]
+    id = next(id for id, (source, target) in enumerate(pieces) if id > 5 and source != target and target.isalpha())
+    edit_json(folder / "target_vocab.json", **{tokenizer.target_pieces[id]: ...})
+    assert open_tokenizer(folder).decode([id]) == pieces[id][1]
+
+
 def test_a_very_long_line_is_no_problem(tiny_folder: Path) -> None:
     tokenizer = open_tokenizer(tiny_folder)
     assert len(tokenizer.encode("</s>" * 2000 + "a dog " * 10000)) > 10000

@@ -246,7 +246,6 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
     after = len({*vocabulary, *added})
     for content in special:  # only declared tokens take white space with them, as in transformers
         if content not in added:
-            id = vocabulary.get(content, after)
-            after += id == after
-            added[content] = AddedToken(id, content, special=True)
+            added[content] = AddedToken(vocabulary.get(content, after), content, special=True)
+            after += content not in vocabulary
     return added
