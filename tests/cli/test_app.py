@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
 import select
 import signal
@@ -81,6 +83,16 @@ def test_a_reader_that_stops_early_gets_no_traceback(compressed):
         process.stdin.write(b"A dog runs.\n" * 8)
         process.stdin.close()
         assert process.stderr.read() == b""
+
+
+def test_a_terminal_sees_a_bar_that_goes_away(floats, tmp_path):
+    terminal, end = pty.openpty()
+    command = [*PROGRAM, "quantize", floats, tmp_path / "out", "--recipe", "int8", "--json"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, check=True)
+    os.close(end)
+    assert json.loads(result.stdout)["parameters"] > 0
+    assert b"quantizing" in os.read(terminal, 1 << 16)
+    os.close(terminal)
 
 
 def test_an_interrupted_quantize_exits_with_130_and_leaves_nothing(floats, tmp_path):

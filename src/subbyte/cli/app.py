@@ -37,13 +37,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    context.obj = debug
+    """Options of the program itself; `main` looks for --debug."""
 
 
 def main() -> None:
