@@ -121,6 +121,12 @@ Activation activation_of(const std::string& name) {
   throw std::invalid_argument("activation_function \"" + name + "\" is not supported; relu, swish and gelu are");
 }
 
+Positions positions_of(const std::string& name) {
+  if (name == "transformers") return Positions::transformers;
+  if (name == "marian") return Positions::marian;
+  throw std::invalid_argument("positions: must be transformers or marian, not \"" + name + "\"");
+}
+
 Rounding rounding_of(const std::string& activations) {
   if (activations == "int8") return Rounding::int8;
   if (activations == "float32") return Rounding::none;
@@ -268,6 +274,17 @@ NB_MODULE(_core, m) {
   }, "q"_a, "key_values"_a, "heads"_a, nb::kw_only(), "isa"_a = "best",
      "Softmax attention of one query [width] over keys and values [length, 2 * width].");
 
+  m.def("ssru", [](In<float, 1> forget, In<float, 1> input, std::optional<In<float, 1>> previous,
+                   const std::string& isa) {
+    const size_t n = forget.shape(0);
+    require(input.shape(0) == n && (!previous || previous->shape(0) == n), "forget, input and previous: must be [n]");
+    std::vector<float> state(n), y(n);
+    FloatMode mode;
+    kernels_for(isa).ssru({forget.data(), input.data(), previous ? previous->data() : nullptr, state.data(), y.data(), n});
+    return std::make_pair(to_numpy(std::move(state), {n}), to_numpy(std::move(y), {n}));
+  }, "forget"_a, "input"_a, "previous"_a.none(), nb::kw_only(), "isa"_a = "best",
+     "One step of an SSRU: the new state, and its positive part.");
+
   m.def("activate", [](const std::string& kind, In<float, 1> x, const std::string& isa) {
     std::vector<float> y(x.data(), x.data() + x.shape(0));
     FloatMode mode;
@@ -290,7 +307,8 @@ NB_MODULE(_core, m) {
   nb::class_<MarianSession>(m, "Marian", "A MarianMT model ready to run.")
       .def("__init__", [](MarianSession* self, size_t d_model, size_t encoder_layers, size_t decoder_layers,
                           size_t encoder_heads, size_t decoder_heads, size_t max_positions, size_t vocabulary,
-                          float embedding_scale, const std::string& activation_function,
+                          float embedding_scale, float norm_epsilon, const std::string& activation_function,
+                          const std::string& positions, bool recurrent, bool zero_start,
                           const std::map<std::string, std::shared_ptr<Matrix>>& matrices,
                           const std::map<std::string, In<float, 1>>& vectors, const std::string& isa, size_t threads,
                           const std::string& activations) {
@@ -303,10 +321,12 @@ NB_MODULE(_core, m) {
           tensors.vectors[name].assign(array.data(), array.data() + array.shape(0));
         const MarianConfig config = {d_model,       encoder_layers, decoder_layers,  encoder_heads,
                                      decoder_heads, max_positions,  vocabulary,      embedding_scale,
-                                     activation_of(activation_function)};
+                                     norm_epsilon,  activation_of(activation_function),
+                                     positions_of(positions), recurrent, zero_start};
         new (self) MarianSession(config, tensors, isa, threads, rounding_of(activations));
       }, nb::kw_only(), "d_model"_a, "encoder_layers"_a, "decoder_layers"_a, "encoder_heads"_a, "decoder_heads"_a,
-         "max_positions"_a, "vocabulary"_a, "embedding_scale"_a, "activation_function"_a, "matrices"_a, "vectors"_a,
+         "max_positions"_a, "vocabulary"_a, "embedding_scale"_a, "norm_epsilon"_a, "activation_function"_a,
+         "positions"_a, "recurrent"_a, "zero_start"_a, "matrices"_a, "vectors"_a,
          "isa"_a, "threads"_a, "activations"_a)
       .def("translate", [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences, size_t beam_size,
                            size_t num_hypotheses, size_t max_length, size_t min_length, float length_penalty,

@@ -110,6 +110,17 @@ struct Attention {
   float scale;
 };
 
+// The recurrence of a simpler simple recurrent unit (Kim et al. 2019), value by value:
+//   f = 1 / (1 + exp(-forget));  state = f * previous + (1 - f) * input;  y = max(state, 0)
+struct Ssru {
+  const float* forget;
+  const float* input;
+  const float* previous;  // null: 0
+  float* state;
+  float* y;
+  size_t n;
+};
+
 enum class Activation { relu, swish, gelu };
 
 struct Kernels {
@@ -120,6 +131,7 @@ struct Kernels {
   void (*quantize_rows)(const QuantizeRows&);
   void (*layer_norm)(const LayerNorm&);
   void (*attention)(const Attention&);
+  void (*ssru)(const Ssru&);
   void (*activate)(Activation, float* x, size_t n);
   // Largest value of each run of 128 of x[0..n) (the last run may be shorter).
   void (*run_max)(const float* x, size_t n, float* out);

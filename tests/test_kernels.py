@@ -172,6 +172,19 @@ def test_attention(isa, heads, dim, length):
     np.testing.assert_allclose(expected, formula, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [1, 16, 50])
+@pytest.mark.parametrize("first", [True, False])
+def test_ssru(isa, n, first):
+    forget, x, previous = (np.random.default_rng(n).standard_normal((3, n), dtype=np.float32) * 5)[:]
+    given = (forget, x, None if first else previous)
+    state, y = _core.ssru(*given, isa="reference")
+    for found, expected in zip(_core.ssru(*given, isa=isa), (state, y), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    f = 1 / (1 + np.exp(-forget.astype(np.float64)))
+    np.testing.assert_allclose(state, f * (0 if first else previous) + (1 - f) * x, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(y, np.maximum(state, 0))
+
+
 def gelu(x):
     from math import erf
 

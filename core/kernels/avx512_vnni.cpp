@@ -210,6 +210,6 @@ void linear_int8(const LinearInt8& a) {
 }  // namespace
 
 const Kernels kAvx512Vnni = {"avx512_vnni", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
-                             attention,     activate,    run_max,      exp_sum};
+                             attention,     ssru,        activate,     run_max,       exp_sum};
 
 }  // namespace subbyte

@@ -243,6 +243,18 @@ void attention(const Attention& a) {
   }
 }
 
+void ssru(const Ssru& a) {
+  const F32x16 one = splat(1.0f), zero = splat(0.0f);
+  for (size_t i = 0; i < a.n; i += kTile) {
+    const size_t left = a.n - i;
+    const F32x16 f = one / (one + exp_of(zero - load_upto(a.forget + i, left)));
+    const F32x16 previous = a.previous ? load_upto(a.previous + i, left) : zero;
+    const F32x16 state = f * previous + (one - f) * load_upto(a.input + i, left);
+    store_upto(a.state + i, state, left);
+    store_upto(a.y + i, larger(state, zero), left);
+  }
+}
+
 inline F32x16 erf_of(F32x16 x) {
   using namespace constants;
   const F32x16 size = absolute(x), one = splat(1.0f), zero = splat(0.0f);

@@ -152,6 +152,14 @@ void attention(const Attention& a) {
 
 float sigmoid(float x) { return 1.0f / (1.0f + exp_of(0.0f - x)); }
 
+void ssru(const Ssru& a) {
+  for (size_t i = 0; i < a.n; ++i) {
+    const float f = sigmoid(a.forget[i]), previous = a.previous ? a.previous[i] : 0.0f;
+    a.state[i] = f * previous + (1.0f - f) * a.input[i];
+    a.y[i] = a.state[i] > 0.0f ? a.state[i] : 0.0f;
+  }
+}
+
 float erf_of(float x) {
   using namespace constants;
   const float size = std::fabs(x);
@@ -189,6 +197,6 @@ float exp_sum(const float* x, size_t n, float max) {
 }  // namespace
 
 const Kernels kReference = {"reference", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
-                            attention,   activate,    run_max,      exp_sum};
+                            attention,   ssru,        activate,     run_max,       exp_sum};
 
 }  // namespace subbyte

@@ -9,8 +9,6 @@
 namespace subbyte {
 namespace {
 
-constexpr float kNormEpsilon = 1e-5f;
-
 // Takes tensors by name and shape.
 class Reader {
  public:
@@ -48,6 +46,12 @@ class Reader {
             linear(at + "out_proj", d, d), norm(layer + "." + name + "_layer_norm", d)};
   }
 
+  RecurrentLayer recurrent(const std::string& layer, size_t d) const {
+    return {{matrix(layer + ".ssru.input.weight", d, d), {}},
+            linear(layer + ".ssru.forget", d, d),
+            norm(layer + ".ssru_layer_norm", d)};
+  }
+
   FeedForward feed_forward(const std::string& layer, size_t d) const {
     Linear in = linear(layer + ".fc1", d);
     const size_t hidden = in.weight->rows();
@@ -58,15 +62,19 @@ class Reader {
   const Tensors& tensors_;
 };
 
-// [sin | cos] of position / 10000^(2i / d), computed in double as transformers does.
-std::vector<float> sinusoids(size_t positions, size_t d) {
+// [sin | cos] of position * rate[i], computed in double as transformers does.
+std::vector<float> sinusoids(size_t positions, size_t d, Positions kind) {
   std::vector<float> table(positions * d);
   const size_t sines = (d + 1) / 2;
-  for (size_t position = 0; position < positions; ++position) {
-    for (size_t i = 0; i < d; ++i) {
-      const double angle = static_cast<double>(position) / std::pow(10000.0, 2.0 * static_cast<double>(i / 2) / static_cast<double>(d));
-      table[position * d + (i % 2 ? sines : 0) + i / 2] =
-          static_cast<float>(i % 2 ? std::cos(angle) : std::sin(angle));
+  for (size_t i = 0; i < sines; ++i) {
+    const double power = kind == Positions::transformers
+                             ? 2.0 * static_cast<double>(i) / static_cast<double>(d)
+                             : static_cast<double>(i) / (static_cast<double>(d / 2) - 1.0);
+    const double divisor = std::pow(10000.0, power);
+    for (size_t position = 0; position < positions; ++position) {
+      const double angle = static_cast<double>(position) / divisor;
+      table[position * d + i] = static_cast<float>(std::sin(angle));
+      if (sines + i < d) table[position * d + sines + i] = static_cast<float>(std::cos(angle));
     }
   }
   return table;
@@ -92,7 +100,7 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
                Rounding rounding)
     : config_(config),
       ops_(kernels, threads, rounding),
-      positions_(sinusoids(config.max_positions, config.d_model)),
+      positions_(sinusoids(config.max_positions, config.d_model, config.positions)),
       scores_(ops_.threads().count()) {
   const Reader read(tensors);
   const size_t d = config.d_model;
@@ -106,8 +114,10 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
   }
   for (size_t i = 0; i < config.decoder_layers; ++i) {
     const std::string layer = "model.decoder.layers." + std::to_string(i);
-    decoder_.push_back({read.attention(layer, "self_attn", d), read.attention(layer, "encoder_attn", d),
-                        read.feed_forward(layer, d)});
+    DecoderLayer added = {{}, read.attention(layer, "encoder_attn", d), read.feed_forward(layer, d)};
+    if (config.recurrent) added.cell = read.recurrent(layer, d);
+    else added.cell = read.attention(layer, "self_attn", d);
+    decoder_.push_back(std::move(added));
   }
 }
 
@@ -134,7 +144,23 @@ void Marian::attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
   });
   Inputs contexts = {context, m, d};
   ops_.linear(*layer.out.weight, contexts, layer.out.bias.data(), query, d);
-  ops_.layer_norm(x_.data(), query, layer.norm.gamma, layer.norm.beta, kNormEpsilon, m, x_.data());
+  ops_.layer_norm(x_.data(), query, layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
+}
+
+// One step of the SSRU; `states` [m, 2 * d_model] takes the new states, the first half of each row.
+void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache,
+                   float* states) {
+  const size_t d = config_.d_model;
+  float* input = query_.grow(m * d);
+  float* forget = context_.grow(m * d);
+  Inputs inputs = {x_.data(), m, d};
+  ops_.linear(*layer.input.weight, inputs, nullptr, input, d);
+  ops_.linear(*layer.forget.weight, inputs, layer.forget.bias.data(), forget, d);
+  ops_.for_rows(m, 32 * d, [&](size_t i, size_t) {
+    const float* previous = time == 0 ? nullptr : cache.history[i][time - 1] + offset;
+    ops_.kernels().ssru({forget + i * d, input + i * d, previous, states + i * 2 * d, input + i * d, d});
+  });
+  ops_.layer_norm(x_.data(), input, layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
 }
 
 // x_ = norm(x_ + out(activation(in(x_))))
@@ -146,7 +172,7 @@ void Marian::feed_forward(const FeedForward& layer, size_t m) {
   ops_.activate(config_.activation, hidden, m * width);
   Inputs hiddens = {hidden, m, width};
   ops_.linear(*layer.out.weight, hiddens, layer.out.bias.data(), query_.data(), d);
-  ops_.layer_norm(x_.data(), query_.data(), layer.norm.gamma, layer.norm.beta, kNormEpsilon, m, x_.data());
+  ops_.layer_norm(x_.data(), query_.data(), layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
 }
 
 void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory) {
@@ -199,7 +225,8 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
 
   std::vector<const std::vector<const float*>*> self_rows(m), cross_rows(m);
   for (size_t i = 0; i < m; ++i) {
-    embed(*target_embedding_, tokens[i], time, x + i * d);
+    if (config_.zero_start && time == 0) std::copy_n(positions_.data(), d, x + i * d);
+    else embed(*target_embedding_, tokens[i], time, x + i * d);
     cache.history[i].push_back(kv + i * 2 * d);
     self_rows[i] = &cache.history[i];
     cross_rows[i] = &memory.rows[sentences[i]];
@@ -207,10 +234,14 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& layer = decoder_[i];
     float* at = kv + i * layer_stride;
-    Inputs inputs = {x, m, d};
-    ops_.linear(*layer.self.key.weight, inputs, layer.self.key.bias.data(), at, 2 * d);
-    ops_.linear(*layer.self.value.weight, inputs, layer.self.value.bias.data(), at + d, 2 * d);
-    attend(layer.self, inputs, config_.decoder_heads, self_rows, i * layer_stride);
+    if (const auto* self = std::get_if<AttentionLayer>(&layer.cell)) {
+      Inputs inputs = {x, m, d};
+      ops_.linear(*self->key.weight, inputs, self->key.bias.data(), at, 2 * d);
+      ops_.linear(*self->value.weight, inputs, self->value.bias.data(), at + d, 2 * d);
+      attend(*self, inputs, config_.decoder_heads, self_rows, i * layer_stride);
+    } else {
+      recur(std::get<RecurrentLayer>(layer.cell), m, time, i * layer_stride, cache, at);
+    }
     Inputs crossing = {x, m, d};
     attend(layer.cross, crossing, config_.decoder_heads, cross_rows, i * memory.layer_stride);
     feed_forward(layer.feed_forward, m);

@@ -3,16 +3,23 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "../ops.hpp"
 
 namespace subbyte {
 
+// How fast sinusoidal positions turn: value i of d / 2 by 10000^(-2i / d) (transformers) or 10000^(-i / (d / 2 - 1)) (Marian).
+enum class Positions { transformers, marian };
+
 struct MarianConfig {
   size_t d_model, encoder_layers, decoder_layers, encoder_heads, decoder_heads, max_positions, vocabulary;
-  float embedding_scale;
+  float embedding_scale, norm_epsilon;
   Activation activation;
+  Positions positions;
+  bool recurrent;   // decoder cells are SSRU, not self-attention
+  bool zero_start;  // the decoder's first input is a zero vector, not the start token
 };
 
 // Tensors by their Hugging Face names.
@@ -45,8 +52,15 @@ struct EncoderLayer {
   FeedForward feed_forward;
 };
 
+// state = f * state + (1 - f) * input(x), f = sigmoid(forget(x)); x = norm(x + relu(state)).
+struct RecurrentLayer {
+  Linear input, forget;
+  Norm norm;
+};
+
 struct DecoderLayer {
-  AttentionLayer self, cross;
+  std::variant<AttentionLayer, RecurrentLayer> cell;
+  AttentionLayer cross;
   FeedForward feed_forward;
 };
 
@@ -57,7 +71,8 @@ struct Memory {
   size_t layer_stride = 0;
 };
 
-// The decoder's state: keys and values by time step, and for every running hypothesis the rows it descends from.
+// The decoder's state by time step, and for every running hypothesis the rows it descends from. A row holds a key and a
+// value (self-attention) or a state (SSRU).
 struct Cache {
   std::vector<Buffer<float>> steps;                 // [time] of [decoder_layers, capacity, 2 * d_model]
   size_t capacity = 0;                              // hypotheses
@@ -91,6 +106,7 @@ class Marian {
   void embed(const Matrix& table, uint32_t token, size_t position, float* out) const;
   void attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
               const std::vector<const std::vector<const float*>*>& rows, size_t offset);
+  void recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states);
   void feed_forward(const FeedForward& layer, size_t m);
 
   MarianConfig config_;
