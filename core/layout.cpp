@@ -62,6 +62,26 @@ int level_at(const Packed& w, size_t row, size_t col) {
   return level;
 }
 
+void codes_of_row(const Packed& w, size_t row, uint8_t* codes) {
+  const size_t in_block = row % kTile, quad = in_block % 4, lane = 16 * (in_block / 4);
+  const size_t step_bytes = 32 * static_cast<size_t>(w.width);
+  const uint8_t* step = w.codes + row / kTile * w.steps * step_bytes;
+  const auto for_each = [&](const auto& code) {
+    for (size_t s = 0; s < w.steps; ++s, step += step_bytes)
+      for (size_t i = 0; i < kTile; ++i) *codes++ = code(step, lane + i);
+  };
+  switch (w.width) {
+    case 8: return for_each([=](const uint8_t* p, size_t at) { return p[64 * quad + at]; });
+    case 4:
+      return for_each([=](const uint8_t* p, size_t at) -> uint8_t {
+        return p[64 * (quad / 2) + at] >> (4 * (quad % 2)) & 15;
+      });
+    case 2: return for_each([=](const uint8_t* p, size_t at) -> uint8_t { return p[at] >> (2 * quad) & 3; });
+    default:
+      return for_each([=](const uint8_t* p, size_t at) { return static_cast<uint8_t>(code_at(p, w.width, quad, at)); });
+  }
+}
+
 int zero_at(const Packed& w, size_t row, size_t group) {
   return w.zero ? w.zero[group * blocks_of(w.rows) * kTile + row] : 0;
 }

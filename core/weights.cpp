@@ -59,6 +59,29 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
   }
 }
 
+void Matrix::unpack_row(const Packed& w, size_t row, float* out) const {
+  thread_local std::vector<uint8_t> codes;
+  codes.resize(w.steps * kTile);
+  codes_of_row(w, row, codes.data());
+  const size_t group_size = cols_ / groups_, row_blocks = blocks_of(w.rows);
+  for (size_t group = 0; group < groups_; ++group) {
+    const float scale = scale_at(w, row, group);
+    const int zero = zero_at(w, row, group);
+    float value[16];  // of each code
+    for (int code = 0; w.width < 8 && code < 1 << w.width; ++code) {
+      int level = w.alphas ? 0 : w.levels[code];
+      for (int plane = 0; w.alphas && plane < w.width; ++plane) {
+        const int alpha = w.alphas[((group * row_blocks + row / kTile) * w.width + plane) * kTile + row % kTile];
+        level += code >> plane & 1 ? alpha : -alpha;
+      }
+      value[code] = static_cast<float>(level - zero) * scale;
+    }
+    for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
+      out[col] = w.width < 8 ? value[codes[col]]
+                             : static_cast<float>(static_cast<int8_t>(codes[col]) - zero) * scale;
+  }
+}
+
 size_t Matrix::bytes() const {
   size_t total = dense_.bytes();
   for (const Block& block : blocks_)
@@ -80,13 +103,7 @@ void Matrix::row(size_t index, float* out) const {
       if (found == end || *found != index) continue;
       row = static_cast<size_t>(found - part.outputs);
     }
-    const size_t group_size = cols_ / groups_;
-    for (size_t group = 0; group < groups_; ++group) {
-      const int zero = zero_at(part.packed, row, group);
-      const float scale = scale_at(part.packed, row, group);
-      for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
-        out[col] = static_cast<float>(level_at(part.packed, row, col) - zero) * scale;
-    }
+    unpack_row(part.packed, row, out);
     return;
   }
 }

@@ -77,6 +77,8 @@ class Matrix {
   size_t stride() const { return stride_; }
 
  private:
+  void unpack_row(const Packed& w, size_t row, float* out) const;
+
   struct Block {
     Buffer<uint8_t> codes, alphas;
     Buffer<float> scale;
