@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from subbyte.arrays import namespace
 from subbyte.errors import SchemeError
 from subbyte.granularity import PerGroup, PerTensor, RowClusters
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain, to_plain
+from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Params, Uniform, from_plain, to_plain
 from subbyte.schemes.fitting import Sorted
 
 
@@ -69,6 +71,27 @@ def test_min_max_reaches_the_ends() -> None:
     affine = Uniform(4, mode="affine", range="minmax").fit(w)
     assert affine["scale"] == np.float16(4 / 15)
     assert affine["zero"] == -4  # -8 + 1 / (4 / 15), rounded
+
+
+def squared_error(scheme: Uniform, w: np.ndarray, params: Params) -> float:
+    return float(np.square(scheme.decode(scheme.encode(w, params), params) - w).sum())
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("symmetric", 3), ("midrise", 4), ("affine", 3)])
+@pytest.mark.parametrize("distribution", ["standard_normal", "laplace", "exponential"])
+def test_the_search_finds_the_best_range(
+    mode: Literal["symmetric", "midrise", "affine"], bits: int, distribution: str
+) -> None:
+    w = getattr(np.random.default_rng(7), distribution)(size=(1, 1, 256)).astype(np.float32)
+    scheme = Uniform(bits, mode=mode)
+    found = scheme.fit(w)
+    zeros = range(-(2 ** (bits - 1)), 2 ** (bits - 1)) if mode == "affine" else [None]
+    errors = [
+        squared_error(scheme, w, {"scale": scale, **({} if zero is None else {"zero": np.full((1, 1), zero, np.int8)})})
+        for scale in (found["scale"] * np.linspace(0.3, 3, 1000)[:, None, None]).astype(np.float16)
+        for zero in zeros
+    ]
+    assert squared_error(scheme, w, found) <= 1.005 * min(errors)
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
