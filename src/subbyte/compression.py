@@ -26,7 +26,7 @@ from subbyte.tokenization import load_tokenizer
 def quantize(
     model_folder: str | Path,
     out: str | Path,
-    recipe: str | Path = "nmt-mixed",
+    recipe: str | Path,
     *,
     force: bool = False,
     frequencies: str | Path | None = None,
