@@ -35,8 +35,8 @@ tags:
 
 # {name}, in {8 * weights / parameters:.2f} bits per weight
 
-The model {name} with its weight matrices compressed by {producer}, recipe `{recipe}`, without retraining data unless
-`report.json` says so. `report.json` has the scheme and the error of every tensor, `config.json` the whole recipe.
+The model {name}, its weight matrices compressed by {producer} with the recipe `{recipe}`. `report.json` says how that
+was done and what each tensor lost by it, `config.json` has the recipe with every option.
 
 | | bytes |
 |---|---|
