@@ -162,12 +162,23 @@ class MarianSession {
     return search(model_, sentences, options, memory_, cache_);
   }
 
+  std::vector<std::vector<float>> score(const std::vector<std::vector<uint32_t>>& sentences,
+                                        const std::vector<std::vector<uint32_t>>& targets, uint32_t start) {
+    check(sentences);
+    require(targets.size() == sentences.size(), "there must be as many targets as sentences");
+    require(start < model_.config().vocabulary, "the start token is out of the vocabulary");
+    for (const auto& target : targets) check_target(target);
+    nb::gil_scoped_release release;
+    std::lock_guard<std::mutex> lock(mutex_);
+    FloatMode mode;
+    return subbyte::score(model_, sentences, targets, start, memory_, cache_);
+  }
+
   // Logits of every position of `target` (which begins with the start token), forced.
   Out logits(const std::vector<uint32_t>& source, const std::vector<uint32_t>& target) {
     check({source});
     const size_t vocabulary = model_.config().vocabulary;
-    require(!target.empty() && target.size() <= model_.config().max_positions, "target: 1 to max_positions tokens");
-    for (uint32_t token : target) require(token < vocabulary, "target: a token is out of the vocabulary");
+    check_target(target);
     std::vector<float> all(target.size() * vocabulary);
     {
       nb::gil_scoped_release release;
@@ -198,6 +209,13 @@ class MarianSession {
               "a sentence must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
       for (uint32_t token : sentence) require(token < source_vocabulary_, "a token is out of the source vocabulary");
     }
+  }
+
+  void check_target(const std::vector<uint32_t>& target) const {
+    require(!target.empty() && target.size() <= model_.config().max_positions,
+            "a target must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
+    for (uint32_t token : target)
+      require(token < model_.config().vocabulary, "a token is out of the target vocabulary");
   }
 
   Marian model_;
@@ -343,6 +361,8 @@ NB_MODULE(_core, m) {
       }, "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "min_length"_a,
          "length_penalty"_a, "early_stopping"_a, "renormalize"_a, "forced_end"_a, "start"_a, "end"_a, "banned"_a,
          "Hypotheses (tokens, score) of every sentence, best first.")
+      .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
+           "Log-probability of every token of each target, forced.")
       .def("logits", &MarianSession::logits, "source"_a, "target"_a,
            "Logits [len(target), vocabulary] with the target forced; it begins with the start token.")
       .def_prop_ro("isa", &MarianSession::isa)

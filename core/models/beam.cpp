@@ -36,11 +36,24 @@ struct Sentence {
   std::vector<Hypothesis> finished;  // best first, at most beam_size
 };
 
+// Log-probability of token i is (logits[i] - max) - log_sum.
+struct Normalizer {
+  float max, log_sum;
+};
+
+// Leaves the maxima of runs of kRun logits in `maxima`.
+Normalizer normalizer_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
+  maxima.resize((n + kRun - 1) / kRun);
+  kernels.run_max(logits, n, maxima.data());
+  const float max = *std::max_element(maxima.begin(), maxima.end());
+  return {max, static_cast<float>(log_of(kernels.exp_sum(logits, n, max)))};
+}
+
 // The k best continuations of one hypothesis, by its logits.
 class Continuations {
  public:
   Continuations(const Kernels& kernels, const SearchOptions& options, size_t vocabulary)
-      : kernels_(kernels), options_(options), vocabulary_(vocabulary), maxima_((vocabulary + kRun - 1) / kRun) {}
+      : kernels_(kernels), options_(options), vocabulary_(vocabulary) {}
 
   void append(float* logits, const Running& from, size_t parent, size_t length, size_t k,
               std::vector<Candidate>& out) {
@@ -49,9 +62,7 @@ class Continuations {
       return;
     }
     if (options_.renormalize) ban(logits, length);
-    kernels_.run_max(logits, vocabulary_, maxima_.data());
-    const float max = *std::max_element(maxima_.begin(), maxima_.end());
-    const float log_sum = static_cast<float>(log_of(kernels_.exp_sum(logits, vocabulary_, max)));
+    const auto [max, log_sum] = normalizer_of(kernels_, logits, vocabulary_, maxima_);
     if (!options_.renormalize && ban(logits, length)) kernels_.run_max(logits, vocabulary_, maxima_.data());
 
     // best_ holds the k largest logits seen, best first; a run is read only if its maximum can enter.
@@ -177,6 +188,37 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
     cache.reorder(all_parents);
   }
   return results;
+}
+
+std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start,
+                                      Memory& memory, Cache& cache) {
+  model.encode(sentences, memory);
+  cache.start(sentences.size());
+  const size_t vocabulary = model.config().vocabulary;
+  std::vector<std::vector<float>> results(sentences.size());
+  std::vector<size_t> open(sentences.size()), rows;
+  for (size_t s = 0; s < sentences.size(); ++s) open[s] = s;
+  std::vector<uint32_t> tokens;
+  std::vector<float> maxima;
+  for (size_t time = 0;; ++time) {
+    // Sentences whose target has been read drop out.
+    rows.clear();
+    tokens.clear();
+    for (size_t row = 0; row < open.size(); ++row)
+      if (targets[open[row]].size() > time) rows.push_back(row);
+    if (rows.empty()) return results;
+    cache.reorder(rows);
+    for (size_t& row : rows) row = open[row];
+    open = rows;
+    for (size_t s : open) tokens.push_back(time == 0 ? start : targets[s][time - 1]);
+    const float* logits = model.step(tokens, open, time, memory, cache);
+    for (size_t row = 0; row < open.size(); ++row) {
+      const float* of_row = logits + row * vocabulary;
+      const auto [max, log_sum] = normalizer_of(model.ops().kernels(), of_row, vocabulary, maxima);
+      results[open[row]].push_back((of_row[targets[open[row]][time]] - max) - log_sum);
+    }
+  }
 }
 
 }  // namespace subbyte

@@ -202,6 +202,11 @@ class Engine:
         )
         return [[Hypothesis(tokens, score) for tokens, score in hypotheses] for hypotheses in found]
 
+    def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The log-probability of every token of each target (ids with the end of sentence), forced; one batch."""
+        start = self.generation().start
+        return [list(s) for s in self._core.score([list(s) for s in sentences], [list(t) for t in targets], start)]
+
     def logits(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
         """Logits float32 [len(target), vocabulary] of the token after each of `target`, which begins with the start."""
         return np.asarray(self._core.logits(list(source), list(target)))
