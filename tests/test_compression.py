@@ -43,15 +43,15 @@ def test_words_are_counted_on_their_side(tmp_path, shared):
     folder = tiny_marian_folder(tmp_path / "tiny", share_encoder_decoder_embeddings=shared)
     model = models.load(folder)
     tokenizer = load_tokenizer(folder, model.config)
-    counts = word_frequencies(model, tokenizer, ["a dog\tein Hund", "a dog"])
+    counts = word_frequencies(model, tokenizer, ["a dog\tein Hund", "a dog", "", "\t"])
     dog = tokenizer.encode("a dog")
     target_ids = {piece: id for id, piece in tokenizer.target_pieces.items()}
     hund = [target_ids.get(piece, tokenizer.unk.id) for piece in tokenizer.target.encode("ein Hund", out_type=str)]
     if shared:
         assert [*counts] == [marian.SHARED]
         assert (counts[marian.SHARED][dog] >= 2).all() and (counts[marian.SHARED][hund] >= 1).all()
-        assert counts[marian.SHARED][tokenizer.eos.id] == 4
+        assert counts[marian.SHARED][tokenizer.eos.id] == 8
     else:
-        assert counts[marian.ENCODER].sum() == 2 * len(dog) and (counts[marian.ENCODER][dog] >= 2).all()
-        assert (counts[marian.DECODER][hund] >= 1).all() and counts[marian.DECODER][tokenizer.eos.id] == 2
+        assert counts[marian.ENCODER].sum() == 2 * len(dog) + 2 and (counts[marian.ENCODER][dog] >= 2).all()
+        assert (counts[marian.DECODER][hund] >= 1).all() and counts[marian.DECODER][tokenizer.eos.id] == 4
     assert all(len(counts[name]) == model.tensors[name].shape[0] for name in counts)

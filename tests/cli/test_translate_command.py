@@ -44,6 +44,11 @@ def test_only_a_line_feed_ends_a_line(run, compressed, line):
     assert run("translate", compressed, stdin=f"{line}\r\n{line}".encode()).out.count("\n") == 2
 
 
+def test_a_piece_with_a_line_end_does_not_make_a_line(run, compressed, monkeypatch):
+    monkeypatch.setattr("subbyte.tokenization.MarianTokenizer.decode", lambda *_: "a\r\nb")
+    assert run("translate", compressed, stdin=b"A dog.\n").out == "a  b\n"
+
+
 def test_no_lines_in_no_lines_out(run, compressed):
     assert run("translate", compressed).out == ""
 

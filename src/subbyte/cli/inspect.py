@@ -60,7 +60,7 @@ def _print_tensors(document: Inspection) -> None:
             round(tensor["bits"], 2),
             tensor["granularity"] or "-",
             tensor["bytes"],
-            "-" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}",
+            "-" if tensor["sqnr_db"] is None else round(tensor["sqnr_db"], 1),
         ]
         for tensor in matrices
     ]
@@ -71,8 +71,10 @@ def _print_tensors(document: Inspection) -> None:
 
 def _print_kernels(document: Inspection) -> None:
     kernels = document["kernels"]
-    print(f"runs on {kernels['isa']} with {kernels['activations']} activations; this machine has")
-    print(f"  {', '.join(kernels['available'])}; not {', '.join(kernels['unavailable']) or 'lacking any'}")
+    print(f"runs on {kernels['isa']} with {kernels['activations']} activations")
+    print(f"  of the instruction sets known, this machine has {', '.join(kernels['available'])}")
+    if kernels["unavailable"]:
+        print(f"  and lacks {', '.join(kernels['unavailable'])}")
     for path in kernels["paths"]:
         print(f"{path['bits']} bits, {path['resident_bits']} in memory")
         if path["few"]:
