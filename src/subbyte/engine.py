@@ -147,7 +147,7 @@ class Engine:
         length_penalty: float | None = None,
     ) -> Generation:
         """The model's own generation settings, with those given in their place. Raises UsageError or ModelError."""
-        config = {**_settings_in_config(self._model.config), **self._model.generation}
+        config = self._model.generation or _settings_in_config(self._model.config)
         strange = [f"{name} = {config[name]!r}" for name, neutral in NEUTRAL.items() if config.get(name) not in neutral]
         if strange:
             raise ModelError(f"generation_config.json asks for what is not supported: {', '.join(strange)}")
@@ -157,9 +157,11 @@ class Engine:
         early_stopping = config.get("early_stopping") or False
         if not isinstance(early_stopping, bool):
             raise ModelError(f"generation_config.json: early_stopping = {early_stopping!r} is not supported")
-        ends = [_single(config, name) for name in ("eos_token_id", "forced_eos_token_id")]
-        if ends[0] is None:
-            raise ModelError("config.json names no eos_token_id")
+        end, forced_end = (_single(config, name) for name in ("eos_token_id", "forced_eos_token_id"))
+        start = _single(config, "decoder_start_token_id")
+        end = _single(self._model.config, "eos_token_id") if end is None else end
+        if end is None:
+            raise ModelError("config.json and generation_config.json name no eos_token_id")
         found = Generation(
             beam_size=beam_size or config.get("num_beams") or 1,
             num_hypotheses=num_hypotheses,
@@ -168,9 +170,9 @@ class Engine:
             length_penalty=_first(length_penalty, config.get("length_penalty"), 1.0),
             early_stopping=early_stopping,
             renormalize=bool(config.get("renormalize_logits")),
-            forced_end=ends[1],
-            start=config.get("decoder_start_token_id", self._settings.decoder_start),
-            end=ends[0],
+            forced_end=forced_end,
+            start=self._settings.decoder_start if start is None else start,
+            end=end,
             banned=tuple(ids[0] for ids in banned),
         )
         if not 1 <= found.beam_size <= MOST_BEAMS:
@@ -223,9 +225,9 @@ def instruction_sets() -> list[tuple[str, bool]]:
 
 
 def _settings_in_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Old folders keep generation settings in config.json."""
+    """Old folders keep generation settings in config.json; beside a generation_config.json they count for nothing."""
     names = ["decoder_start_token_id", "eos_token_id", "forced_eos_token_id", "bad_words_ids", "num_beams"]
-    names += ["max_length", "min_length", "length_penalty", "early_stopping", *NEUTRAL]
+    names += ["max_length", "min_length", "length_penalty", "early_stopping", "renormalize_logits", *NEUTRAL]
     return {name: config[name] for name in names if name in config}
 
 
