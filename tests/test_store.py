@@ -393,6 +393,21 @@ def test_bits_beyond_the_last_column_are_refused(tmp_path: Path) -> None:
         store.load(tmp_path / "out")
 
 
+def test_arrays_that_are_not_aligned_are_refused(out: Path) -> None:
+    data = (out / "model.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__")
+    body = b""
+    for name in sorted(header, key=lambda name: (name != f"{EMBEDDING}.cluster", name)):  # an odd number of bytes first
+        start, stop = header[name]["data_offsets"]
+        header[name]["data_offsets"] = [len(body), len(body) + stop - start]
+        body += data[8 + length + start : 8 + length + stop]
+    write_file(out, json.dumps({"__metadata__": metadata, **header}).encode(), body)
+    with pytest.raises(FormatError, match=r"array final_logits_bias is not aligned to its type"):
+        store.load(out)
+
+
 def change_entry(name: str, **fields: Any) -> Callable[[dict[str, Any]], None]:
     return lambda header: header[name].update(fields)
 
