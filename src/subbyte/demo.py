@@ -17,7 +17,7 @@ from subbyte.evaluation import peak_rss_bytes, score
 from subbyte.translator import Translation, Translator
 
 MODEL = "demo_model"
-RECIPE = "uniform4"
+RECIPE = "uniform4"  # as near to float32 as binary4 on 300 other sentences (chrF 82.0 and 81.6), and smaller
 ROUNDS = 5  # of translating all sentences, float32 and low-bit in turn; the median counts
 
 SENTENCES = (
