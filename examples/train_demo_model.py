@@ -446,7 +446,7 @@ def main() -> None:
         label_smoothing=settings.label_smoothing,
         bleu4=scores[4],
         bleu1=scores[1],
-        dev=len(valid),
+        dev=len(read_lines(arguments.data / "dev.en.txt.gz")),
         transformers=transformers.__version__,
         signature=signature,
     )
