@@ -5,14 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 import subbyte
 from subbyte.demo import MODEL, SENTENCES, demonstrate
 
 SHIPPED = Path(subbyte.__file__).parent / MODEL
-
-pytestmark = pytest.mark.skipif(not SHIPPED.exists(), reason="the model is still being trained")
 
 
 def test_the_model_that_ships_is_small_and_says_what_it_was_made_of():
