@@ -52,11 +52,14 @@ def test_groups_of_columns_have_their_own_scale() -> None:
     assert sqnr_db(w[:, :32], quantize_matrix(w[:, :32], Uniform(8))) > 40
 
 
-def test_rows_over_many_chunks_are_as_one_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("granularity", [PerRow(), PerTensor(), PerGroup(16)])
+def test_the_chunks_of_the_work_do_not_show(
+    granularity: PerRow | PerTensor | PerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     w = gaussian(10, 48)
-    whole = quantize_matrix(w, BinaryCoding(3))
+    whole = dequantize(quantize_matrix(w, BinaryCoding(3, granularity)))
     monkeypatch.setattr("subbyte.quantization.CHUNK", 100)
-    np.testing.assert_array_equal(dequantize(quantize_matrix(w, BinaryCoding(3))), dequantize(whole))
+    np.testing.assert_array_equal(dequantize(quantize_matrix(w, BinaryCoding(3, granularity))), whole)
 
 
 class TestClusters:

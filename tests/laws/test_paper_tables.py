@@ -103,6 +103,7 @@ class TestBinaryCoding:
             relative_error(w, scheme.decode(scheme.encode(w, params), params)),
         )
         assert stored <= 1.006 * real
+        assert 116 <= params["alphas"].sum(-1).min() and params["alphas"].sum(-1).max() <= 127
 
     def test_ours_is_no_worse_than_the_best_of_the_table(self, distribution: str, bits: int) -> None:
         w = rows(distribution)

@@ -87,7 +87,7 @@ def test_a_code_that_is_too_large_is_not_cut() -> None:
 
 @over_all_schemes
 @given(matrices())
-@settings(derandomize=True, deadline=None, max_examples=5)
+@settings(derandomize=True, deadline=None, max_examples=4)
 def test_what_is_stored_keeps_the_contract_and_says_what_the_scheme_says(scheme: Scheme, w: np.ndarray) -> None:
     packed = quantize_matrix(w, scheme)
     (block,) = packed.blocks
