@@ -94,7 +94,7 @@ struct BlockArrays {
   }
 };
 
-std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_size, const nb::list& blocks,
+std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_size, const std::vector<nb::object>& blocks,
                                       std::optional<In<uint8_t, 1>> cluster) {
   require(rows > 0 && cols > 0 && cols <= 65536 && group_size > 0, "a matrix needs 1 to 65,536 columns, and rows");
   require(cols % group_size == 0 && (group_size == cols || group_size % kTile == 0),
@@ -103,7 +103,7 @@ std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_siz
   BlockArrays arrays;
   std::vector<BlockSource> sources;
   size_t total = 0;
-  for (nb::handle block : blocks) {
+  for (const nb::object& block : blocks) {
     sources.push_back(arrays.source(nb::cast<nb::tuple>(block), cols, cols / group_size));
     total += sources.back().rows;
   }

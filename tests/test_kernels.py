@@ -223,7 +223,7 @@ def test_exp_is_within_two_units_in_the_last_place():
 
 def test_an_unknown_instruction_set_says_what_there_is():
     matrix, _, _ = example(1, 16, 1, 1, "shared")
-    with pytest.raises(ValueError, match="this machine runs: .*reference"):
+    with pytest.raises(ValueError, match=r"this machine runs: .*reference"):
         _core.linear(matrix, np.ones((1, 16), np.float32), isa="mmx")
 
 

@@ -1,0 +1,77 @@
+"""The C++ engine: matrices, kernels, models. Use subbyte.engine."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+def isas() -> list[tuple[str, bool]]:
+    """
+    Instruction sets compiled in, best first, and whether this machine runs each.
+    """
+
+class Matrix:
+    """A weight matrix laid out for the kernels."""
+
+    @staticmethod
+    def dense(weights: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Matrix:
+        """Float32 weights [rows, cols]."""
+
+    @staticmethod
+    def packed(rows: int, cols: int, group_size: int, blocks: Sequence[object], cluster: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None) -> Matrix:
+        """
+        Low-bit weights; blocks are (bits, codes, scale, levels, alphas, zero) of model.Block.
+        """
+
+    @property
+    def bytes(self) -> int:
+        """Resident bytes."""
+
+    def rows(self, rows: Sequence[int]) -> NDArray[numpy.float32]:
+        """Rows as float32 [n, cols]: the embedding look-up."""
+
+def linear(weights: Matrix, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, *, isa: str = 'best', activations: str = 'int8', threads: int = 1) -> NDArray[numpy.float32]:
+    """x [m, cols] times the transposed weights, plus bias: [m, rows]."""
+
+def layer_norm(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], residual: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, gamma: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], beta: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], eps: float = 9.999999747378752e-06, *, isa: str = 'best') -> NDArray[numpy.float32]: ...
+
+def attention(q: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], key_values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], heads: int, *, isa: str = 'best') -> NDArray[numpy.float32]:
+    """
+    Softmax attention of one query [width] over keys and values [length, 2 * width].
+    """
+
+def ssru(forget: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], input: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], previous: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, isa: str = 'best') -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
+    """One step of an SSRU: the new state, and its positive part."""
+
+def activate(kind: str, x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, isa: str = 'best') -> NDArray[numpy.float32]: ...
+
+def log_sum_exp_parts(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, isa: str = 'best') -> tuple[NDArray[numpy.float32], float]:
+    """Maxima of runs of 128, and the sum of exp(x - max)."""
+
+class Marian:
+    """A MarianMT model ready to run."""
+
+    def __init__(self, *, d_model: int, encoder_layers: int, decoder_layers: int, encoder_heads: int, decoder_heads: int, max_positions: int, vocabulary: int, embedding_scale: float, norm_epsilon: float, activation_function: str, positions: str, recurrent: bool, zero_start: bool, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], isa: str, threads: int, activations: str) -> None: ...
+
+    def translate(self, sentences: Sequence[Sequence[int]], *, beam_size: int, num_hypotheses: int, max_length: int, min_length: int, length_penalty: float, early_stopping: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int]) -> list[list[tuple[list[int], float]]]:
+        """Hypotheses (tokens, score) of every sentence, best first."""
+
+    def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int) -> list[list[float]]:
+        """Log-probability of every token of each target, forced."""
+
+    def logits(self, source: Sequence[int], target: Sequence[int]) -> NDArray[numpy.float32]:
+        """
+        Logits [len(target), vocabulary] with the target forced; it begins with the start token.
+        """
+
+    @property
+    def isa(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def weight_bytes(self) -> int:
+        """Resident bytes of the matrices, tied ones once."""
