@@ -8,6 +8,7 @@ models and gets speed.json. The conversion for CTranslate2 needs torch and trans
 Every engine and precision lives in a worker process of its own, all of them on the same core. They take turns, one pass
 over all sentences each, in every round; the first round is not counted. Token ids (pieces, for CTranslate2) go in and
 come out: no tokenization. Once every sentence gets the same number of tokens from everyone, once as many as it wants.
+(CTranslate2 starts a Marian decoder from a zero vector, whatever the model's <pad> is, so translations may differ.)
 """
 
 from __future__ import annotations
