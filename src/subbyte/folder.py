@@ -1,4 +1,4 @@
-"""Opening a model folder, whatever kind it is: a converted one, or a float one from Hugging Face."""
+"""Opening a model folder, whatever kind it is: a converted one, a float one from Hugging Face, or one of Marian's."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def open_model(folder: str | Path) -> Model:
     if not folder.is_dir():
         raise ModelError(f"{folder}: is a file; a model is a folder with config.json in it")
     error = FormatError if (folder / store.SUMS).exists() else ModelError  # only converted folders have it
-    if not (folder / "config.json").exists():
+    if not (folder / models.CONFIG).exists() and (error is FormatError or not models.is_model(folder)):
         raise error(f"{folder}: is not a model folder: it has no config.json")
-    if store.is_converted(read_json(folder, "config.json", error)):
+    if (folder / models.CONFIG).exists() and store.is_converted(read_json(folder, models.CONFIG, error)):
         return store.load(folder)
     return models.load(folder)

@@ -8,25 +8,23 @@ from collections.abc import Iterable
 import numpy as np
 
 from subbyte.model import Model
-from subbyte.tokenization import MarianTokenizer
+from subbyte.tokenization import Tokenizer
 
 WORD_ROLES = ("embedding", "output")  # of the matrices with a row a word
 
 
-def word_frequencies(model: Model, tokenizer: MarianTokenizer, lines: Iterable[str]) -> dict[str, np.ndarray]:
+def word_frequencies(model: Model, tokenizer: Tokenizer, lines: Iterable[str]) -> dict[str, np.ndarray]:
     """Matrix name -> int64 [rows], for every matrix with a row a word.
 
     A line is a source sentence, a tab and its translation; a line without a tab counts on both sides. Where the two
     sides share a vocabulary their counts are added.
     """
-    target_ids = {piece: id for id, piece in tokenizer.target_pieces.items()}
     sources: Counter[int] = Counter()
     targets: Counter[int] = Counter()
     for line in lines:
         source, tab, target = line.partition("\t")
-        pieces = tokenizer.target.encode(target if tab else source, out_type=str)
         sources.update(tokenizer.encode(source))
-        targets.update([*(target_ids.get(piece, tokenizer.unk.id) for piece in pieces), tokenizer.eos.id])
+        targets.update(tokenizer.encode_target(target if tab else source))
     sides = {"encoder": sources, "decoder": targets} if tokenizer.separate else {}
     found = {}
     for name, role in model.roles.items():

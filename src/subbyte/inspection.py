@@ -8,22 +8,20 @@ from typing import TypedDict
 
 import numpy as np
 
+from subbyte import models
 from subbyte.engine import Engine, instruction_sets
 from subbyte.errors import FormatError
 from subbyte.files import read_json
 from subbyte.folder import open_model
 from subbyte.model import Model, PackedMatrix
-from subbyte.models.checkpoint import open_checkpoint
 from subbyte.tensor_files import Entry
 
 REPORT = "report.json"
 REPORT_LIMIT = 1 << 24  # bytes
 CARD = "README.md"
-FLOAT_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+SOURCE_TYPES = {"F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16), "I8": ("int8", 8)}
 
-# The most inputs (sentences times beams, or source tokens) for which an instruction set unpacks codes in registers;
-# for more it first expands a block of 16 rows. As in core/kernels/.
-FEW_INPUTS: Mapping[str, int] = {"avx512_vnni": 4, "avx2": 2}
+# How codes meet inputs (sentences times beams, or source tokens), few and many of them.
 IN_REGISTERS = "codes unpacked in registers"
 EXPANDED = "blocks of 16 rows expanded to int8 in the cache"
 DENSE = "float32 weights as they are"
@@ -93,7 +91,7 @@ class Inspection(TypedDict):
 def inspect(folder: str | Path) -> Inspection:
     """The document of a converted or a float folder, from its files and from laying its weights out in memory."""
     model = open_model(folder)
-    stored = open_checkpoint(model.folder).places
+    stored = models.stored(model.folder)
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = sum(_elements(tensor) for tensor in model.tensors.values())
     engine = Engine(model, threads=1)
@@ -129,14 +127,13 @@ def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
         role = str(model.roles[name]) if name in model.roles else None
         if isinstance(tensor, PackedMatrix):
             scheme = str(tensor.scheme.get("family"))
+            granularity: str | None = _granularity(tensor)
             bits: float = sum(block.bits * _rows(block.codes, block.bits) for block in tensor.blocks) / tensor.shape[0]
             entries = [entry for key, entry in stored.items() if key.startswith(f"{name}.")]
-            granularity = _granularity(tensor)
         else:
             entries = [stored[key] for key in (name, *aliases[name]) if key in stored][:1]
-            scheme = FLOAT_NAMES.get(entries[0].dtype, "float32") if entries else "float32"
-            bits = 32 if scheme == "float32" else 16
-            granularity = None
+            scheme, bits = SOURCE_TYPES[entries[0].dtype if entries else "F32"]
+            granularity = "tensor" if scheme == "int8" else None  # int8: Marian's
         reports.append(
             {
                 "name": name,
@@ -180,7 +177,7 @@ def _errors(folder: Path) -> dict[str, float]:
 
 
 def _kernels(model: Model, engine: Engine) -> Kernels:
-    few = FEW_INPUTS.get(engine.isa, 0) if engine.activations == "int8" else 0
+    few = engine.few_inputs if engine.activations == "int8" else 0
     paths: list[KernelPath] = []
     matrices = [model.tensors[name] for name in model.roles]
     blocks = [block for tensor in matrices if isinstance(tensor, PackedMatrix) for block in tensor.blocks]

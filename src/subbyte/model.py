@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 RoleKind = Literal[
-    "embedding", "self_attention", "cross_attention", "feed_forward", "output", "pooler", "classifier"
+    "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
 ]
 
 

@@ -20,6 +20,7 @@ from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, read_file, read_json, regular_file
 from subbyte.model import Model
 from subbyte.model_card import model_card
+from subbyte.models import marian
 from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
 from subbyte.packed_reader import tensors_of
 from subbyte.tensor_files import Header, read_header
@@ -31,10 +32,10 @@ HEADER_LIMIT = 1 << 19  # bytes; parsed, a header takes up to about twenty times
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
 
 # copied as they are, where they exist
-COPIED = (
+COPIED = ("generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "NOTICE.md")
+TOKENIZER_FILES = (
     "source.spm", "target.spm", "vocab.json", "target_vocab.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
-    "NOTICE", "NOTICE.txt", "NOTICE.md",
+    "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _contents(model: Model, report: Mapping[str, Any]) -> dict[str, bytes]:
         WEIGHTS: file_of(model, producer()),
         "report.json": _json({"producer": producer(), **report}),
     }
-    for name in COPIED:
+    for name in (*(marian.sentencepiece_files(model.config) or TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
     if model.generation:

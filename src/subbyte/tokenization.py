@@ -1,5 +1,6 @@
-"""Text to ids and back for MarianMT, equal to MarianTokenizer of transformers 5, on sentencepiece alone.
+"""Text to ids and back, on sentencepiece alone.
 
+For MarianMT equal to MarianTokenizer of transformers 5, for students (`models/bergamot.py`) to Marian itself.
 Safe to use from several threads: nothing changes after `load_tokenizer`.
 """
 
@@ -10,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sentencepiece
 
 from subbyte.errors import ModelError
 from subbyte.files import fault_list, read_file, read_json
+from subbyte.models import marian
 
 VOCABULARY_LIMIT = 1 << 25  # bytes
 PIECES_LIMIT = 1 << 26  # bytes
@@ -28,6 +30,23 @@ DEFAULTS: Mapping[str, str] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_t
 # what transformers changes in decoded text under clean_up_tokenization_spaces, in this order
 CLEAN_UP = [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'")]
 CLEAN_UP += [(f" {end}", end) for end in ("n't", "'m", "'s", "'ve", "'re")]
+
+
+class Tokenizer(Protocol):
+    """One sentence at a time, text <-> ids."""
+
+    @property
+    def separate(self) -> bool:
+        """Whether the two sides have vocabularies of their own."""
+
+    def encode(self, text: str, max_length: int | None = None) -> list[int]:
+        """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
+
+    def encode_target(self, text: str) -> list[int]:
+        """The ids of a translation, the end-of-sentence id last."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids stand for, without special tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class MarianTokenizer:
-    """One sentence at a time, text <-> ids.
+    """The tokenizer of MarianMT folders.
 
     source, target      the sentencepiece models
     source_ids          piece -> id, for text that goes in
@@ -68,6 +87,11 @@ class MarianTokenizer:
         """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
         ids = [self._id(piece) for piece in self._pieces(text)]
         return [*(ids if max_length is None else ids[: max(max_length - 1, 0)]), self.eos.id]
+
+    def encode_target(self, text: str) -> list[int]:
+        """The ids of a translation, the end-of-sentence id last."""
+        pieces = self.target.encode(text, out_type=str)
+        return [*(self._target_ids.get(piece, self.unk.id) for piece in pieces), self.eos.id]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that ids stand for, without special tokens."""
@@ -94,6 +118,10 @@ class MarianTokenizer:
         """Cuts text at added tokens, the longest first. An alternation of literals has nothing to backtrack into."""
         longest_first = sorted(self.added, key=len, reverse=True)
         return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    @cached_property
+    def _target_ids(self) -> Mapping[str, int]:
+        return {piece: id for id, piece in self.target_pieces.items()}
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:
@@ -136,8 +164,54 @@ class MarianTokenizer:
         return piece or self.unk.content
 
 
-def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer:
+@dataclass(frozen=True)
+class StudentTokenizer:
+    """The tokenizer of students: ids are those of the sentencepiece models, of which there is one, or one a side."""
+
+    source: sentencepiece.SentencePieceProcessor
+    target: sentencepiece.SentencePieceProcessor
+    eos: int
+    separate: bool
+
+    def encode(self, text: str, max_length: int | None = None) -> list[int]:
+        """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
+        ids = self.source.encode(text)
+        return [*(ids if max_length is None else ids[: max(max_length - 1, 0)]), self.eos]
+
+    def encode_target(self, text: str) -> list[int]:
+        """The ids of a translation, the end-of-sentence id last."""
+        return [*self.target.encode(text), self.eos]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids stand for; ids for which there is no piece stand for nothing."""
+        pieces = self.target.get_piece_size()
+        text: str = self.target.decode([int(id) for id in ids if id != self.eos and 0 <= id < pieces])
+        return text
+
+
+def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer | StudentTokenizer:
     """The tokenizer of a model folder; `config` is its config.json, which bounds the ids."""
+    if files := marian.sentencepiece_files(config):
+        return _student_tokenizer(folder, config, *files)
+    return _marian_tokenizer(folder, config)
+
+
+def _student_tokenizer(folder: Path, config: Mapping[str, Any], source: str, target: str) -> StudentTokenizer:
+    joint = source == target
+    processors = [_sentencepiece(folder, name) for name in ([source] if joint else [source, target])]
+    faults = []
+    for name, processor, size in zip((source, target), processors, ("vocab_size", "decoder_vocab_size"), strict=False):
+        if processor.get_piece_size() > config[size]:
+            faults.append(f"{name} has {processor.get_piece_size()} pieces, more than {size}, {config[size]}")
+        for key, id in (("eos_token_id", processor.eos_id()), ("unk_token_id", processor.unk_id())):
+            if id != config.get(key):
+                faults.append(f"{name}: the id is {id}, should be {config.get(key)}, {key}")
+    if faults:
+        raise ModelError(fault_list(f"{folder}: vocabularies that are not the model's", faults))
+    return StudentTokenizer(processors[0], processors[-1], processors[0].eos_id(), separate=not joint)
+
+
+def _marian_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer:
     options = _options(folder)
     separate = options.get("separate_vocabs") is True
     words = config["vocab_size"]

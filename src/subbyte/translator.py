@@ -13,7 +13,7 @@ from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
-from subbyte.tokenization import MarianTokenizer, load_tokenizer
+from subbyte.tokenization import Tokenizer, load_tokenizer
 
 logger = logging.getLogger("subbyte")
 
@@ -37,7 +37,7 @@ class Translator:
     ['Ein Hund läuft.']
     """
 
-    def __init__(self, engine: Engine, tokenizer: MarianTokenizer) -> None:
+    def __init__(self, engine: Engine, tokenizer: Tokenizer) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
 
@@ -50,7 +50,7 @@ class Translator:
         isa: str = "best",
         activations: Literal["int8", "float32"] | None = None,
     ) -> Translator:
-        """Opens a converted folder or a float32 Hugging Face MarianMT folder.
+        """Opens a converted folder, a float32 Hugging Face MarianMT folder, or a Bergamot folder.
 
         threads      cores to use; default: all
         isa          instruction set: best, avx512_vnni, avx2, reference (the results are the same bits)

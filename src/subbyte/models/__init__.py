@@ -1,7 +1,8 @@
-"""The architectures that are run, and loading one of them from a Hugging Face folder.
+"""The architectures that are run, and loading one of them from a Hugging Face folder or one of Marian's.
 
-An architecture is a module with three functions (see marian.py): `specification(config)` lists its tensors, `load`
-reads them from a float folder, `check_generation` looks at generation_config.json.
+An architecture has three functions (see marian.py): `specification(config)` lists its tensors, `load` reads them from a
+float Hugging Face folder, `check_generation` looks at generation_config.json. Marian's folders have no config.json;
+`bergamot` makes one.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from typing import Any
 from subbyte.errors import ModelError
 from subbyte.files import read_json
 from subbyte.model import Model
-from subbyte.models import marian
+from subbyte.models import bergamot, marian
+from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.specification import Specification
+from subbyte.tensor_files import Entry
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture_of", "load", "read_generation"]
+__all__ = ["ARCHITECTURES", "Architecture", "architecture_of", "is_model", "load", "read_generation", "stored"]
+
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    marian.ARCHITECTURE: Architecture("marian", marian.specification, marian.load, marian.check_generation),
+    name: Architecture("marian", marian.specification, marian.load, marian.check_generation)
+    for name in (marian.ARCHITECTURE, marian.STUDENT)
 }
 
 
@@ -54,8 +60,20 @@ def read_generation(folder: Path) -> dict[str, Any]:
     return read_json(folder, name, ModelError) if (folder / name).exists() else {}
 
 
+def is_model(folder: Path) -> bool:
+    """Whether `load` would know what to look for in a folder."""
+    return (folder / CONFIG).exists() or bergamot.is_student(folder)
+
+
 def load(folder: Path) -> Model:
-    """The float32 model in a Hugging Face folder. Raises ModelError for everything that we would not run faithfully."""
-    config = read_json(folder, "config.json", ModelError)
-    architecture = ARCHITECTURES[architecture_of(config, str(folder / "config.json"))]
+    """The float32 model in a source folder. Raises ModelError for everything that we would not run faithfully."""
+    if not (folder / CONFIG).exists():
+        return bergamot.load(folder)
+    config = read_json(folder, CONFIG, ModelError)
+    architecture = ARCHITECTURES[architecture_of(config, str(folder / CONFIG))]
     return architecture.load(folder, config, read_generation(folder))
+
+
+def stored(folder: Path) -> Mapping[str, tuple[Path, Entry]]:
+    """Tensor name -> its file and its bytes there, as a source or a converted folder has it."""
+    return open_checkpoint(folder).places if (folder / CONFIG).exists() else bergamot.stored(folder)

@@ -2,10 +2,14 @@
 
 Run by us are the models that `MarianMTModel` of transformers 5 runs: post-norm Transformers with sinusoidal positions.
 A configuration that asks for more is refused by the name of the flag, because transformers would ignore it silently.
+
+Students (`BergamotStudent`, a name of ours; `bergamot.py` reads them) are what Marian itself makes of the same parts: a
+few keys more in the configuration, which only count under that name, say in what they differ.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +24,7 @@ from subbyte.models.checkpoint import Checkpoint, open_checkpoint
 from subbyte.models.specification import Shape, Specification
 
 ARCHITECTURE = "MarianMTModel"
+STUDENT = "BergamotStudent"
 ACTIVATIONS = ("relu", "gelu", "swish", "silu")
 
 SHARED = "model.shared.weight"
@@ -46,6 +51,14 @@ FLAGS: Mapping[str, bool] = {
     "static_position_embeddings": True,
 }
 
+# keys of a student's configuration -> the values they may have; the first is what MarianMT does
+STUDENT_KEYS: Mapping[str, tuple[str, str]] = {
+    "decoder_cell": ("self_attention", "ssru"),
+    "decoder_start": ("token", "zero"),  # the decoder's first input: the start token's embedding, or a zero vector
+    "position_rates": ("transformers", "marian"),  # 10000**(-2i / d), or 10000**(-i / (d / 2 - 1))
+}
+SENTENCEPIECE = re.compile(r"[\w.-]+\.spm")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -67,6 +80,10 @@ class Settings:
     tied: bool  # the output matrix is the decoder's embedding
     pad: int
     decoder_start: int
+    recurrent: bool = False  # decoder cells are SSRU, not self-attention
+    zero_start: bool = False  # the decoder's first input is a zero vector
+    positions: str = "transformers"  # how fast positions turn: transformers or marian
+    norm_epsilon: float = 1e-5
 
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
@@ -103,6 +120,17 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     if shared and decoder_vocab_size != vocab_size:
         faults.append(f"decoder_vocab_size is {decoder_vocab_size}, but the shared embedding has {vocab_size} words")
 
+    student = config.get("architectures") == [STUDENT]
+    choices = {key: config.get(key, values[0]) if student else values[0] for key, values in STUDENT_KEYS.items()}
+    for key, value in choices.items():
+        if value not in STUDENT_KEYS[key]:
+            faults.append(f"{key} is {value!r}, should be {' or '.join(STUDENT_KEYS[key])}")
+    epsilon = config.get("layer_norm_eps", 1e-5) if student else 1e-5
+    if type(epsilon) is not float or not 1e-12 <= epsilon <= 1:
+        faults.append(f"layer_norm_eps is {epsilon!r}, should be a number from 1e-12 to 1")
+    if student:
+        faults += _sentencepiece_faults(config)
+
     found = Settings(
         d_model=number("d_model", MOST_WIDTH),
         encoder_layers=number("encoder_layers", MOST_LAYERS),
@@ -120,7 +148,13 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         tied=flag("tie_word_embeddings", True),
         pad=number("pad_token_id", min(vocab_size, decoder_vocab_size) - 1, least=0),
         decoder_start=number("decoder_start_token_id", decoder_vocab_size - 1, least=0),
+        recurrent=choices["decoder_cell"] == "ssru",
+        zero_start=choices["decoder_start"] == "zero",
+        positions=choices["position_rates"],
+        norm_epsilon=epsilon,
     )
+    if found.positions == "marian" and (found.d_model % 2 or found.d_model < 4):
+        faults.append(f"d_model is {found.d_model}; with position_rates of marian it should be even, and 4 or more")
     for stack, heads in (("encoder", found.encoder_heads), ("decoder", found.decoder_heads)):
         if found.d_model % heads:
             faults.append(f"{stack}_attention_heads is {heads}, which does not divide d_model {found.d_model}")
@@ -140,7 +174,7 @@ def _special_id_faults(config: Mapping[str, Any], words: int) -> Iterator[str]:
         value = config.get(name)
         if value is not None and not all(map(good, value if isinstance(value, list) else [value])):
             yield f"{name} is {value!r}, should be an id below {words}, or a list of such"
-    for name in ("forced_bos_token_id", "decoder_start_token_id", "pad_token_id"):
+    for name in ("forced_bos_token_id", "decoder_start_token_id", "pad_token_id", "unk_token_id"):
         value = config.get(name)
         if value is not None and not good(value):
             yield f"{name} is {value!r}, should be an id below {words}"
@@ -149,6 +183,20 @@ def _special_id_faults(config: Mapping[str, Any], words: int) -> Iterator[str]:
         isinstance(bad, list) and all(isinstance(ids, list) and ids and all(map(good, ids)) for ids in bad)
     ):
         yield f"bad_words_ids should be a list of lists of ids below {words}"
+
+
+def _sentencepiece_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    files = config.get("sentencepiece")
+    names = list(files.values()) if isinstance(files, dict) and files.keys() == {"source", "target"} else [None]
+    if not all(isinstance(name, str) and SENTENCEPIECE.fullmatch(name) for name in names):
+        yield f"sentencepiece is {files!r}, should name the source's and the target's file, each *.spm"
+
+
+def sentencepiece_files(config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The files with a student's source and target pieces, often the same one; None for MarianMT."""
+    if config.get("architectures") != [STUDENT]:
+        return None
+    return config["sentencepiece"]["source"], config["sentencepiece"]["target"]
 
 
 def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
@@ -191,11 +239,19 @@ def specification(config: Mapping[str, Any], where: str = "config.json") -> Spec
         linear(f"{name}.fc2", s.d_model, ffn, role)
         layer_norm(f"{name}.final_layer_norm")
 
+    def ssru(layer: str, role: Role) -> None:
+        matrix(f"{layer}.ssru.input.weight", (s.d_model, s.d_model), role)
+        linear(f"{layer}.ssru.forget", s.d_model, s.d_model, role)
+        layer_norm(f"{layer}.ssru_layer_norm")
+
     for i in range(s.encoder_layers):
         attention(f"model.encoder.layers.{i}.self_attn", Role("self_attention", "encoder", i))
         feed_forward(f"model.encoder.layers.{i}", s.encoder_ffn, Role("feed_forward", "encoder", i))
     for i in range(s.decoder_layers):
-        attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
+        if s.recurrent:
+            ssru(f"model.decoder.layers.{i}", Role("recurrence", "decoder", i))
+        else:
+            attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
         attention(f"model.decoder.layers.{i}.encoder_attn", Role("cross_attention", "decoder", i))
         feed_forward(f"model.decoder.layers.{i}", s.decoder_ffn, Role("feed_forward", "decoder", i))
     shapes[BIAS] = (s.decoder_vocab_size,)
@@ -232,7 +288,7 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any])
     }
     _check_ties(spec, checkpoint, sources, tensors)
     return Model(
-        architecture=ARCHITECTURE,
+        architecture=STUDENT if config.get("architectures") == [STUDENT] else ARCHITECTURE,
         config=config,
         generation=generation,
         tensors=tensors,
