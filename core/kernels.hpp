@@ -3,8 +3,8 @@
 // Every kernel returns the same bits on every instruction set. Integer sums are exact in int32. Float sums have one
 // written order: value i goes to lane i % 16, lanes start at +0, and the 16 lanes are folded as
 // for (w = 8, 4, 2, 1) lane[i] += lane[i + w].  Sums of products (the matrix products with float inputs, attention) use
-// the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the bit; all else rounds
-// every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
+// the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the bit; all else
+// rounds every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
 //
 // Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range.
 #pragma once
@@ -99,7 +99,8 @@ struct LayerNorm {
 };
 
 // Softmax attention of one query over `length` positions, all heads.
-//   score[t] = dot(q_h, key_h[t]) * scale;  e[t] = exp(score[t] - max);  y_h = (sum over t of e[t] * value_h[t]) / sum e
+//   score[t] = dot(q_h, key_h[t]) * scale;  e[t] = exp(score[t] - max);  y_h = (sum over t of e[t] * value_h[t]) / sum
+//   e
 struct Attention {
   const float* q;            // [heads * head_dim]
   const float* const* rows;  // [length] each [key (heads * head_dim), value (heads * head_dim)]
@@ -125,6 +126,7 @@ enum class Activation { relu, swish, gelu };
 
 struct Kernels {
   const char* isa;
+  size_t few_inputs;  // up to so many inputs, linear_int8 unpacks codes in registers; above, once into the scratch
   void (*linear_int8)(const LinearInt8&);
   void (*linear_float)(const LinearFloat&);
   void (*linear_dense)(const LinearDense&);

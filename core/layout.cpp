@@ -73,9 +73,8 @@ void codes_of_row(const Packed& w, size_t row, uint8_t* codes) {
   switch (w.width) {
     case 8: return for_each([=](const uint8_t* p, size_t at) { return p[64 * quad + at]; });
     case 4:
-      return for_each([=](const uint8_t* p, size_t at) -> uint8_t {
-        return p[64 * (quad / 2) + at] >> (4 * (quad % 2)) & 15;
-      });
+      return for_each(
+          [=](const uint8_t* p, size_t at) -> uint8_t { return p[64 * (quad / 2) + at] >> (4 * (quad % 2)) & 15; });
     case 2: return for_each([=](const uint8_t* p, size_t at) -> uint8_t { return p[at] >> (2 * quad) & 3; });
     default:
       return for_each([=](const uint8_t* p, size_t at) { return static_cast<uint8_t>(code_at(p, w.width, quad, at)); });

@@ -56,8 +56,8 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
         kernels_.linear_int8({part.packed, x_.data(), x_sum_.data(), x_scale_.data(), bias, part.outputs, y, inputs.m,
                               y_stride, begin, end, scratch});
       else
-        kernels_.linear_float({part.packed, inputs.x, bias, part.outputs, y, inputs.m, w.cols(), inputs.cols,
-                               y_stride, begin, end, scratch});
+        kernels_.linear_float({part.packed, inputs.x, bias, part.outputs, y, inputs.m, w.cols(), inputs.cols, y_stride,
+                               begin, end, scratch});
     });
   }
 }
@@ -66,8 +66,8 @@ void Ops::layer_norm(const float* x, const float* residual, const std::vector<fl
                      const std::vector<float>& beta, float eps, size_t m, float* y) {
   const size_t n = gamma.size();
   for_rows(m, n * 16, [&](size_t row, size_t) {
-    kernels_.layer_norm({x + row * n, residual ? residual + row * n : nullptr, gamma.data(), beta.data(), y + row * n,
-                         1, n, eps});
+    kernels_.layer_norm(
+        {x + row * n, residual ? residual + row * n : nullptr, gamma.data(), beta.data(), y + row * n, 1, n, eps});
   });
 }
 

@@ -68,8 +68,10 @@ struct Threads::Pool {
     wake.notify_all();
     take(0);
     for (int spins = 0; busy.load(std::memory_order_acquire) > 0; ++spins) {
-      if (spins < 4000) pause();
-      else std::this_thread::yield();
+      if (spins < 4000)
+        pause();
+      else
+        std::this_thread::yield();
     }
   }
 

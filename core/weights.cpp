@@ -25,13 +25,14 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
     const size_t width = source.bits > 4 ? 8 : source.bits;
 
     block.codes.grow(row_blocks * steps * 32 * width);
-    if (source.bytes) lay_out_bytes(source.bytes, source.rows, cols, block.codes.data());
+    if (source.bytes)
+      lay_out_bytes(source.bytes, source.rows, cols, block.codes.data());
     else if (width == 8)
       lay_out_wide_planes(source.planes, source.bits, source.rows, cols, source.levels, block.codes.data());
-    else lay_out_planes(source.planes, source.bits, source.rows, cols, block.codes.data());
+    else
+      lay_out_planes(source.planes, source.bits, source.rows, cols, block.codes.data());
 
-    if (width != 8 && source.levels)
-      std::memcpy(block.levels.grow(16), source.levels, size_t{1} << source.bits);
+    if (width != 8 && source.levels) std::memcpy(block.levels.grow(16), source.levels, size_t{1} << source.bits);
     block.scale.grow(groups_ * padded);
     if (source.zero) block.zero.grow(groups_ * padded);
     if (source.alphas) block.alphas.grow(groups_ * padded * width);
@@ -52,9 +53,15 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
     if (cluster && block.outputs.size() != source.rows)
       throw std::invalid_argument("a cluster has another number of rows than its block");
 
-    const Packed packed = {block.codes.data(),  block.scale.data(), block.zero.data(),
-                           block.levels.data(), block.alphas.data(), source.rows,
-                           steps,               groups_,             static_cast<int>(width)};
+    const Packed packed = {block.codes.data(),
+                           block.scale.data(),
+                           block.zero.data(),
+                           block.levels.data(),
+                           block.alphas.data(),
+                           source.rows,
+                           steps,
+                           groups_,
+                           static_cast<int>(width)};
     parts_.push_back({packed, cluster ? block.outputs.data() : nullptr});
   }
 }
@@ -77,8 +84,7 @@ void Matrix::unpack_row(const Packed& w, size_t row, float* out) const {
       value[code] = static_cast<float>(level - zero) * scale;
     }
     for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
-      out[col] = w.width < 8 ? value[codes[col]]
-                             : static_cast<float>(static_cast<int8_t>(codes[col]) - zero) * scale;
+      out[col] = w.width < 8 ? value[codes[col]] : static_cast<float>(static_cast<int8_t>(codes[col]) - zero) * scale;
   }
 }
 

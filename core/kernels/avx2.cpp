@@ -1,6 +1,6 @@
 // AVX2. A quad of 64 levels is two registers (rows q and 4 + q, rows 8 + q and 12 + q); each meets 16 activations
-// repeated in both 128-bit lanes. vpmaddubsw wants one unsigned operand and saturates at 16 bits, so it gets |level| and
-// x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
+// repeated in both 128-bit lanes. vpmaddubsw wants one unsigned operand and saturates at 16 bits, so it gets |level|
+// and x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
 #include "lanes_avx2.hpp"
 
 #include "float_ops.hpp"
@@ -17,8 +17,7 @@ inline Tables tables_of(const Packed& w, size_t block, size_t group) {
   Tables t;
   if (w.width == 8) return t;
   if (w.levels) {
-    const __m256i shared =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels)));
+    const __m256i shared = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels)));
     for (int half = 0; half < 2; ++half)
       for (int q = 0; q < 4; ++q) t.q[half][q] = shared;
     return t;
@@ -71,8 +70,7 @@ inline void unpack(const uint8_t* p, int half, const Tables& t, __m256i out[4]) 
     out[3] = _mm256_shuffle_epi8(t.q[half][3], _mm256_and_si256(_mm256_srli_epi16(b, 4), low));
   } else if (width == 1) {
     const __m256i one = _mm256_set1_epi8(1);
-    for (int q = 0; q < 4; ++q)
-      out[q] = _mm256_shuffle_epi8(t.q[half][q], spread(p + 8 * q + 4 * half, one));
+    for (int q = 0; q < 4; ++q) out[q] = _mm256_shuffle_epi8(t.q[half][q], spread(p + 8 * q + 4 * half, one));
   } else {
     const __m256i low = _mm256_set1_epi8(3), four = _mm256_set1_epi8(4), v = load256(p + 32 * half);
     for (int q = 0; q < 4; ++q) {
@@ -118,7 +116,7 @@ inline __m256i rows_of(const __m256i q[4]) {
 }
 
 // One block of 16 rows times `inputs` rows of x. width 0: the levels stand ready in a.scratch.
-template <int width, int inputs>
+template <int width, size_t inputs>
 void int8_block(const LinearInt8& a, size_t block, size_t first) {
   const Packed& w = a.w;
   const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile;
@@ -133,13 +131,13 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
     if constexpr (width != 0) tables = tables_of(w, block, g);
     for (int half = 0; half < 2; ++half) {
       __m256i acc[inputs][4];
-      for (int i = 0; i < inputs; ++i)
+      for (size_t i = 0; i < inputs; ++i)
         for (int q = 0; q < 4; ++q) acc[i][q] = _mm256_setzero_si256();
       for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
         __m256i levels[4], size[4];
         unpack<width == 0 ? 8 : width>(codes + s * step_bytes, half, tables, levels);
         for (int q = 0; q < 4; ++q) size[q] = _mm256_abs_epi8(levels[q]);
-        for (int i = 0; i < inputs; ++i) {
+        for (size_t i = 0; i < inputs; ++i) {
           const __m256i xs = _mm256_broadcastsi128_si256(
               _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride + s * kTile)));
           for (int q = 0; q < 4; ++q) {
@@ -151,9 +149,8 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
       const size_t at = g * padded + row + 8 * half;
       const __m256 scale = _mm256_loadu_ps(w.scale + at);
       __m256i zero = _mm256_setzero_si256();
-      if (w.zero)
-        zero = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zero + at)));
-      for (int i = 0; i < inputs; ++i) {
+      if (w.zero) zero = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zero + at)));
+      for (size_t i = 0; i < inputs; ++i) {
         const __m256i x_sum = _mm256_set1_epi32(a.x_sum[(first + i) * w.groups + g]);
         const __m256i sum = _mm256_sub_epi32(rows_of(acc[i]), _mm256_mullo_epi32(zero, x_sum));
         const __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
@@ -161,27 +158,28 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
       }
     }
   }
-  for (int i = 0; i < inputs; ++i) {
+  for (size_t i = 0; i < inputs; ++i) {
     const __m256 x_scale = _mm256_set1_ps(a.x_scale[first + i]);
     const F32x16 v = {_mm256_mul_ps(y[i][0], x_scale), _mm256_mul_ps(y[i][1], x_scale)};
     finish(a.y + (first + i) * a.y_stride, v, a.bias, a.outputs, row, w.rows);
   }
 }
 
-// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by two inputs at a time.
+// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by as many at a time.
+constexpr size_t kFewInputs = 2;
+
 template <int width>
 void int8_blocks(const LinearInt8& a) {
   for (size_t block = a.block_begin; block < a.block_end; ++block) {
-    if (a.m == 1) {
-      int8_block<width, 1>(a, block, 0);
-    } else if (a.m == 2) {
-      int8_block<width, 2>(a, block, 0);
-    } else {
-      expand<width>(a.w, block, a.scratch);
-      size_t i = 0;
-      for (; i + 2 <= a.m; i += 2) int8_block<0, 2>(a, block, i);
-      if (i < a.m) int8_block<0, 1>(a, block, i);
+    switch (a.m) {
+      case 1: int8_block<width, 1>(a, block, 0); continue;
+      case kFewInputs: int8_block<width, kFewInputs>(a, block, 0); continue;
+      default: break;
     }
+    expand<width>(a.w, block, a.scratch);
+    size_t i = 0;
+    for (; i + kFewInputs <= a.m; i += kFewInputs) int8_block<0, kFewInputs>(a, block, i);
+    if (i < a.m) int8_block<0, 1>(a, block, i);
   }
 }
 
@@ -197,7 +195,7 @@ void linear_int8(const LinearInt8& a) {
 
 }  // namespace
 
-const Kernels kAvx2 = {"avx2",    linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
-                       attention, ssru,        activate,     run_max,      exp_sum};
+const Kernels kAvx2 = {"avx2",     kFewInputs, linear_int8, linear_float, linear_dense, quantize_rows,
+                       layer_norm, attention,  ssru,        activate,     run_max,      exp_sum};
 
 }  // namespace subbyte

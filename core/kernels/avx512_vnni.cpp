@@ -1,6 +1,6 @@
-// AVX-512 with VNNI. A step of 16 columns of 16 rows is four registers of levels; each meets 16 activations, repeated in
-// the four 128-bit lanes, in one dot-product instruction. The instruction wants one unsigned operand: the weights get
-// +128, and 128 * sum(x) is taken off at the end (no saturation anywhere, so the sums stay exact).
+// AVX-512 with VNNI. A step of 16 columns of 16 rows is four registers of levels; each meets 16 activations, repeated
+// in the four 128-bit lanes, in one dot-product instruction. The instruction wants one unsigned operand: the weights
+// get +128, and 128 * sum(x) is taken off at the end (no saturation anywhere, so the sums stay exact).
 #include "lanes_avx512.hpp"
 
 #include "float_ops.hpp"
@@ -128,7 +128,7 @@ inline __m512i rows_of(const __m512i q[4]) {
 }
 
 // One block of 16 rows times `inputs` rows of x. width 0: the levels + 128 stand ready in a.scratch.
-template <int width, int inputs>
+template <int width, size_t inputs>
 void int8_block(const LinearInt8& a, size_t block, size_t first) {
   const Packed& w = a.w;
   const size_t padded = (w.rows + kTile - 1) / kTile * kTile, row = block * kTile;
@@ -141,7 +141,7 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
     Tables tables;
     if constexpr (width != 0) tables = tables_of<width>(w, block, g, -128);
     __m512i acc[inputs][4];
-    for (int i = 0; i < inputs; ++i)
+    for (size_t i = 0; i < inputs; ++i)
       for (int q = 0; q < 4; ++q) acc[i][q] = _mm512_setzero_si512();
     for (size_t s = g * group_steps; s < (g + 1) * group_steps; ++s) {
       __m512i levels[4];
@@ -150,31 +150,33 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
       } else {
         unpack<width>(codes + s * step_bytes, tables, levels);
       }
-      for (int i = 0; i < inputs; ++i) {
-        const __m512i xs = _mm512_broadcast_i32x4(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride + s * kTile)));
+      for (size_t i = 0; i < inputs; ++i) {
+        const __m512i xs =
+            _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride + s * kTile)));
         for (int q = 0; q < 4; ++q) add_products(acc[i][q], levels[q], xs);
       }
     }
     const __m512 scale = _mm512_loadu_ps(w.scale + g * padded + row);
     __m512i offset = _mm512_set1_epi32(128);
     if (w.zero)
-      offset = _mm512_add_epi32(offset, _mm512_cvtepi8_epi32(_mm_loadu_si128(
-                                            reinterpret_cast<const __m128i*>(w.zero + g * padded + row))));
-    for (int i = 0; i < inputs; ++i) {
+      offset = _mm512_add_epi32(
+          offset, _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.zero + g * padded + row))));
+    for (size_t i = 0; i < inputs; ++i) {
       const __m512i x_sum = _mm512_set1_epi32(a.x_sum[(first + i) * w.groups + g]);
       const __m512i sum = _mm512_sub_epi32(rows_of(acc[i]), _mm512_mullo_epi32(offset, x_sum));
       const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
       y[i] = g == 0 ? part : _mm512_add_ps(y[i], part);
     }
   }
-  for (int i = 0; i < inputs; ++i) {
+  for (size_t i = 0; i < inputs; ++i) {
     const __m512 v = _mm512_mul_ps(y[i], _mm512_set1_ps(a.x_scale[first + i]));
     finish(a.y + (first + i) * a.y_stride, {v}, a.bias, a.outputs, row, w.rows);
   }
 }
 
-// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by four inputs at a time.
+// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by as many at a time.
+constexpr size_t kFewInputs = 4;
+
 template <int width>
 void int8_blocks(const LinearInt8& a) {
   for (size_t block = a.block_begin; block < a.block_end; ++block) {
@@ -182,12 +184,12 @@ void int8_blocks(const LinearInt8& a) {
       case 1: int8_block<width, 1>(a, block, 0); continue;
       case 2: int8_block<width, 2>(a, block, 0); continue;
       case 3: int8_block<width, 3>(a, block, 0); continue;
-      case 4: int8_block<width, 4>(a, block, 0); continue;
+      case kFewInputs: int8_block<width, kFewInputs>(a, block, 0); continue;
       default: break;
     }
     expand<width>(a.w, block, -128, a.scratch);
     size_t i = 0;
-    for (; i + 4 <= a.m; i += 4) int8_block<0, 4>(a, block, i);
+    for (; i + kFewInputs <= a.m; i += kFewInputs) int8_block<0, kFewInputs>(a, block, i);
     switch (a.m - i) {
       case 3: int8_block<0, 3>(a, block, i); break;
       case 2: int8_block<0, 2>(a, block, i); break;
@@ -209,7 +211,7 @@ void linear_int8(const LinearInt8& a) {
 
 }  // namespace
 
-const Kernels kAvx512Vnni = {"avx512_vnni", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
-                             attention,     ssru,        activate,     run_max,       exp_sum};
+const Kernels kAvx512Vnni = {"avx512_vnni", kFewInputs, linear_int8, linear_float, linear_dense, quantize_rows,
+                             layer_norm,    attention,  ssru,        activate,     run_max,      exp_sum};
 
 }  // namespace subbyte

@@ -1,5 +1,5 @@
-// The float kernels in vectors of 16 lanes, compiled once for each instruction set. Everything has internal linkage, so no
-// flag leaks from one instruction set into another.
+// The float kernels in vectors of 16 lanes, compiled once for each instruction set. Everything has internal linkage, so
+// no flag leaks from one instruction set into another.
 //
 // The including file has included a lanes_*.hpp, which defines F32x16 with + - * / and, lane by lane,
 //   splat, load, store, absolute
@@ -72,8 +72,8 @@ inline F32x16 exp_of(F32x16 x) {
   return where_greater(x, low, p * power_of_two(n));
 }
 
-// Products of `inputs` rows of x with 16 rows of weights given by `weight(row, step)`; out[input][row] is the folded sum
-// over steps [begin, end). `rows` weights and all inputs are held in registers at a time.
+// Products of `inputs` rows of x with 16 rows of weights given by `weight(row, step)`; out[input][row] is the folded
+// sum over steps [begin, end). `rows` weights and all inputs are held in registers at a time.
 template <size_t inputs, size_t rows, class Weight>
 inline void dots(const float* x, size_t x_stride, size_t cols, size_t begin, size_t end, const Weight& weight,
                  float out[][kTile]) {
@@ -157,12 +157,12 @@ void float_block(const LinearFloat& a, size_t block, size_t first) {
       for (size_t r = 0; r < kTile; ++r) zero[r] = static_cast<float>(w.zero[g * padded + row + r]);
     dots<inputs, rows_for(inputs)>(
         a.x + first * a.x_stride, a.x_stride, a.cols, g * group_steps, (g + 1) * group_steps,
-        [&](size_t r, size_t s) { return widen(levels + s * 256 + 64 * (r % 4) + 16 * (r / 4)) - splat(zero[r]); }, out);
+        [&](size_t r, size_t s) { return widen(levels + s * 256 + 64 * (r % 4) + 16 * (r / 4)) - splat(zero[r]); },
+        out);
     const F32x16 scale = load(w.scale + g * padded + row);
     for (size_t i = 0; i < inputs; ++i) y[i] = g == 0 ? load(out[i]) * scale : y[i] + load(out[i]) * scale;
   }
-  for (size_t i = 0; i < inputs; ++i)
-    finish(a.y + (first + i) * a.y_stride, y[i], a.bias, a.outputs, row, w.rows);
+  for (size_t i = 0; i < inputs; ++i) finish(a.y + (first + i) * a.y_stride, y[i], a.bias, a.outputs, row, w.rows);
 }
 
 void linear_float(const LinearFloat& a) {
@@ -214,7 +214,8 @@ void attention(const Attention& a) {
         if (j >= keys) continue;
         const float* key = a.rows[t + j] + a.offset + first;
         for (size_t k = 0; k < a.head_dim; k += kTile)
-          sums[j] = multiply_add(load_upto(a.q + first + k, a.head_dim - k), load_upto(key + k, a.head_dim - k), sums[j]);
+          sums[j] =
+              multiply_add(load_upto(a.q + first + k, a.head_dim - k), load_upto(key + k, a.head_dim - k), sums[j]);
       }
       fold16(sums, a.scores + t);
       F32x16 scores = load(a.scores + t) * splat(a.scale);
@@ -237,7 +238,8 @@ void attention(const Attention& a) {
     for (size_t k = 0; k < a.head_dim; k += kTile) {
       F32x16 sum = splat(0.0f);
       for (size_t t = 0; t < a.length; ++t)
-        sum = multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.offset + width + first + k, a.head_dim - k), sum);
+        sum =
+            multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.offset + width + first + k, a.head_dim - k), sum);
       store_upto(a.y + first + k, sum * inverse, a.head_dim - k);
     }
   }
@@ -291,8 +293,7 @@ void run_max(const float* x, size_t n, float* out) {
 
 float exp_sum(const float* x, size_t n, float max) {
   F32x16 sum = splat(0.0f);
-  for (size_t i = 0; i < n; i += kTile)
-    sum = sum + first_lanes(exp_of(load_upto(x + i, n - i) - splat(max)), n - i);
+  for (size_t i = 0; i < n; i += kTile) sum = sum + first_lanes(exp_of(load_upto(x + i, n - i) - splat(max)), n - i);
   return fold(sum);
 }
 

@@ -143,8 +143,7 @@ void attention(const Attention& a) {
     const float inverse = 1.0f / total.fold();
     for (size_t k = 0; k < a.head_dim; ++k) {
       float sum = 0.0f;
-      for (size_t t = 0; t < a.length; ++t)
-        sum = std::fma(a.scores[t], a.rows[t][a.offset + width + first + k], sum);
+      for (size_t t = 0; t < a.length; ++t) sum = std::fma(a.scores[t], a.rows[t][a.offset + width + first + k], sum);
       a.y[first + k] = sum * inverse;
     }
   }
@@ -196,7 +195,7 @@ float exp_sum(const float* x, size_t n, float max) {
 
 }  // namespace
 
-const Kernels kReference = {"reference", linear_int8, linear_float, linear_dense, quantize_rows, layer_norm,
-                            attention,   ssru,        activate,     run_max,       exp_sum};
+const Kernels kReference = {"reference", 0,         linear_int8, linear_float, linear_dense, quantize_rows,
+                            layer_norm,  attention, ssru,        activate,     run_max,      exp_sum};
 
 }  // namespace subbyte

@@ -55,8 +55,7 @@ class Continuations {
   Continuations(const Kernels& kernels, const SearchOptions& options, size_t vocabulary)
       : kernels_(kernels), options_(options), vocabulary_(vocabulary) {}
 
-  void append(float* logits, const Running& from, size_t parent, size_t length, size_t k,
-              std::vector<Candidate>& out) {
+  void append(float* logits, const Running& from, size_t parent, size_t length, size_t k, std::vector<Candidate>& out) {
     if (options_.forced_end >= 0 && length + 1 == options_.max_length) {
       out.push_back({from.score, parent, static_cast<uint32_t>(options_.forced_end)});
       return;
@@ -110,8 +109,8 @@ void finish(Sentence& sentence, Hypothesis hypothesis, size_t keep) {
 }
 
 // Continues a sentence with its sorted candidates; `length` counts the decoder's tokens before them. False: done.
-bool advance(Sentence& sentence, const std::vector<Candidate>& candidates, size_t length,
-             const SearchOptions& options, std::vector<Running>& next, std::vector<size_t>& parents) {
+bool advance(Sentence& sentence, const std::vector<Candidate>& candidates, size_t length, const SearchOptions& options,
+             std::vector<Running>& next, std::vector<size_t>& parents) {
   const size_t beam = options.beam_size, generated = length;  // with the new token, without the start
   next.clear();
   parents.clear();
@@ -145,7 +144,7 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
   std::vector<std::vector<Hypothesis>> results(sentences.size());
   std::vector<Sentence> open;
   for (size_t s = 0; s < sentences.size(); ++s) open.push_back({s, {{}}, {}});
-  cache.start(sentences.size() * options.beam_size);
+  cache.start(sentences.size());
 
   const size_t vocabulary = model.config().vocabulary, keep = options.beam_size == 1 ? 1 : 2 * options.beam_size;
   Continuations continuations(model.ops().kernels(), options, vocabulary);
@@ -191,8 +190,8 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
 }
 
 std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start,
-                                      Memory& memory, Cache& cache) {
+                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
+                                      Cache& cache) {
   model.encode(sentences, memory);
   cache.start(sentences.size());
   const size_t vocabulary = model.config().vocabulary;

@@ -1,5 +1,5 @@
-// Greedy and beam search over a Marian decoder, and forced decoding. Search follows the rules of transformers 5 (early_stopping,
-// length penalty).
+// Greedy and beam search over a Marian decoder, and forced decoding. Search follows the rules of transformers 5
+// (early_stopping, length penalty).
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -33,7 +33,7 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
 // Log-probability of every token of `targets` (which end with the end of sentence) given the sentence and the tokens
 // before it.
 std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start,
-                                      Memory& memory, Cache& cache);
+                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
+                                      Cache& cache);
 
 }  // namespace subbyte

@@ -25,8 +25,7 @@ class Reader {
   std::vector<float> vector(const std::string& name, size_t size) const {
     const auto found = tensors_.vectors.find(name);
     if (found == tensors_.vectors.end()) throw std::invalid_argument(name + ": no such vector");
-    if (found->second.size() != size)
-      throw std::invalid_argument(name + ": another size than the configuration says");
+    if (found->second.size() != size) throw std::invalid_argument(name + ": another size than the configuration says");
     return found->second;
   }
 
@@ -67,9 +66,8 @@ std::vector<float> sinusoids(size_t positions, size_t d, Positions kind) {
   std::vector<float> table(positions * d);
   const size_t sines = (d + 1) / 2;
   for (size_t i = 0; i < sines; ++i) {
-    const double power = kind == Positions::transformers
-                             ? 2.0 * static_cast<double>(i) / static_cast<double>(d)
-                             : static_cast<double>(i) / (static_cast<double>(d / 2) - 1.0);
+    const double power = kind == Positions::transformers ? 2.0 * static_cast<double>(i) / static_cast<double>(d)
+                                                         : static_cast<double>(i) / (static_cast<double>(d / 2) - 1.0);
     const double divisor = std::pow(10000.0, power);
     for (size_t position = 0; position < positions; ++position) {
       const double angle = static_cast<double>(position) / divisor;
@@ -82,13 +80,7 @@ std::vector<float> sinusoids(size_t positions, size_t d, Positions kind) {
 
 }  // namespace
 
-void Cache::start(size_t hypotheses) {
-  if (hypotheses > capacity) {
-    capacity = hypotheses;
-    steps.clear();
-  }
-  history.assign(hypotheses, {});
-}
+void Cache::start(size_t hypotheses) { history.assign(hypotheses, {}); }
 
 void Cache::reorder(const std::vector<size_t>& parents) {
   next_.resize(parents.size());
@@ -115,8 +107,10 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
   for (size_t i = 0; i < config.decoder_layers; ++i) {
     const std::string layer = "model.decoder.layers." + std::to_string(i);
     DecoderLayer added = {{}, read.attention(layer, "encoder_attn", d), read.feed_forward(layer, d)};
-    if (config.recurrent) added.cell = read.recurrent(layer, d);
-    else added.cell = read.attention(layer, "self_attn", d);
+    if (config.recurrent)
+      added.cell = read.recurrent(layer, d);
+    else
+      added.cell = read.attention(layer, "self_attn", d);
     decoder_.push_back(std::move(added));
   }
 }
@@ -147,9 +141,9 @@ void Marian::attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
   ops_.layer_norm(x_.data(), query, layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
 }
 
-// One step of the SSRU; `states` [m, 2 * d_model] takes the new states, the first half of each row.
-void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache,
-                   float* states) {
+// One step of the SSRU; `states` takes the new ones, `stride` values apart.
+void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states,
+                   size_t stride) {
   const size_t d = config_.d_model;
   float* input = query_.grow(m * d);
   float* forget = context_.grow(m * d);
@@ -158,7 +152,7 @@ void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t of
   ops_.linear(*layer.forget.weight, inputs, layer.forget.bias.data(), forget, d);
   ops_.for_rows(m, 32 * d, [&](size_t i, size_t) {
     const float* previous = time == 0 ? nullptr : cache.history[i][time - 1] + offset;
-    ops_.kernels().ssru({forget + i * d, input + i * d, previous, states + i * 2 * d, input + i * d, d});
+    ops_.kernels().ssru({forget + i * d, input + i * d, previous, states + i * stride, input + i * d, d});
   });
   ops_.layer_norm(x_.data(), input, layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
 }
@@ -220,27 +214,29 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
   float* x = x_.grow(m * d);
   query_.grow(m * d);
   if (cache.steps.size() <= time) cache.steps.resize(time + 1);
-  const size_t layer_stride = cache.capacity * 2 * d;
-  float* kv = cache.steps[time].grow(decoder_.size() * layer_stride);
+  const size_t stride = decoder_.size() * 2 * d;
+  float* kv = cache.steps[time].grow(m * stride);
 
   std::vector<const std::vector<const float*>*> self_rows(m), cross_rows(m);
   for (size_t i = 0; i < m; ++i) {
-    if (config_.zero_start && time == 0) std::copy_n(positions_.data(), d, x + i * d);
-    else embed(*target_embedding_, tokens[i], time, x + i * d);
-    cache.history[i].push_back(kv + i * 2 * d);
+    if (config_.zero_start && time == 0)
+      std::copy_n(positions_.data(), d, x + i * d);
+    else
+      embed(*target_embedding_, tokens[i], time, x + i * d);
+    cache.history[i].push_back(kv + i * stride);
     self_rows[i] = &cache.history[i];
     cross_rows[i] = &memory.rows[sentences[i]];
   }
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& layer = decoder_[i];
-    float* at = kv + i * layer_stride;
+    float* at = kv + i * 2 * d;
     if (const auto* self = std::get_if<AttentionLayer>(&layer.cell)) {
       Inputs inputs = {x, m, d};
-      ops_.linear(*self->key.weight, inputs, self->key.bias.data(), at, 2 * d);
-      ops_.linear(*self->value.weight, inputs, self->value.bias.data(), at + d, 2 * d);
-      attend(*self, inputs, config_.decoder_heads, self_rows, i * layer_stride);
+      ops_.linear(*self->key.weight, inputs, self->key.bias.data(), at, stride);
+      ops_.linear(*self->value.weight, inputs, self->value.bias.data(), at + d, stride);
+      attend(*self, inputs, config_.decoder_heads, self_rows, i * 2 * d);
     } else {
-      recur(std::get<RecurrentLayer>(layer.cell), m, time, i * layer_stride, cache, at);
+      recur(std::get<RecurrentLayer>(layer.cell), m, time, i * 2 * d, cache, at, stride);
     }
     Inputs crossing = {x, m, d};
     attend(layer.cross, crossing, config_.decoder_heads, cross_rows, i * memory.layer_stride);

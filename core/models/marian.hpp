@@ -10,7 +10,8 @@
 
 namespace subbyte {
 
-// How fast sinusoidal positions turn: value i of d / 2 by 10000^(-2i / d) (transformers) or 10000^(-i / (d / 2 - 1)) (Marian).
+// How fast sinusoidal positions turn: value i of d / 2 by 10000^(-2i / d) (transformers) or 10000^(-i / (d / 2 - 1))
+// (Marian).
 enum class Positions { transformers, marian };
 
 struct MarianConfig {
@@ -66,17 +67,16 @@ struct DecoderLayer {
 
 // What the decoder reads of a batch of encoded sentences: keys and values of every layer, computed once.
 struct Memory {
-  Buffer<float> key_values;                         // [decoder_layers, tokens, 2 * d_model]
-  std::vector<std::vector<const float*>> rows;      // [sentences][length] the tokens' rows of layer 0
+  Buffer<float> key_values;                     // [decoder_layers, tokens, 2 * d_model]
+  std::vector<std::vector<const float*>> rows;  // [sentences][length] the tokens' rows of layer 0
   size_t layer_stride = 0;
 };
 
 // The decoder's state by time step, and for every running hypothesis the rows it descends from. A row holds a key and a
 // value (self-attention) or a state (SSRU).
 struct Cache {
-  std::vector<Buffer<float>> steps;                 // [time] of [decoder_layers, capacity, 2 * d_model]
-  size_t capacity = 0;                              // hypotheses
-  std::vector<std::vector<const float*>> history;   // [hypotheses][time] rows of layer 0
+  std::vector<Buffer<float>> steps;                // [time] of [hypotheses, decoder_layers, 2 * d_model]
+  std::vector<std::vector<const float*>> history;  // [hypotheses][time] rows of layer 0
 
   void start(size_t hypotheses);
   // Hypothesis i becomes a continuation of parents[i].
@@ -106,7 +106,8 @@ class Marian {
   void embed(const Matrix& table, uint32_t token, size_t position, float* out) const;
   void attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
               const std::vector<const std::vector<const float*>*>& rows, size_t offset);
-  void recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states);
+  void recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states,
+             size_t stride);
   void feed_forward(const FeedForward& layer, size_t m);
 
   MarianConfig config_;

@@ -12,6 +12,11 @@ def isas() -> list[tuple[str, bool]]:
     Instruction sets compiled in, best first, and whether this machine runs each.
     """
 
+def few_inputs(isa: str) -> int:
+    """
+    Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.
+    """
+
 class Matrix:
     """A weight matrix laid out for the kernels."""
 
