@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from subbyte import _core
+import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError, UsageError
 from subbyte.model import Block, Model, PackedMatrix
 from subbyte.models import marian
@@ -124,6 +124,11 @@ class Engine:
         return str(self._core.isa)
 
     @property
+    def few_inputs(self) -> int:
+        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
+        return int(_core.few_inputs(self.isa))
+
+    @property
     def threads(self) -> int:
         return int(self._core.threads)
 
@@ -178,7 +183,9 @@ class Engine:
         if not 1 <= found.beam_size <= MOST_BEAMS:
             raise UsageError(f"beam size is {found.beam_size}, should be 1 to {MOST_BEAMS}")
         if not 1 <= found.num_hypotheses <= found.beam_size:
-            raise UsageError(f"{found.num_hypotheses} hypotheses were asked for, but the beam size is {found.beam_size}")
+            raise UsageError(
+                f"{found.num_hypotheses} hypotheses were asked for, but the beam size is {found.beam_size}"
+            )
         if found.max_length < 2:
             raise UsageError(f"max length is {found.max_length}, should be at least 2 (it counts the start token)")
         if not math.isfinite(found.length_penalty):

@@ -21,9 +21,7 @@ REPORT_LIMIT = 1 << 24  # bytes
 CARD = "README.md"
 SOURCE_TYPES = {"F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16), "I8": ("int8", 8)}
 
-# The most inputs (sentences times beams, or source tokens) for which an instruction set unpacks codes in registers;
-# for more it first expands a block of 16 rows. As in core/kernels/.
-FEW_INPUTS: Mapping[str, int] = {"avx512_vnni": 4, "avx2": 2}
+# How codes meet inputs (sentences times beams, or source tokens), few and many of them.
 IN_REGISTERS = "codes unpacked in registers"
 EXPANDED = "blocks of 16 rows expanded to int8 in the cache"
 DENSE = "float32 weights as they are"
@@ -179,7 +177,7 @@ def _errors(folder: Path) -> dict[str, float]:
 
 
 def _kernels(model: Model, engine: Engine) -> Kernels:
-    few = FEW_INPUTS.get(engine.isa, 0) if engine.activations == "int8" else 0
+    few = engine.few_inputs if engine.activations == "int8" else 0
     paths: list[KernelPath] = []
     matrices = [model.tensors[name] for name in model.roles]
     blocks = [block for tensor in matrices if isinstance(tensor, PackedMatrix) for block in tensor.blocks]
