@@ -82,7 +82,7 @@ inline void unpack(const uint8_t* p, int half, const Tables& t, __m256i out[4]) 
 }
 
 template <int width>
-void expand(const Packed& w, size_t block, uint8_t* out) {
+void expand(const Packed& w, size_t block, int8_t, uint8_t* out) {
   const size_t group_steps = w.steps / w.groups;
   const uint8_t* codes = w.codes + block * w.steps * 32 * width;
   for (size_t g = 0; g < w.groups; ++g) {
@@ -98,22 +98,14 @@ void expand(const Packed& w, size_t block, uint8_t* out) {
   }
 }
 
-void expand_levels(const Packed& w, size_t block, uint8_t* out) {
-  switch (w.width) {
-    case 8: return expand<8>(w, block, out);
-    case 4: return expand<4>(w, block, out);
-    case 3: return expand<3>(w, block, out);
-    case 2: return expand<2>(w, block, out);
-    default: return expand<1>(w, block, out);
-  }
-}
-
 // Sums of the four dwords of both 128-bit lanes of the four quads: 8 rows in order.
 inline __m256i rows_of(const __m256i q[4]) {
   const __m256i a = _mm256_add_epi32(_mm256_unpacklo_epi32(q[0], q[1]), _mm256_unpackhi_epi32(q[0], q[1]));
   const __m256i b = _mm256_add_epi32(_mm256_unpacklo_epi32(q[2], q[3]), _mm256_unpackhi_epi32(q[2], q[3]));
   return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
 }
+
+constexpr int8_t kBias = 0;
 
 // One block of 16 rows times `inputs` rows of x. width 0: the levels stand ready in a.scratch.
 template <int width, size_t inputs>
@@ -165,35 +157,14 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
   }
 }
 
-// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by as many at a time.
 constexpr size_t kFewInputs = 2;
 
-template <int width>
-void int8_blocks(const LinearInt8& a) {
-  for (size_t block = a.block_begin; block < a.block_end; ++block) {
-    switch (a.m) {
-      case 1: int8_block<width, 1>(a, block, 0); continue;
-      case kFewInputs: int8_block<width, kFewInputs>(a, block, 0); continue;
-      default: break;
-    }
-    expand<width>(a.w, block, a.scratch);
-    size_t i = 0;
-    for (; i + kFewInputs <= a.m; i += kFewInputs) int8_block<0, kFewInputs>(a, block, i);
-    if (i < a.m) int8_block<0, 1>(a, block, i);
-  }
-}
-
-void linear_int8(const LinearInt8& a) {
-  switch (a.w.width) {
-    case 8: return int8_blocks<8>(a);
-    case 4: return int8_blocks<4>(a);
-    case 3: return int8_blocks<3>(a);
-    case 2: return int8_blocks<2>(a);
-    default: return int8_blocks<1>(a);
-  }
-}
-
 }  // namespace
+}  // namespace subbyte
+
+#include "int8_ops.hpp"
+
+namespace subbyte {
 
 const Kernels kAvx2 = {"avx2",     kFewInputs, linear_int8, linear_float, linear_dense, quantize_rows,
                        layer_norm, attention,  ssru,        activate,     run_max,      exp_sum};

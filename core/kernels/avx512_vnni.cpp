@@ -102,18 +102,6 @@ void expand(const Packed& w, size_t block, int8_t bias, uint8_t* out) {
   }
 }
 
-void expand_block(const Packed& w, size_t block, int8_t bias, uint8_t* out) {
-  switch (w.width) {
-    case 8: return expand<8>(w, block, bias, out);
-    case 4: return expand<4>(w, block, bias, out);
-    case 3: return expand<3>(w, block, bias, out);
-    case 2: return expand<2>(w, block, bias, out);
-    default: return expand<1>(w, block, bias, out);
-  }
-}
-
-void expand_levels(const Packed& w, size_t block, uint8_t* out) { expand_block(w, block, 0, out); }
-
 // acc += four products of unsigned w and signed x, in every dword. As assembly, because GCC 12 shuffles accumulators
 // between registers around the intrinsic, which halves the speed.
 inline void add_products(__m512i& acc, __m512i w, __m512i x) {
@@ -127,7 +115,9 @@ inline __m512i rows_of(const __m512i q[4]) {
   return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
 }
 
-// One block of 16 rows times `inputs` rows of x. width 0: the levels + 128 stand ready in a.scratch.
+constexpr int8_t kBias = -128;  // as an unsigned byte: 128
+
+// One block of 16 rows times `inputs` rows of x. width 0: the levels plus kBias stand ready in a.scratch.
 template <int width, size_t inputs>
 void int8_block(const LinearInt8& a, size_t block, size_t first) {
   const Packed& w = a.w;
@@ -139,7 +129,7 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
   __m512 y[inputs];
   for (size_t g = 0; g < w.groups; ++g) {
     Tables tables;
-    if constexpr (width != 0) tables = tables_of<width>(w, block, g, -128);
+    if constexpr (width != 0) tables = tables_of<width>(w, block, g, kBias);
     __m512i acc[inputs][4];
     for (size_t i = 0; i < inputs; ++i)
       for (int q = 0; q < 4; ++q) acc[i][q] = _mm512_setzero_si512();
@@ -174,42 +164,14 @@ void int8_block(const LinearInt8& a, size_t block, size_t first) {
   }
 }
 
-// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by as many at a time.
 constexpr size_t kFewInputs = 4;
 
-template <int width>
-void int8_blocks(const LinearInt8& a) {
-  for (size_t block = a.block_begin; block < a.block_end; ++block) {
-    switch (a.m) {
-      case 1: int8_block<width, 1>(a, block, 0); continue;
-      case 2: int8_block<width, 2>(a, block, 0); continue;
-      case 3: int8_block<width, 3>(a, block, 0); continue;
-      case kFewInputs: int8_block<width, kFewInputs>(a, block, 0); continue;
-      default: break;
-    }
-    expand<width>(a.w, block, -128, a.scratch);
-    size_t i = 0;
-    for (; i + kFewInputs <= a.m; i += kFewInputs) int8_block<0, kFewInputs>(a, block, i);
-    switch (a.m - i) {
-      case 3: int8_block<0, 3>(a, block, i); break;
-      case 2: int8_block<0, 2>(a, block, i); break;
-      case 1: int8_block<0, 1>(a, block, i); break;
-      default: break;
-    }
-  }
-}
-
-void linear_int8(const LinearInt8& a) {
-  switch (a.w.width) {
-    case 8: return int8_blocks<8>(a);
-    case 4: return int8_blocks<4>(a);
-    case 3: return int8_blocks<3>(a);
-    case 2: return int8_blocks<2>(a);
-    default: return int8_blocks<1>(a);
-  }
-}
-
 }  // namespace
+}  // namespace subbyte
+
+#include "int8_ops.hpp"
+
+namespace subbyte {
 
 const Kernels kAvx512Vnni = {"avx512_vnni", kFewInputs, linear_int8, linear_float, linear_dense, quantize_rows,
                              layer_norm,    attention,  ssru,        activate,     run_max,      exp_sum};
