@@ -16,7 +16,7 @@ SPLITS = {"val": ("val",), "test": ("test_2016_flickr", "test_2017_flickr")}
 
 
 def table(records: Sequence[dict[str, Any]], split: str) -> str:
-    """A markdown table, a row a recipe and way of rounding activations; last come all sets of the split pooled.
+    """A markdown table, a row a recipe and way of rounding activations; last come all sets of the split together.
 
     The difference is to float32 on the same sentences; p is that of sacrebleu's paired bootstrap.
     """
@@ -31,7 +31,7 @@ def table(records: Sequence[dict[str, Any]], split: str) -> str:
             pooled[system] = record
     head = ["recipe", "activations", "bits a weight", "times smaller", "MB on disk", "MB of weights in memory"]
     head += [f"{metric} {name}" for name in names for metric in ("BLEU", "chrF")]
-    head += ["BLEU together", "difference", "p"]
+    head += ["BLEU of all sets", "difference", "p"]
     rows = [head, ["---"] * len(head)]
     for system, found in runs.items():
         any_run = next(iter(found.values()))
