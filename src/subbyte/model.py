@@ -1,4 +1,4 @@
-"""What a model is between files and engine: its tensors by name, float or packed, with their roles. No files, no math."""
+"""What a model is between files and engine: its tensors by name, float or packed, with their roles."""
 
 from __future__ import annotations
 

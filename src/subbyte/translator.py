@@ -22,7 +22,7 @@ DEFAULT_BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Translation:
-    """text, its score (see `engine.Hypothesis`), and the tokens that were generated for it, end of sentence included."""
+    """text, its score (see `engine.Hypothesis`), and how many tokens it took, end of sentence included."""
 
     text: str
     score: float
