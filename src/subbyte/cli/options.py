@@ -10,7 +10,8 @@ import typer
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
-    Path, typer.Argument(metavar="DIR", show_default=False, help="A converted folder, or a float32 MarianMT folder.")
+    Path,
+    typer.Argument(metavar="DIR", show_default=False, help="A converted, a float32 MarianMT or a Bergamot folder."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Threads = Annotated[

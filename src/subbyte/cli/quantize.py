@@ -14,7 +14,7 @@ from subbyte.cli.printing import print_json, progress_bar
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, or a Bergamot folder.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     recipe: Annotated[
         str, typer.Option(metavar="R", help="A preset (uniform4, binary3, nmt-mixed, ...) or a TOML file.")
