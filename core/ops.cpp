@@ -36,6 +36,7 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
   const size_t work = inputs.m * w.rows() * w.cols();
   const auto split = [&](size_t rows, const auto& range) {
     const size_t blocks = blocks_of(rows), chunks = chunks_for(blocks, work * rows / w.rows());
+    if (chunks == 1) return range(size_t{0}, blocks, size_t{0});
     threads_.run(chunks, [&](size_t chunk, size_t worker) {
       range(blocks * chunk / chunks, blocks * (chunk + 1) / chunks, worker);
     });

@@ -217,15 +217,16 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
   const size_t stride = decoder_.size() * 2 * d;
   float* kv = cache.steps[time].grow(m * stride);
 
-  std::vector<const std::vector<const float*>*> self_rows(m), cross_rows(m);
+  self_rows_.resize(m);
+  cross_rows_.resize(m);
   for (size_t i = 0; i < m; ++i) {
     if (config_.zero_start && time == 0)
       std::copy_n(positions_.data(), d, x + i * d);
     else
       embed(*target_embedding_, tokens[i], time, x + i * d);
     cache.history[i].push_back(kv + i * stride);
-    self_rows[i] = &cache.history[i];
-    cross_rows[i] = &memory.rows[sentences[i]];
+    self_rows_[i] = &cache.history[i];
+    cross_rows_[i] = &memory.rows[sentences[i]];
   }
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& layer = decoder_[i];
@@ -234,12 +235,12 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
       Inputs inputs = {x, m, d};
       ops_.linear(*self->key.weight, inputs, self->key.bias.data(), at, stride);
       ops_.linear(*self->value.weight, inputs, self->value.bias.data(), at + d, stride);
-      attend(*self, inputs, config_.decoder_heads, self_rows, i * 2 * d);
+      attend(*self, inputs, config_.decoder_heads, self_rows_, i * 2 * d);
     } else {
       recur(std::get<RecurrentLayer>(layer.cell), m, time, i * 2 * d, cache, at, stride);
     }
     Inputs crossing = {x, m, d};
-    attend(layer.cross, crossing, config_.decoder_heads, cross_rows, i * memory.layer_stride);
+    attend(layer.cross, crossing, config_.decoder_heads, cross_rows_, i * memory.layer_stride);
     feed_forward(layer.feed_forward, m);
   }
   float* logits = logits_.grow(m * config_.vocabulary);

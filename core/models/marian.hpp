@@ -116,9 +116,10 @@ class Marian {
   std::vector<float> output_bias_, positions_;  // positions [max_positions, d_model]
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
-  // The arena: grown to the largest batch seen, never allocated per token.
+  // The arena: grows to the largest batch seen and is used again for every layer and token.
   Buffer<float> x_, query_, context_, hidden_, logits_, key_values_;
   std::vector<Buffer<float>> scores_;  // one a worker
+  std::vector<const std::vector<const float*>*> self_rows_, cross_rows_;
 };
 
 }  // namespace subbyte

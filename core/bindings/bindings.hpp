@@ -1,0 +1,48 @@
+// What the bindings share: arrays as Python gives and gets them, names as it says them, and the parts of the module.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <string>
+#include <vector>
+
+#include "../kernels.hpp"
+#include "../ops.hpp"
+
+namespace subbyte::bindings {
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+template <typename T, int dims>
+using In = nb::ndarray<const T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
+using Out = nb::ndarray<nb::numpy, float>;
+
+inline void require(bool ok, const std::string& what) {
+  if (!ok) throw std::invalid_argument(what);
+}
+
+inline Out to_numpy(std::vector<float> values, std::vector<size_t> shape) {
+  auto* owned = new std::vector<float>(std::move(values));
+  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+  return Out(owned->data(), shape.size(), shape.data(), owner);
+}
+
+inline Activation activation_of(const std::string& name) {
+  if (name == "relu") return Activation::relu;
+  if (name == "swish" || name == "silu") return Activation::swish;
+  if (name == "gelu") return Activation::gelu;
+  throw std::invalid_argument("activation_function \"" + name + "\" is not supported; relu, swish and gelu are");
+}
+
+inline Rounding rounding_of(const std::string& activations) {
+  if (activations == "int8") return Rounding::int8;
+  if (activations == "float32") return Rounding::none;
+  throw std::invalid_argument("activations: must be int8 or float32, not \"" + activations + "\"");
+}
+
+void define_matrices(nb::module_& m);    // matrices.cpp
+void define_operations(nb::module_& m);  // operations.cpp
+void define_marian(nb::module_& m);      // marian.cpp
+
+}  // namespace subbyte::bindings

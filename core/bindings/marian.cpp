@@ -1,0 +1,183 @@
+// A translation model in memory, and its calls.
+#include "../models/marian.hpp"
+
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <mutex>
+
+#include "../cpu.hpp"
+#include "../models/beam.hpp"
+#include "bindings.hpp"
+
+namespace subbyte::bindings {
+namespace {
+
+Positions positions_of(const std::string& name) {
+  if (name == "transformers") return Positions::transformers;
+  if (name == "marian") return Positions::marian;
+  throw std::invalid_argument("positions: must be transformers or marian, not \"" + name + "\"");
+}
+
+// A model and its working memory. One call at a time; others wait without holding the interpreter.
+class MarianSession {
+ public:
+  MarianSession(const MarianConfig& config, const Tensors& tensors, const std::string& isa, size_t threads,
+                Rounding rounding)
+      : model_(config, tensors, kernels_for(isa), threads, rounding) {
+    for (const auto& [name, matrix] : tensors.matrices) matrices_[matrix.get()] = matrix->bytes();
+    source_vocabulary_ = tensors.matrices.at("model.encoder.embed_tokens.weight")->rows();
+  }
+
+  std::vector<std::vector<Hypothesis>> translate(const std::vector<std::vector<uint32_t>>& sentences,
+                                                 const SearchOptions& options) {
+    check(sentences);
+    const size_t vocabulary = model_.config().vocabulary;
+    require(options.max_length >= 2 && options.max_length <= model_.config().max_positions + 1,
+            "max_length: must be 2 to " + std::to_string(model_.config().max_positions + 1));
+    require(options.beam_size >= 1 && options.beam_size <= 256 && options.num_hypotheses >= 1 &&
+                options.num_hypotheses <= options.beam_size,
+            "beam_size must be 1 to 256 and num_hypotheses at most beam_size");
+    require(
+        options.start < vocabulary && options.end < vocabulary && options.forced_end < static_cast<int64_t>(vocabulary),
+        "special tokens must be below the vocabulary size");
+    for (uint32_t token : options.banned)
+      require(token < vocabulary, "banned tokens must be below the vocabulary size");
+    nb::gil_scoped_release release;
+    std::lock_guard<std::mutex> lock(mutex_);
+    FloatMode mode;
+    return search(model_, sentences, options, memory_, cache_);
+  }
+
+  std::vector<std::vector<float>> score(const std::vector<std::vector<uint32_t>>& sentences,
+                                        const std::vector<std::vector<uint32_t>>& targets, uint32_t start) {
+    check(sentences);
+    require(targets.size() == sentences.size(), "there must be as many targets as sentences");
+    require(start < model_.config().vocabulary, "the start token is out of the vocabulary");
+    for (const auto& target : targets) check_target(target);
+    nb::gil_scoped_release release;
+    std::lock_guard<std::mutex> lock(mutex_);
+    FloatMode mode;
+    return subbyte::score(model_, sentences, targets, start, memory_, cache_);
+  }
+
+  // Logits of every position of `target` (which begins with the start token), forced.
+  Out logits(const std::vector<uint32_t>& source, const std::vector<uint32_t>& target) {
+    check({source});
+    const size_t vocabulary = model_.config().vocabulary;
+    check_target(target);
+    std::vector<float> all(target.size() * vocabulary);
+    {
+      nb::gil_scoped_release release;
+      std::lock_guard<std::mutex> lock(mutex_);
+      FloatMode mode;
+      model_.encode({source}, memory_);
+      cache_.start(1);
+      for (size_t t = 0; t < target.size(); ++t) {
+        const float* logits = model_.step({target[t]}, {0}, t, memory_, cache_);
+        std::copy(logits, logits + vocabulary, all.begin() + static_cast<ptrdiff_t>(t * vocabulary));
+      }
+    }
+    return to_numpy(std::move(all), {target.size(), vocabulary});
+  }
+
+  std::string isa() { return model_.ops().kernels().isa; }
+  size_t threads() { return model_.ops().threads().count(); }
+  size_t weight_bytes() const {
+    size_t total = 0;
+    for (const auto& [matrix, bytes] : matrices_) total += bytes;
+    return total;
+  }
+
+ private:
+  void check(const std::vector<std::vector<uint32_t>>& sentences) const {
+    for (const auto& sentence : sentences) {
+      require(!sentence.empty() && sentence.size() <= model_.config().max_positions,
+              "a sentence must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
+      for (uint32_t token : sentence) require(token < source_vocabulary_, "a token is out of the source vocabulary");
+    }
+  }
+
+  void check_target(const std::vector<uint32_t>& target) const {
+    require(!target.empty() && target.size() <= model_.config().max_positions,
+            "a target must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
+    for (uint32_t token : target)
+      require(token < model_.config().vocabulary, "a token is out of the target vocabulary");
+  }
+
+  Marian model_;
+  Memory memory_;
+  Cache cache_;
+  std::mutex mutex_;
+  size_t source_vocabulary_;
+  std::map<const Matrix*, size_t> matrices_;  // tied ones once
+};
+
+}  // namespace
+
+void define_marian(nb::module_& m) {
+  nb::class_<MarianSession>(m, "Marian", "A MarianMT model ready to run.")
+      .def(
+          "__init__",
+          [](MarianSession* self, size_t d_model, size_t encoder_layers, size_t decoder_layers, size_t encoder_heads,
+             size_t decoder_heads, size_t max_positions, size_t vocabulary, float embedding_scale, float norm_epsilon,
+             const std::string& activation_function, const std::string& positions, bool recurrent, bool zero_start,
+             const std::map<std::string, std::shared_ptr<Matrix>>& matrices,
+             const std::map<std::string, In<float, 1>>& vectors, const std::string& isa, size_t threads,
+             const std::string& activations) {
+            require(d_model > 0 && encoder_heads > 0 && decoder_heads > 0 && d_model % encoder_heads == 0 &&
+                        d_model % decoder_heads == 0 && max_positions > 0 && max_positions <= 65536,
+                    "d_model must be divisible by the heads, and max_positions 1 to 65,536");
+            Tensors tensors;
+            for (const auto& [name, matrix] : matrices) tensors.matrices[name] = matrix;
+            for (const auto& [name, array] : vectors)
+              tensors.vectors[name].assign(array.data(), array.data() + array.shape(0));
+            const MarianConfig config = {d_model,
+                                         encoder_layers,
+                                         decoder_layers,
+                                         encoder_heads,
+                                         decoder_heads,
+                                         max_positions,
+                                         vocabulary,
+                                         embedding_scale,
+                                         norm_epsilon,
+                                         activation_of(activation_function),
+                                         positions_of(positions),
+                                         recurrent,
+                                         zero_start};
+            new (self) MarianSession(config, tensors, isa, threads, rounding_of(activations));
+          },
+          nb::kw_only(), "d_model"_a, "encoder_layers"_a, "decoder_layers"_a, "encoder_heads"_a, "decoder_heads"_a,
+          "max_positions"_a, "vocabulary"_a, "embedding_scale"_a, "norm_epsilon"_a, "activation_function"_a,
+          "positions"_a, "recurrent"_a, "zero_start"_a, "matrices"_a, "vectors"_a, "isa"_a, "threads"_a,
+          "activations"_a)
+      .def(
+          "translate",
+          [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences, size_t beam_size,
+             size_t num_hypotheses, size_t max_length, size_t min_length, float length_penalty, bool early_stopping,
+             bool renormalize, int64_t forced_end, uint32_t start, uint32_t end, const std::vector<uint32_t>& banned) {
+            std::vector<std::vector<std::pair<std::vector<uint32_t>, float>>> out;
+            for (auto& hypotheses :
+                 self.translate(sentences, {beam_size, num_hypotheses, max_length, min_length, length_penalty,
+                                            early_stopping, renormalize, forced_end, start, end, banned})) {
+              out.emplace_back();
+              for (Hypothesis& h : hypotheses) out.back().emplace_back(std::move(h.tokens), h.score);
+            }
+            return out;
+          },
+          "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "min_length"_a,
+          "length_penalty"_a, "early_stopping"_a, "renormalize"_a, "forced_end"_a, "start"_a, "end"_a, "banned"_a,
+          "Hypotheses (tokens, score) of every sentence, best first.")
+      .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
+           "Log-probability of every token of each target, forced.")
+      .def("logits", &MarianSession::logits, "source"_a, "target"_a,
+           "Logits [len(target), vocabulary] with the target forced; it begins with the start token.")
+      .def_prop_ro("isa", &MarianSession::isa)
+      .def_prop_ro("threads", &MarianSession::threads)
+      .def_prop_ro("weight_bytes", &MarianSession::weight_bytes, "Resident bytes of the matrices, tied ones once.");
+}
+
+}  // namespace subbyte::bindings

@@ -1,0 +1,30 @@
+// Python sees arrays and names; nothing here computes. Every shape is checked before a pointer is used.
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "../dispatch.hpp"
+#include "bindings.hpp"
+
+using namespace subbyte;
+using namespace subbyte::bindings;
+
+NB_MODULE(_core, m) {
+  m.doc() = "The C++ engine: matrices, kernels, models. Use subbyte.engine.";
+
+  m.def(
+      "isas",
+      [] {
+        std::vector<std::pair<std::string, bool>> list;
+        for (const Isa& isa : isas()) list.emplace_back(isa.kernels->isa, isa.supported());
+        return list;
+      },
+      "Instruction sets compiled in, best first, and whether this machine runs each.");
+
+  m.def(
+      "few_inputs", [](const std::string& isa) { return kernels_for(isa).few_inputs; }, "isa"_a,
+      "Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.");
+  define_matrices(m);
+  define_operations(m);
+  define_marian(m);
+}

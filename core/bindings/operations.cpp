@@ -1,0 +1,107 @@
+// Single operations by instruction set, so that tests can hold each against the reference.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "../cpu.hpp"
+#include "../layout.hpp"
+#include "../weights.hpp"
+#include "bindings.hpp"
+
+namespace subbyte::bindings {
+
+void define_operations(nb::module_& m) {
+  m.def(
+      "linear",
+      [](const Matrix& w, In<float, 2> x, std::optional<In<float, 1>> bias, const std::string& isa,
+         const std::string& activations, size_t threads) {
+        require(x.shape(1) == w.cols(), "x: must be [m, cols]");
+        require(!bias || bias->shape(0) == w.rows(), "bias: must be [rows]");
+        Ops ops(kernels_for(isa), threads, rounding_of(activations));
+        std::vector<float> y(x.shape(0) * w.rows());
+        FloatMode mode;
+        Inputs inputs = {x.data(), x.shape(0), x.shape(1)};
+        ops.linear(w, inputs, bias ? bias->data() : nullptr, y.data(), w.rows());
+        return to_numpy(std::move(y), {x.shape(0), w.rows()});
+      },
+      "weights"_a, "x"_a, "bias"_a.none() = nb::none(), nb::kw_only(), "isa"_a = "best", "activations"_a = "int8",
+      "threads"_a = 1, "x [m, cols] times the transposed weights, plus bias: [m, rows].");
+
+  m.def(
+      "layer_norm",
+      [](In<float, 2> x, std::optional<In<float, 2>> residual, In<float, 1> gamma, In<float, 1> beta, float eps,
+         const std::string& isa) {
+        const size_t n = x.shape(1);
+        require(gamma.shape(0) == n && beta.shape(0) == n, "gamma and beta: must be [n]");
+        require(!residual || (residual->shape(0) == x.shape(0) && residual->shape(1) == n), "residual: must be [m, n]");
+        std::vector<float> y(x.shape(0) * n);
+        FloatMode mode;
+        kernels_for(isa).layer_norm(
+            {x.data(), residual ? residual->data() : nullptr, gamma.data(), beta.data(), y.data(), x.shape(0), n, eps});
+        return to_numpy(std::move(y), {x.shape(0), n});
+      },
+      "x"_a, "residual"_a.none(), "gamma"_a, "beta"_a, "eps"_a = 1e-5f, nb::kw_only(), "isa"_a = "best");
+
+  m.def(
+      "attention",
+      [](In<float, 1> q, In<float, 2> key_values, size_t heads, const std::string& isa) {
+        const size_t width = q.shape(0), length = key_values.shape(0);
+        require(heads > 0 && width % heads == 0 && key_values.shape(1) == 2 * width && length > 0,
+                "key_values: must be [length, 2 * width], width divisible by heads");
+        std::vector<const float*> rows;
+        for (size_t t = 0; t < length; ++t) rows.push_back(key_values.data() + t * 2 * width);
+        std::vector<float> y(width), scores(steps_of(length) * kTile);
+        FloatMode mode;
+        kernels_for(isa).attention({q.data(), rows.data(), 0, y.data(), scores.data(), length, heads, width / heads,
+                                    1.0f / std::sqrt(static_cast<float>(width / heads))});
+        return to_numpy(std::move(y), {width});
+      },
+      "q"_a, "key_values"_a, "heads"_a, nb::kw_only(), "isa"_a = "best",
+      "Softmax attention of one query [width] over keys and values [length, 2 * width].");
+
+  m.def(
+      "ssru",
+      [](In<float, 1> forget, In<float, 1> input, std::optional<In<float, 1>> previous, const std::string& isa) {
+        const size_t n = forget.shape(0);
+        require(input.shape(0) == n && (!previous || previous->shape(0) == n),
+                "forget, input and previous: must be [n]");
+        std::vector<float> state(n), y(n);
+        FloatMode mode;
+        kernels_for(isa).ssru(
+            {forget.data(), input.data(), previous ? previous->data() : nullptr, state.data(), y.data(), n});
+        return std::make_pair(to_numpy(std::move(state), {n}), to_numpy(std::move(y), {n}));
+      },
+      "forget"_a, "input"_a, "previous"_a.none(), nb::kw_only(), "isa"_a = "best",
+      "One step of an SSRU: the new state, and its positive part.");
+
+  m.def(
+      "activate",
+      [](const std::string& kind, In<float, 1> x, const std::string& isa) {
+        std::vector<float> y(x.data(), x.data() + x.shape(0));
+        FloatMode mode;
+        kernels_for(isa).activate(activation_of(kind), y.data(), y.size());
+        return to_numpy(std::move(y), {x.shape(0)});
+      },
+      "kind"_a, "x"_a, nb::kw_only(), "isa"_a = "best");
+
+  m.def(
+      "log_sum_exp_parts",
+      [](In<float, 1> x, const std::string& isa) {
+        require(x.shape(0) > 0, "x: must not be empty");
+        const Kernels& kernels = kernels_for(isa);
+        std::vector<float> maxima((x.shape(0) + 127) / 128);
+        FloatMode mode;
+        kernels.run_max(x.data(), x.shape(0), maxima.data());
+        const float max = *std::max_element(maxima.begin(), maxima.end());
+        const float sum = kernels.exp_sum(x.data(), x.shape(0), max);
+        const size_t runs = maxima.size();
+        return std::make_pair(to_numpy(std::move(maxima), {runs}), sum);
+      },
+      "x"_a, nb::kw_only(), "isa"_a = "best", "Maxima of runs of 128, and the sum of exp(x - max).");
+}
+
+}  // namespace subbyte::bindings
