@@ -88,8 +88,11 @@ class Engine:
         threads = available_cores() if threads is None else threads
         if not 1 <= threads <= 1024:
             raise UsageError(f"threads is {threads}, should be 1 to 1,024")
-        self._model = model
         self._settings = marian.settings(model.config)
+        # Not the model itself: its arrays would stay in memory beside what the core makes of them.
+        self._generation = {**(model.generation or _settings_in_config(model.config))}
+        if self._generation.get("eos_token_id") is None:
+            self._generation["eos_token_id"] = model.config.get("eos_token_id")
         matrices = {name: _matrix(model.tensors[name]) for name in model.roles}
         matrices |= {alias: matrices[name] for alias, name in model.aliases.items()}
         matrices = {name: matrix for name, matrix in matrices.items() if name != marian.SHARED}
@@ -152,7 +155,7 @@ class Engine:
         length_penalty: float | None = None,
     ) -> Generation:
         """The model's own generation settings, with those given in their place. Raises UsageError or ModelError."""
-        config = self._model.generation or _settings_in_config(self._model.config)
+        config = self._generation
         strange = [f"{name} = {config[name]!r}" for name, neutral in NEUTRAL.items() if config.get(name) not in neutral]
         if strange:
             raise ModelError(f"generation_config.json asks for what is not supported: {', '.join(strange)}")
@@ -164,7 +167,6 @@ class Engine:
             raise ModelError(f"generation_config.json: early_stopping = {early_stopping!r} is not supported")
         end, forced_end = (_single(config, name) for name in ("eos_token_id", "forced_eos_token_id"))
         start = _single(config, "decoder_start_token_id")
-        end = _single(self._model.config, "eos_token_id") if end is None else end
         if end is None:
             raise ModelError("config.json and generation_config.json name no eos_token_id")
         found = Generation(
