@@ -1,21 +1,20 @@
 #include "layout.hpp"
 
-#include <array>
 #include <cstring>
+#include <vector>
 
 namespace subbyte {
 namespace {
 
-// Eight bits as the low bits of eight bytes, bit 0 first.
-const std::array<uint64_t, 256> kSpread = [] {
-  std::array<uint64_t, 256> table{};
-  for (int byte = 0; byte < 256; ++byte) {
-    uint8_t out[8];
-    for (int i = 0; i < 8; ++i) out[i] = byte >> i & 1;
-    std::memcpy(&table[byte], out, 8);
-  }
-  return table;
-}();
+// Bit j of byte i becomes bit i of byte j.
+inline uint64_t transpose(uint64_t x) {
+  uint64_t t = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
+  x ^= t ^ t << 7;
+  t = (x ^ x >> 14) & 0x0000cccc0000cccc;
+  x ^= t ^ t << 14;
+  t = (x ^ x >> 28) & 0x00000000f0f0f0f0;
+  return x ^ t ^ t << 28;
+}
 
 int code_at(const uint8_t* step, int width, size_t quad, size_t at) {
   switch (width) {
@@ -36,11 +35,36 @@ void for_each_8(size_t rows, size_t cols, const F& f) {
   }
 }
 
-inline void or_8(uint8_t* p, uint64_t bytes) {
-  uint64_t old;
-  std::memcpy(&old, p, 8);
-  old |= bytes;
-  std::memcpy(p, &old, 8);
+inline void store_8(uint8_t* p, uint64_t bytes) { std::memcpy(p, &bytes, 8); }
+
+template <size_t bits>
+void lay_out(const uint8_t* planes, size_t rows, size_t cols, uint8_t* codes) {
+  const size_t row_bytes = (cols + 7) / 8;
+  const std::vector<uint8_t> no_row(row_bytes);  // rows that fill the last block have codes of 0
+  for (size_t first = 0; first < blocks_of(rows) * kTile; first += 4) {
+    const uint8_t* plane[bits][4];
+    for (size_t k = 0; k < bits; ++k)
+      for (size_t r = 0; r < 4; ++r)
+        plane[k][r] = first + r < rows ? planes + (k * rows + first + r) * row_bytes : no_row.data();
+    uint8_t* out = codes + first / kTile * steps_of(cols) * 32 * bits;
+    for (size_t byte = 0; byte < row_bytes; ++byte) {
+      uint8_t* step = out + byte / 2 * 32 * bits;
+      const size_t at = first % kTile * 4 + byte % 2 * 8;
+      const auto eight = [&](size_t k, size_t r) { return static_cast<uint64_t>(plane[k][r][byte]); };
+      if constexpr (bits == 4) {  // a byte holds the codes of two rows
+        for (size_t r = 0; r < 4; r += 2)
+          store_8(step + 32 * r + at, transpose(eight(0, r) | eight(1, r) << 8 | eight(2, r) << 16 | eight(3, r) << 24 |
+                                                eight(0, r + 1) << 32 | eight(1, r + 1) << 40 | eight(2, r + 1) << 48 |
+                                                eight(3, r + 1) << 56));
+      } else {
+        if constexpr (bits > 1)  // a byte holds the low two bits of four rows
+          store_8(step + at, transpose(eight(0, 0) | eight(1, 0) << 8 | eight(0, 1) << 16 | eight(1, 1) << 24 |
+                                       eight(0, 2) << 32 | eight(1, 2) << 40 | eight(0, 3) << 48 | eight(1, 3) << 56));
+        if constexpr (bits != 2)  // and the odd plane stays as it is
+          for (size_t r = 0; r < 4; ++r) step[(bits == 3 ? 64 : 0) + 8 * r + at / 8] = plane[bits - 1][r][byte];
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -88,34 +112,23 @@ int zero_at(const Packed& w, size_t row, size_t group) {
 float scale_at(const Packed& w, size_t row, size_t group) { return w.scale[group * blocks_of(w.rows) * kTile + row]; }
 
 void lay_out_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, uint8_t* codes) {
-  const size_t row_bytes = (cols + 7) / 8, plane_bytes = rows * row_bytes;
-  for_each_8(rows, cols, [&](size_t row, size_t byte, size_t quad, size_t at, size_t step) {
-    const uint8_t* p = planes + row * row_bytes + byte;
-    uint8_t* out = codes + step * 32 * bits;
-    if (bits == 1) {
-      out[8 * quad + at / 8] = p[0];
-      return;
-    }
-    uint64_t low = kSpread[p[0]] | kSpread[p[plane_bytes]] << 1;
-    if (bits == 4) {
-      low |= kSpread[p[2 * plane_bytes]] << 2 | kSpread[p[3 * plane_bytes]] << 3;
-      or_8(out + 64 * (quad / 2) + at, low << (4 * (quad % 2)));
-      return;
-    }
-    or_8(out + at, low << (2 * quad));
-    if (bits == 3) out[64 + 8 * quad + at / 8] = p[2 * plane_bytes];
-  });
+  switch (bits) {
+    case 1: return lay_out<1>(planes, rows, cols, codes);
+    case 2: return lay_out<2>(planes, rows, cols, codes);
+    case 3: return lay_out<3>(planes, rows, cols, codes);
+    default: return lay_out<4>(planes, rows, cols, codes);
+  }
 }
 
 void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, const int8_t* levels,
                          uint8_t* codes) {
-  const size_t row_bytes = (cols + 7) / 8, plane_bytes = rows * row_bytes;
+  const size_t row_bytes = (cols + 7) / 8;
   for_each_8(rows, cols, [&](size_t row, size_t byte, size_t quad, size_t at, size_t step) {
     uint64_t eight = 0;
-    for (size_t plane = 0; plane < bits; ++plane)
-      eight |= kSpread[planes[plane * plane_bytes + row * row_bytes + byte]] << plane;
+    for (size_t k = 0; k < bits; ++k)
+      eight |= static_cast<uint64_t>(planes[(k * rows + row) * row_bytes + byte]) << (8 * k);
     uint8_t code[8];
-    std::memcpy(code, &eight, 8);
+    store_8(code, transpose(eight));
     uint8_t* out = codes + step * 256 + 64 * quad + at;
     const size_t left = cols - byte * 8;
     for (size_t i = 0; i < 8 && i < left; ++i) out[i] = static_cast<uint8_t>(levels[code[i]]);

@@ -33,6 +33,9 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
 }
 
 void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
+  if (seen_)
+    if (const auto found = seen_->find(&w); found != seen_->end())
+      found->second.insert(found->second.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
   const size_t work = inputs.m * w.rows() * w.cols();
   const auto split = [&](size_t rows, const auto& range) {
     const size_t blocks = blocks_of(rows), chunks = chunks_for(blocks, work * rows / w.rows());

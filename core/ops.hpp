@@ -1,5 +1,6 @@
 // Operations on whole matrices of activations: they split work over threads and call kernels.
 #pragma once
+#include <map>
 #include <vector>
 
 #include "dispatch.hpp"
@@ -17,6 +18,9 @@ struct Inputs {
   size_t m, cols;
   size_t quantized_groups = 0;  // groups of x_sum as it stands; 0: not made yet
 };
+
+// The inputs that matrices multiplied, row behind row.
+using Seen = std::map<const Matrix*, std::vector<float>>;
 
 class Ops {
  public:
@@ -49,16 +53,28 @@ class Ops {
   }
 
  private:
+  friend class Watch;
   size_t chunks_for(size_t units, size_t work) const;
   void quantize(Inputs& inputs, size_t groups);
 
   const Kernels& kernels_;
   Threads threads_;
   Rounding rounding_;
+  Seen* seen_ = nullptr;
   Buffer<int8_t> x_;
   Buffer<float> x_scale_;
   Buffer<int32_t> x_sum_;
   std::vector<Buffer<uint8_t>> scratch_;  // one a worker
+};
+
+// While it lives, `linear` appends the inputs of the matrices in `seen` to their vectors.
+class Watch {
+ public:
+  Watch(Ops& ops, Seen& seen) : ops_(ops) { ops_.seen_ = &seen; }
+  ~Watch() { ops_.seen_ = nullptr; }
+
+ private:
+  Ops& ops_;
 };
 
 }  // namespace subbyte

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <vector>
@@ -20,9 +21,12 @@ class Buffer {
   // At least `size` elements; the content is lost when it has to move.
   T* grow(size_t size) {
     if (size > size_) {
-      data_.reset(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t(64))));
+      // calloc knows which memory is fresh from the system and zero already; its block starts before ours.
+      void* block = std::calloc(size * sizeof(T) + 2 * kLine, 1);
+      if (!block) throw std::bad_alloc();
+      char* start = static_cast<char*>(block) + 2 * kLine - reinterpret_cast<uintptr_t>(block) % kLine;
+      data_ = {reinterpret_cast<T*>(start), Free{block}};
       size_ = size;
-      std::fill_n(data_.get(), size, T{});
     }
     return data_.get();
   }
@@ -33,8 +37,10 @@ class Buffer {
   size_t bytes() const { return size_ * sizeof(T); }
 
  private:
+  static constexpr size_t kLine = 64;
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t(64)); }
+    void* block = nullptr;
+    void operator()(T*) const { std::free(block); }
   };
   std::unique_ptr<T, Free> data_;
   size_t size_ = 0;

@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <mutex>
+#include <set>
 
 #include "../cpu.hpp"
 #include "../models/beam.hpp"
@@ -27,8 +28,7 @@ class MarianSession {
  public:
   MarianSession(const MarianConfig& config, const Tensors& tensors, const std::string& isa, size_t threads,
                 Rounding rounding)
-      : model_(config, tensors, kernels_for(isa), threads, rounding) {
-    for (const auto& [name, matrix] : tensors.matrices) matrices_[matrix.get()] = matrix->bytes();
+      : model_(config, tensors, kernels_for(isa), threads, rounding), matrices_(tensors.matrices) {
     source_vocabulary_ = tensors.matrices.at("model.encoder.embed_tokens.weight")->rows();
   }
 
@@ -56,12 +56,43 @@ class MarianSession {
                                         const std::vector<std::vector<uint32_t>>& targets, uint32_t start) {
     check(sentences);
     require(targets.size() == sentences.size(), "there must be as many targets as sentences");
-    require(start < model_.config().vocabulary, "the start token is out of the vocabulary");
-    for (const auto& target : targets) check_target(target);
+    check_targets(targets, start);
     nb::gil_scoped_release release;
     std::lock_guard<std::mutex> lock(mutex_);
     FloatMode mode;
     return subbyte::score(model_, sentences, targets, start, memory_, cache_);
+  }
+
+  // The rows that each of these matrices multiplied while the sentences were encoded and their targets forced, in the
+  // order in which they came. Without targets only the encoder's side runs.
+  std::vector<Out> inputs(const std::vector<std::vector<uint32_t>>& sentences,
+                          const std::vector<std::vector<uint32_t>>& targets, uint32_t start,
+                          const std::vector<std::string>& names) {
+    Seen seen;
+    for (const std::string& name : names) {
+      require(matrices_.count(name) != 0, name + ": no such matrix");
+      require(seen.emplace(matrices_[name].get(), std::vector<float>()).second, name + ": asked for twice");
+    }
+    check(sentences);
+    require(targets.empty() || targets.size() == sentences.size(), "there must be as many targets as sentences");
+    check_targets(targets, start);
+    {
+      nb::gil_scoped_release release;
+      std::lock_guard<std::mutex> lock(mutex_);
+      FloatMode mode;
+      const Watch watch(model_.ops(), seen);
+      if (targets.empty())
+        model_.encode(sentences, memory_);
+      else
+        subbyte::score(model_, sentences, targets, start, memory_, cache_);
+    }
+    std::vector<Out> arrays;
+    for (const std::string& name : names) {
+      std::vector<float>& rows = seen[matrices_[name].get()];
+      const size_t cols = matrices_[name]->cols(), count = rows.size() / cols;
+      arrays.push_back(to_numpy(std::move(rows), {count, cols}));
+    }
+    return arrays;
   }
 
   // Logits of every position of `target` (which begins with the start token), forced.
@@ -87,8 +118,10 @@ class MarianSession {
   std::string isa() { return model_.ops().kernels().isa; }
   size_t threads() { return model_.ops().threads().count(); }
   size_t weight_bytes() const {
+    std::set<const Matrix*> counted;  // tied ones once
     size_t total = 0;
-    for (const auto& [matrix, bytes] : matrices_) total += bytes;
+    for (const auto& [name, matrix] : matrices_)
+      if (counted.insert(matrix.get()).second) total += matrix->bytes();
     return total;
   }
 
@@ -99,6 +132,11 @@ class MarianSession {
               "a sentence must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
       for (uint32_t token : sentence) require(token < source_vocabulary_, "a token is out of the source vocabulary");
     }
+  }
+
+  void check_targets(const std::vector<std::vector<uint32_t>>& targets, uint32_t start) const {
+    require(start < model_.config().vocabulary, "the start token is out of the vocabulary");
+    for (const auto& target : targets) check_target(target);
   }
 
   void check_target(const std::vector<uint32_t>& target) const {
@@ -113,7 +151,7 @@ class MarianSession {
   Cache cache_;
   std::mutex mutex_;
   size_t source_vocabulary_;
-  std::map<const Matrix*, size_t> matrices_;  // tied ones once
+  std::map<std::string, std::shared_ptr<const Matrix>> matrices_;
 };
 
 }  // namespace
@@ -173,6 +211,8 @@ void define_marian(nb::module_& m) {
           "Hypotheses (tokens, score) of every sentence, best first.")
       .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
            "Log-probability of every token of each target, forced.")
+      .def("inputs", &MarianSession::inputs, "sentences"_a, "targets"_a, "start"_a, "names"_a,
+           "What each of these matrices multiplied, [rows, columns], with the targets forced; without any, encoding.")
       .def("logits", &MarianSession::logits, "source"_a, "target"_a,
            "Logits [len(target), vocabulary] with the target forced; it begins with the start token.")
       .def_prop_ro("isa", &MarianSession::isa)

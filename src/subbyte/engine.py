@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from subbyte.model import Block, Model, PackedMatrix
 from subbyte.models import marian
 
 ACTIVATIONS = ("int8", "float32")
-MOST_BEAMS = 256
+MOST_BEAMS = marian.MOST_BEAMS
 
 # Generation settings that would change what is generated, and the only values for which we generate the same.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -93,7 +94,8 @@ class Engine:
         self._generation = {**(model.generation or _settings_in_config(model.config))}
         if self._generation.get("eos_token_id") is None:
             self._generation["eos_token_id"] = model.config.get("eos_token_id")
-        matrices = {name: _matrix(model.tensors[name]) for name in model.roles}
+        with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
+            matrices = dict(zip(model.roles, pool.map(_matrix, map(model.tensors.__getitem__, model.roles)), strict=True))
         matrices |= {alias: matrices[name] for alias, name in model.aliases.items()}
         matrices = {name: matrix for name, matrix in matrices.items() if name != marian.SHARED}
         s = self._settings
@@ -211,12 +213,26 @@ class Engine:
             end=g.end,
             banned=list(g.banned),
         )
+        if not all(found):
+            raise ModelError("no translation was found: every word is banned, or the model's scores are not numbers")
         return [[Hypothesis(tokens, score) for tokens, score in hypotheses] for hypotheses in found]
 
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[list[float]]:
         """The log-probability of every token of each target (ids with the end of sentence), forced; one batch."""
         start = self.generation().start
         return [list(s) for s in self._core.score([list(s) for s in sentences], [list(t) for t in targets], start)]
+
+    def inputs(
+        self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], names: Sequence[str]
+    ) -> list[np.ndarray]:
+        """What each of these matrices multiplies, float32 [rows, columns], with the targets forced; one batch.
+
+        Rows come in the same order for every model with the same sentences and targets. Without any targets only the
+        encoder runs, and the keys and values that the decoder reads of it.
+        """
+        start = self.generation().start
+        batch = [list(s) for s in sentences], [list(t) for t in targets], start, list(names)
+        return [np.asarray(array) for array in self._core.inputs(*batch)]
 
     def logits(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
         """Logits float32 [len(target), vocabulary] of the token after each of `target`, which begins with the start."""
