@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "subbyte"
 CORE = "_core"
 FORBIDDEN = ("torch", "transformers")
+TORCH_RIVAL = PACKAGE / "bench" / "engines" / "torch.py"  # measures it, in a process of its own
 
 
 def layers() -> list[list[str]]:
@@ -64,9 +65,20 @@ def test_the_list_has_every_module_once():
 def test_imports_point_down(path, package, name):
     text = path.read_text("utf-8")
     assert upward(text, package, name) == []
-    assert not [full for full in imports(text, package) if full.split(".")[0] in FORBIDDEN]
+    if path != TORCH_RIVAL:
+        assert not [full for full in imports(text, package) if full.split(".")[0] in FORBIDDEN]
     if any(full.startswith(f"subbyte.{CORE}") for full in imports(text, package)):
         assert name == "engine"
+
+
+def test_the_torch_rival_imports_it_in_the_function_that_its_worker_calls_and_nowhere_else():
+    tree = ast.parse(TORCH_RIVAL.read_text("utf-8"))
+    importing = [
+        node.name if isinstance(node, ast.FunctionDef) else None
+        for node in tree.body
+        if any(full.split(".")[0] in FORBIDDEN for full in imports(ast.unparse(node)))
+    ]
+    assert importing == ["opener"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ SubbyteError
 ├── SchemeError   (ValueError)  a scheme that does not exist or does not fit a tensor
 ├── ModelError    (ValueError)  a folder that is not a model, or a model we do not run
 ├── FormatError   (ValueError)  a converted folder that is damaged, altered or of another version
-└── KernelError   (RuntimeError) an instruction set that cannot run here
+├── KernelError   (RuntimeError) an instruction set that cannot run here
+└── MeasurementError (RuntimeError) a benchmark that cannot be made: a rival is missing, a worker process died
 
 Every message is one sentence or a short list that says what, where, what was expected, what was found and what to do.
 """
@@ -38,3 +39,7 @@ class FormatError(SubbyteError, ValueError):
 
 class KernelError(SubbyteError, RuntimeError):
     """An instruction set that was asked for and cannot run on this machine."""
+
+
+class MeasurementError(SubbyteError, RuntimeError):
+    """A benchmark that cannot be made: a rival that is not installed or fails, a worker process that died or hangs."""

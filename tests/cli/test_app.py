@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("demo", "quantize", "inspect", "translate", "evaluate")
+COMMANDS = ("demo", "quantize", "inspect", "translate", "evaluate", "bench")
 PROGRAM = [sys.executable, "-c", "from subbyte.cli.app import main; main()"]
 
 

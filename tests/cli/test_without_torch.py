@@ -32,6 +32,7 @@ for command in (
     ["translate", source, out / "text"],
     ["evaluate", out / "low", "--source", out / "text", "--reference", out / "text"],
     ["demo", "--out", out / "demo"],
+    ["bench", out / "low", "--rounds", 1, "--sentences", 1, "--batch-sizes", 1, "--tokens", 0, "--beam-sizes", 1],
 ):
     sys.argv = ["subbyte", *map(str, command)]
     try:

