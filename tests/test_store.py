@@ -471,7 +471,12 @@ def test_headers_are_checked(out: Path, change: Callable[[dict[str, Any]], None]
     ("header", "message"),
     [
         (b'{"a": 1, "a": 2}', "keys that occur twice"),
-        (b"[" * 200000, "nested too deeply|not valid JSON"),
+        (b"[" * 20000, "nested too deeply|not valid JSON"),
+        (b"[" * 200000, "more than 65,536 values"),
+        (b'{"a":' * 64 + b"0" + b"}" * 64, "should have exactly dtype"),
+        (b'{"a":' * 65 + b"0" + b"}" * 65, "nested too deeply, in more than 64 levels"),
+        (b'{"a": 1e999}', "1e999 is too large"),
+        (b'{"a": "\\ud83d\\ude00 \\uDFFF"}', "half of a surrogate pair"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b'{"a": 1' + b"0" * 5000 + b"}", "not valid JSON"),
         (b"{}", "the tensors end"),

@@ -7,13 +7,20 @@ Every function takes the exception to raise, because the same fault is a `ModelE
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from subbyte.errors import SubbyteError
 
-JSON_LIMIT = 1 << 20  # bytes; a parsed document takes up to about twenty times its text
+JSON_LIMIT = 1 << 19  # bytes
+MOST_VALUES = 1 << 14  # of a JSON document; each takes up to about 150 bytes, whatever it has in the text
+MOST_LEVELS = 64  # of nesting; Python itself would allow some hundreds, but not everywhere
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 FAULTS_SHOWN = 40
 FAULT_LENGTH = 400  # characters; what a fault quotes may be long
 
@@ -55,22 +62,40 @@ def read_file(folder: Path, name: str, error: type[SubbyteError], limit: int) ->
     """The bytes of a file that may have at most `limit` of them."""
     path = regular_file(folder, name, error)
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, limit) + 1)  # Python allocates first all that it is asked to read
     except OSError as e:
         raise error(f"{path}: cannot be read: {e}") from None
     if len(data) > limit:
         raise error(f"{path}: is larger than {limit:,} bytes, more than such a file may have")
+    if len(data) != size:
+        raise error(f"{path}: was changed while it was read")
     return data
 
 
-def read_json(folder: Path, name: str, error: type[SubbyteError], limit: int = JSON_LIMIT) -> dict[str, Any]:
-    """The object in a JSON file."""
-    return parse_json(read_file(folder, name, error, limit), str(folder / name), error)
+def open_regular(path: Path) -> BufferedReader:
+    """The file, open for reading. An OSError if it has meanwhile become a pipe or a device, which could block."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no longer a regular file")
+    return open(descriptor, "rb")
 
 
-def parse_json(text: bytes, where: str, error: type[SubbyteError]) -> dict[str, Any]:
-    """The object that `text` is, in strict JSON: UTF-8, no key twice, no NaN, no nesting beyond Python's."""
+def read_json(
+    folder: Path, name: str, error: type[SubbyteError], limit: int = JSON_LIMIT, most_values: int = MOST_VALUES
+) -> dict[str, Any]:
+    """The object in a JSON file of at most `limit` bytes."""
+    return parse_json(read_file(folder, name, error, limit), str(folder / name), error, most_values)
+
+
+def parse_json(text: bytes, where: str, error: type[SubbyteError], most_values: int = MOST_VALUES) -> dict[str, Any]:
+    """The object that `text` is, in strict JSON: UTF-8, finite numbers, no key twice, at most MOST_LEVELS of nesting.
+
+    `most_values` bounds the commas and opening brackets, counted before anything is made of them (those inside strings
+    too), so that a short text does not become large in memory.
+    """
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -83,8 +108,17 @@ def parse_json(text: bytes, where: str, error: type[SubbyteError]) -> dict[str, 
     def constant(name: str) -> Any:
         raise ValueError(f"{name} is not JSON")
 
+    def number(digits: str) -> float:
+        if not math.isfinite(value := float(digits)):
+            raise ValueError(f"{digits[:20]} is too large")
+        return value
+
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > most_values:
+        raise error(f"{where}: holds more than {most_values:,} values, more than such a document may have")
     try:
-        document = json.loads(text.decode("utf-8"), object_pairs_hook=object_of, parse_constant=constant)
+        document = json.loads(
+            text.decode("utf-8"), object_pairs_hook=object_of, parse_constant=constant, parse_float=number
+        )
     except UnicodeDecodeError as e:
         raise error(f"{where}: is not UTF-8: byte {e.start} is {text[e.start]:#04x}") from None
     except RecursionError:
@@ -93,4 +127,22 @@ def parse_json(text: bytes, where: str, error: type[SubbyteError]) -> dict[str, 
         raise error(f"{where}: is not valid JSON: {e}") from None
     if not isinstance(document, dict):
         raise error(f"{where}: should hold a JSON object, holds {type(document).__name__}")
+    if _levels(document) > MOST_LEVELS:
+        raise error(f"{where}: is nested too deeply, in more than {MOST_LEVELS} levels")
+    if SURROGATE.search(text):
+        try:
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise error(f"{where}: is not UTF-8: a string holds half of a surrogate pair") from None
     return document
+
+
+def _levels(document: dict[str, Any]) -> int:
+    """How deep a document is nested, counted up to one more than MOST_LEVELS."""
+    level: list[Any] = [document]
+    for depth in range(MOST_LEVELS + 1):
+        values = (value for item in level for value in (item.values() if isinstance(item, dict) else item))
+        level = [value for value in values if isinstance(value, dict | list)]
+        if not level:
+            return depth + 1
+    return MOST_LEVELS + 1

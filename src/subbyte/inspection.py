@@ -17,7 +17,7 @@ from subbyte.model import Model, PackedMatrix
 from subbyte.tensor_files import Entry
 
 REPORT = "report.json"
-REPORT_LIMIT = 1 << 24  # bytes
+REPORT_VALUES = 1 << 16
 CARD = "README.md"
 SOURCE_TYPES = {"F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16), "I8": ("int8", 8)}
 
@@ -166,7 +166,7 @@ def _errors(folder: Path) -> dict[str, float]:
     if not (folder / REPORT).exists():
         return {}
     where = folder / REPORT
-    tensors = read_json(folder, REPORT, FormatError, REPORT_LIMIT).get("tensors", {})
+    tensors = read_json(folder, REPORT, FormatError, 1 << 20, REPORT_VALUES).get("tensors", {})
     if not isinstance(tensors, dict) or not all(isinstance(tensor, dict) for tensor in tensors.values()):
         raise FormatError(f"{where}: tensors should say what was measured of each tensor")
     found = {name: tensor.get("sqnr_db") for name, tensor in tensors.items()}

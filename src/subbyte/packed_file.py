@@ -15,7 +15,7 @@ from subbyte.bits import pack
 from subbyte.errors import FormatError, ModelError
 from subbyte.files import parse_json
 from subbyte.model import Block, Model, PackedMatrix
-from subbyte.tensor_files import Header
+from subbyte.tensor_files import MOST_HEADER_VALUES, Header
 
 FORMAT_VERSION = 1
 METADATA_KEY = "subbyte"
@@ -137,7 +137,7 @@ def read_manifest(header: Header, where: str) -> dict[str, Any]:
     text = header.metadata.get(METADATA_KEY)
     if text is None:
         raise FormatError(f"{where}: has no {METADATA_KEY!r} in its metadata, so it is not a file of ours")
-    manifest = parse_json(text.encode("utf-8", "surrogatepass"), f"{where}: metadata {METADATA_KEY!r}", FormatError)
+    manifest = parse_json(text.encode("utf-8"), f"{where}: metadata {METADATA_KEY!r}", FormatError, MOST_HEADER_VALUES)
     check_version(manifest.get("format_version"), where)
     if manifest.keys() != MANIFEST_KEYS:
         wrong = ", ".join(sorted(manifest.keys() ^ MANIFEST_KEYS))

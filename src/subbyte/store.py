@@ -17,7 +17,7 @@ import numpy as np
 from subbyte import models
 from subbyte.atomic_folder import new_folder, refuse_existing
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.files import fault_list, read_file, read_json, regular_file
+from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
 from subbyte.model import Model
 from subbyte.model_card import model_card
 from subbyte.models import marian
@@ -28,8 +28,8 @@ from subbyte.tensor_files import Header, read_header
 METHOD = "subbyte"
 WEIGHTS = "model.safetensors"
 SUMS = "manifest.json"
-HEADER_LIMIT = 1 << 19  # bytes; parsed, a header takes up to about twenty times as much
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
+CARD_LIMIT = 1 << 20  # bytes of the source's card, which is read as text
 
 # copied as they are, where they exist
 COPIED = ("generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "NOTICE.md")
@@ -99,7 +99,7 @@ def _contents(model: Model, report: Mapping[str, Any]) -> dict[str, bytes]:
 def _source_card(folder: Path) -> str | None:
     if not (folder / "README.md").exists():
         return None
-    return read_file(folder, "README.md", ModelError, COPY_LIMIT).decode("utf-8", errors="replace")
+    return read_file(folder, "README.md", ModelError, CARD_LIMIT).decode("utf-8", errors="replace")
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
@@ -149,12 +149,12 @@ def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:
     """The header of model.safetensors, the bytes after it, and where in the file they start."""
     path = regular_file(folder, WEIGHTS, FormatError)
     try:
-        with path.open("rb") as file:
-            header = read_header(file, str(path), FormatError, HEADER_LIMIT)
+        with open_regular(path) as file:
+            header = read_header(file, str(path), FormatError)
             start = file.tell()
             body = np.empty(max((entry.stop for entry in header.entries.values()), default=start) - start, np.uint8)
             count = file.readinto(body.data)
-    except OSError as e:
+    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
         raise FormatError(f"{path}: cannot be read: {e}") from None
     if count != body.size:
         raise FormatError(f"{path}: was cut short while it was read")
@@ -175,7 +175,7 @@ def verify(folder: str | Path) -> tuple[str, ...]:
     for name, expected in listed.items():
         try:
             path = regular_file(folder, name, FormatError)
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 found = {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         except FormatError as e:
             faults.append(str(e))

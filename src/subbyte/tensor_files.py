@@ -16,13 +16,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from subbyte.errors import ModelError, SubbyteError
-from subbyte.files import fault_list, parse_json
+from subbyte.files import fault_list, open_regular, parse_json
 
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
 MAX_DIMENSIONS = 8
+HEADER_LIMIT = 1 << 19  # bytes; ten times the header of the largest MarianMT
+MOST_HEADER_VALUES = 1 << 16
+MOST_TENSORS = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Header:
     metadata: Mapping[str, str]
 
 
-def read_header(file: BinaryIO, where: str, error: type[SubbyteError], limit: int = 1 << 24) -> Header:
-    """The header of a safetensors file; `limit` is the most bytes it may have.
+def read_header(file: BinaryIO, where: str, error: type[SubbyteError]) -> Header:
+    """The header of a safetensors file, of at most HEADER_LIMIT bytes and MOST_TENSORS tensors.
 
     Checked are what the format promises: tensors fill the rest of the file exactly, without holes or overlap, and every
     shape and type accounts for its bytes.
@@ -53,12 +56,14 @@ def read_header(file: BinaryIO, where: str, error: type[SubbyteError], limit: in
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > size - 8:
         raise error(f"{where}: is not a whole safetensors file: {size:,} bytes, and a header of {length:,} announced")
-    if length > limit:
-        raise error(f"{where}: has a header of {length:,} bytes, more than the {limit:,} we read")
+    if length > HEADER_LIMIT:
+        raise error(f"{where}: has a header of {length:,} bytes, more than the {HEADER_LIMIT:,} we read")
     text = file.read(length)
     if len(text) < length:
         raise error(f"{where}: was cut short while it was read")
-    document = parse_json(text, f"{where}: header", error)
+    document = parse_json(text, f"{where}: header", error, MOST_HEADER_VALUES)
+    if len(document) > MOST_TENSORS:
+        raise error(f"{where}: holds {len(document):,} tensors, more than the {MOST_TENSORS:,} we read")
     metadata = document.pop("__metadata__", {})
     faults = []
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -115,12 +120,12 @@ def read_floats(path: Path, entry: Entry, name: str) -> np.ndarray:
     """One F32, F16 or BF16 tensor of a file, as float32 of its shape; values that are not finite are refused."""
     if entry.dtype not in ("F32", "F16", "BF16"):
         raise ModelError(f"{path}: {name} is {entry.dtype}; weights can be F32, F16 or BF16")
-    raw = np.empty(entry.stop - entry.start, np.uint8)
     try:
-        with path.open("rb") as file:
+        raw = np.empty(entry.stop - entry.start, np.uint8)
+        with open_regular(path) as file:
             file.seek(entry.start)
             count = file.readinto(raw.data)
-    except OSError as e:
+    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
         raise ModelError(f"{path}: cannot be read: {e}") from None
     if count != raw.size:
         raise ModelError(f"{path}: was cut short while it was read, in {name}")

@@ -14,6 +14,7 @@ All of it adds up to the size of the file exactly, or is refused; before that, n
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from subbyte.errors import ModelError
-from subbyte.files import fault_list, regular_file
+from subbyte.files import fault_list, open_regular, regular_file
 
 VERSION = 1
 MOST_ITEMS = 1 << 16
@@ -58,10 +59,10 @@ def read_items(folder: Path, name: str) -> dict[str, Item]:
     """Everything in a file, by name. Raises ModelError for a file that is not whole or not of this kind."""
     path = regular_file(folder, name, ModelError)
     try:
-        with path.open("rb") as file:
-            data = np.empty(path.stat().st_size, np.uint8)
+        with open_regular(path) as file:
+            data = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
             count = file.readinto(data.data) if data.size else 0
-    except OSError as e:
+    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
         raise ModelError(f"{path}: cannot be read: {e}") from None
     if count != data.size:
         raise ModelError(f"{path}: was cut short while it was read")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from subbyte.errors import ModelError
-from subbyte.files import fault_list, read_json, regular_file
-from subbyte.tensor_files import Entry, read_floats, read_header
+from subbyte.files import fault_list, open_regular, read_json, regular_file
+from subbyte.tensor_files import MOST_TENSORS, Entry, read_floats, read_header
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -53,7 +53,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 def _places(folder: Path, name: str) -> dict[str, tuple[Path, Entry]]:
     path = regular_file(folder, name, ModelError)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = read_header(file, str(path), ModelError)
     except OSError as e:
         raise ModelError(f"{path}: cannot be read: {e}") from None
@@ -62,10 +62,14 @@ def _places(folder: Path, name: str) -> dict[str, tuple[Path, Entry]]:
 
 def _sharded_places(folder: Path) -> dict[str, tuple[Path, Entry]]:
     where = f"{folder / INDEX}"
-    weight_map = read_json(folder, INDEX, ModelError, limit=1 << 24).get("weight_map")
+    weight_map = read_json(folder, INDEX, ModelError).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise ModelError(f"{where}: weight_map should say in which file each tensor is")
-    found = {file: _places(folder, file) for file in sorted(set(weight_map.values()))}
+    found: dict[str, dict[str, tuple[Path, Entry]]] = {}
+    for file in sorted(set(weight_map.values())):
+        found[file] = _places(folder, file)
+        if sum(map(len, found.values())) > MOST_TENSORS:
+            raise ModelError(f"{where}: its files hold more than {MOST_TENSORS:,} tensors, more than we read")
     faults = [f"{name} is not in {file}" for name, file in weight_map.items() if name not in found[file]]
     for file, places in found.items():
         faults += [f"{name} is in {file}, not where the index says" for name in places if weight_map.get(name) != file]

@@ -35,9 +35,11 @@ BIAS = "final_logits_bias"
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 
 MOST_LAYERS = 256
-MOST_WIDTH = 1 << 17  # int8 x int8 products of so many columns still sum in int32
+MOST_WIDTH = 1 << 16  # int8 inputs times levels less their zero, summed over so many columns, still fit an int32
 MOST_WORDS = 1 << 24
 MOST_POSITIONS = 1 << 16
+MOST_BEAMS = 256
+MOST_PENALTY = 100.0  # a length to this power is still a float64
 
 # flag -> the only value we run; absent counts as this value
 FLAGS: Mapping[str, bool] = {
@@ -141,7 +143,7 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         decoder_ffn=number("decoder_ffn_dim", MOST_WIDTH),
         vocab_size=vocab_size,
         decoder_vocab_size=decoder_vocab_size,
-        max_positions=number("max_position_embeddings", MOST_POSITIONS),
+        max_positions=number("max_position_embeddings", MOST_POSITIONS, least=2),
         activation="silu" if activation == "swish" else str(activation),
         scale_embedding=flag("scale_embedding", False),
         shared=shared,
@@ -183,6 +185,19 @@ def _special_id_faults(config: Mapping[str, Any], words: int) -> Iterator[str]:
         isinstance(bad, list) and all(isinstance(ids, list) and ids and all(map(good, ids)) for ids in bad)
     ):
         yield f"bad_words_ids should be a list of lists of ids below {words}"
+
+
+def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of how to search; null, and for whole numbers 0, stand for the default."""
+    for name, least, most in (("num_beams", 0, MOST_BEAMS), ("max_length", 0, 1 << 30), ("min_length", 0, 1 << 30)):
+        value = config.get(name)
+        if value is not None and not (type(value) is int and least <= value <= most):
+            yield f"{name} is {value!r}, should be a whole number from {least} to {most:,}"
+    if config.get("max_length") == 1:
+        yield "max_length is 1, should be at least 2 (it counts the start token)"
+    penalty = config.get("length_penalty")
+    if penalty is not None and not (type(penalty) in (int, float) and abs(penalty) <= MOST_PENALTY):
+        yield f"length_penalty is {penalty!r}, should be a number up to {MOST_PENALTY}"
 
 
 def _sentencepiece_faults(config: Mapping[str, Any]) -> Iterator[str]:
@@ -259,8 +274,12 @@ def specification(config: Mapping[str, Any], where: str = "config.json") -> Spec
 
 
 def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], where: str) -> None:
-    """Refuse a generation_config.json whose ids are not words of the decoder's vocabulary."""
+    """Refuse generation settings that no search could follow: ids that are no words, lengths that are no numbers.
+
+    Old folders have them in config.json, which counts where generation_config.json is empty or missing.
+    """
     faults = list(_special_id_faults(generation, settings(config).decoder_vocab_size))
+    faults += _search_faults(generation or config)
     if faults:
         raise ModelError(fault_list(where, faults))
 
@@ -328,10 +347,12 @@ def _check_positions(checkpoint: Checkpoint, s: Settings) -> None:
     for name in POSITIONS:
         if name not in checkpoint.places:
             continue
-        wanted = sinusoidal_positions(s.max_positions, s.d_model)
         shape = checkpoint.shapes[name]
-        if shape != wanted.shape:
-            raise ModelError(f"{checkpoint.folder}: tensor {name} is {list(shape)}, should be {list(wanted.shape)}")
+        if shape != (s.max_positions, s.d_model):
+            raise ModelError(
+                f"{checkpoint.folder}: tensor {name} is {list(shape)}, should be {[s.max_positions, s.d_model]}"
+            )
+        wanted = sinusoidal_positions(s.max_positions, s.d_model)
         rounding = {"F32": 1e-5, "F16": 2.0**-11, "BF16": 2.0**-8}.get(checkpoint.places[name][1].dtype, 0.0)
         if np.abs(checkpoint.read(name) - wanted).max() > rounding:
             raise ModelError(f"{checkpoint.folder}: {name} holds learned positions; only sinusoidal ones are run")

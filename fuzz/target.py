@@ -1,0 +1,138 @@
+"""What is done to each folder, and what may come of it.
+
+The folder is opened; if it opens, its tokenizer is loaded, an engine is made, a sentence is translated, and the folder
+is inspected, verified and quantized. Allowed are a result, `FormatError` and `ModelError`. Every other exception is a
+fault, as are more than a second of processor time and more memory than `memory_bound`. A crash is seen by run.py.
+
+Memory is what tracemalloc counts: Python's objects and numpy's arrays, which is all that the readers have; for the
+native code there are AddressSanitizer's limit of one allocation (run.py sets it) and the process's high water mark.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from folders import Files, write_folder
+
+import subbyte
+from subbyte import store
+from subbyte.engine import Engine, instruction_sets
+from subbyte.errors import FormatError, ModelError
+from subbyte.folder import open_model
+from subbyte.model import Model
+from subbyte.tokenization import load_tokenizer
+from subbyte.translator import Translator
+
+SECONDS = 1.0  # of processor time
+SLACK = 16 << 20  # bytes beyond the size of the files, until they are checked
+RESIDENT_SLACK = 64 << 20  # bytes by which the process may grow beyond that; sanitizers keep much
+SENTENCES = ["a small dog runs in the park", "zwei Hunde"]
+ALLOWED = (FormatError, ModelError)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`result` is one of translated, refused when opened, refused when run, or what is wrong; `fault`: it is."""
+
+    result: str
+    fault: bool
+    seconds: float
+    allocated: int  # bytes beyond the files, while the folder was opened
+
+
+def memory_bound(files: Files, model: Model | None) -> int:
+    """Bytes that opening may allocate: all files and 16 MiB; and for a folder that opens, what its shapes imply.
+
+    Those are three copies of the weights in float32 (of the file, of the tensor, of one that is being turned), and for
+    each word of the vocabularies a few objects of Python.
+    """
+    bound = sum(map(len, files.values())) + SLACK
+    if model is not None:
+        values = sum(
+            np.size(t) if isinstance(t, np.ndarray) else t.shape[0] * t.shape[1] for t in model.tensors.values()
+        )
+        bound += 12 * values + 2048 * (model.config["vocab_size"] + (model.config.get("decoder_vocab_size") or 0))
+    return bound
+
+
+def run_case(files: Files, folder: Path, number: int) -> Outcome:
+    """Do everything to a folder with these files. `number` chooses among instruction sets and further steps."""
+    write_folder(folder, files)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    model, problem = None, None
+    with _peak() as peak:
+        try:
+            model = open_model(folder)
+            tokenizer = load_tokenizer(folder, model.config)
+        except ALLOWED as error:
+            str(error).encode("utf-8", "backslashreplace")
+        except BaseException as error:
+            problem = f"open: {type(error).__name__}: {str(error)[:300]}"
+        else:
+            problem = ""
+    result = "refused when opened" if problem is None else "translated"
+    if problem == "":
+        problem = None
+        for what, step in _steps(model, tokenizer, folder, number):
+            try:
+                step()
+            except ALLOWED:
+                result = "refused when run"
+            except BaseException as error:
+                problem = f"{what}: {type(error).__name__}: {str(error)[:300]}"
+                break
+    seconds = time.process_time() - start
+    bound = memory_bound(files, model)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident) * 1024
+    if problem is None and peak[0] > bound:
+        problem = f"memory: {peak[0]:,} bytes allocated, allowed are {bound:,}"
+    if problem is None and grown > bound + RESIDENT_SLACK:
+        problem = f"memory: the process grew by {grown:,} bytes, allowed are {bound + RESIDENT_SLACK:,}"
+    if problem is None and seconds > SECONDS:
+        problem = f"time: {seconds:.2f} s"
+    beyond = max(0, peak[0] - sum(map(len, files.values())))
+    return Outcome(problem or result, problem is not None, seconds, beyond)
+
+
+@contextmanager
+def _peak() -> Iterator[list[int]]:
+    """A list whose only number is, in the end, the most bytes that were allocated at once."""
+    found = [0]
+    tracemalloc.start(1)
+    try:
+        yield found
+    finally:
+        found[0] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+
+def _steps(model: Model, tokenizer, folder: Path, number: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is done to a folder that opened. Which steps come is a matter of `number`; 0 has all of them."""
+    sets = [name for name, runs in instruction_sets() if runs]
+
+    def translate() -> None:
+        activations = (None, "int8", "float32")[number // 4 % 3]
+        engine = Engine(model, isa=sets[number % len(sets)], threads=1, activations=activations)
+        translator = Translator(engine, tokenizer)
+        translations = translator.translate(SENTENCES, max_length=6)
+        assert len(translations) == 2
+        translator.translate(SENTENCES[:1], max_length=4, beam_size=4, num_hypotheses=2, return_scores=True)
+
+    yield "translate", translate
+    if number % 4 == 0:
+        yield "inspect", lambda: subbyte.inspect(folder)
+    if number % 4 == 1 or number == 0:
+        yield "verify", lambda: store.verify(folder)
+    if number % 16 in (2, 10) or number == 0:
+        if isinstance(model.tensors["model.encoder.layers.0.fc1.weight"], np.ndarray):
+            yield "quantize", lambda: subbyte.quantize(folder, folder.with_name("out"), "uniform3", force=True)
+        else:
+            yield "save", lambda: store.save(model, folder.with_name("out"), report={}, force=True)
