@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import sentencepiece
 
 from subbyte.errors import ModelError
-from subbyte.files import fault_list, read_file, read_json
+from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_file, read_json
 from subbyte.models import marian
 
-VOCABULARY_LIMIT = 1 << 25  # bytes
+VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
+MOST_ADDED = 4096  # tokens outside sentencepiece: a pattern is made of them
 PIECES_LIMIT = 1 << 26  # bytes
 SPACE = "\u2581"
 
@@ -257,7 +258,8 @@ def _options(folder: Path) -> dict[str, Any]:
 
 def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
     """Piece -> id, every id below `words`."""
-    vocabulary = read_json(folder, name, ModelError, VOCABULARY_LIMIT)
+    # Bounded by the words of the model, which its tensors have proved; pieces may hold commas and brackets themselves.
+    vocabulary = read_json(folder, name, ModelError, JSON_LIMIT + VOCABULARY_BYTES * words, MOST_VALUES + 2 * words)
     faults = [
         f"{piece!r} has the id {id!r}, should be a whole number below {words}"
         for piece, id in vocabulary.items()
@@ -311,9 +313,11 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
         declared = {str(id): content for content, id in _optional(folder, "added_tokens.json").items()}
     if not isinstance(declared, dict):
         raise ModelError(f"tokenizer configuration: added_tokens_decoder is {declared!r}, should be an object")
+    if len(declared) + len(special) > MOST_ADDED:
+        raise ModelError(f"{folder}: has {len(declared) + len(special):,} added tokens, more than {MOST_ADDED:,}")
     added: dict[str, AddedToken] = {}
     for id, token in declared.items():
-        if not id.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,9}", id):
             raise ModelError(f"{folder}: the added token {token!r} has the id {id!r}, should be a whole number")
         content = _content(token)
         added[content] = _added_token(token, int(id), special=content in special)
