@@ -40,6 +40,14 @@ class Tokenizer(Protocol):
     def separate(self) -> bool:
         """Whether the two sides have vocabularies of their own."""
 
+    @property
+    def source(self) -> sentencepiece.SentencePieceProcessor:
+        """The pieces of the source side."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The tokens that name a target language at the start of a text, as >>deu<<; of most models there are none."""
+
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
         """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
 
@@ -48,6 +56,9 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that ids stand for, without special tokens."""
+
+    def target_piece(self, id: int) -> str:
+        """The piece that an id of a translation stands for."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,15 @@ class MarianTokenizer:
         for old, new in CLEAN_UP if self.clean_up else ():
             text = text.replace(old, new)
         return text
+
+    def target_piece(self, id: int) -> str:
+        """The piece that an id of a translation stands for."""
+        return self._piece(id)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The tokens that name a target language at the start of a text, as >>deu<<."""
+        return _languages({**self.source_ids, **self.added})
 
     @cached_property
     def _splitter(self) -> re.Pattern[str]:
@@ -188,6 +208,19 @@ class StudentTokenizer:
         pieces = self.target.get_piece_size()
         text: str = self.target.decode([int(id) for id in ids if id != self.eos and 0 <= id < pieces])
         return text
+
+    def target_piece(self, id: int) -> str:
+        """The piece that an id of a translation stands for."""
+        return str(self.target.id_to_piece(id)) if 0 <= id < self.target.get_piece_size() else ""
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The tokens that name a target language at the start of a text, as >>deu<<."""
+        return _languages(self.source.id_to_piece(id) for id in range(self.source.get_piece_size()))
+
+
+def _languages(pieces: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(piece for piece in pieces if len(piece) > 4 and piece[:2] == ">>" and piece[-2:] == "<<"))
 
 
 def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer | StudentTokenizer:

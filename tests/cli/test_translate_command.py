@@ -99,3 +99,47 @@ def test_ten_thousand_words_are_cut_with_a_warning(run, compressed, caplog):
 def test_what_cannot_be_done_is_said_in_a_sentence(run, compressed, options, sentence):
     result = run("translate", compressed, *options, stdin=b"A dog.\n")
     assert result.code == 1 and sentence in result.err and result.out == ""
+
+
+DOCUMENT = b"# A dog runs.\r\n\n  Two men are here!   A cat. \t\n- 1.5\n  no end"
+
+
+def test_split_keeps_white_space_in_lines(run, compressed):
+    out = run("translate", compressed, "--split", stdin=DOCUMENT).out.split("\n")
+    one, two, three, four = subbyte.Translator.from_pretrained(compressed).translate(
+        ["A dog runs.", "Two men are here!", "A cat.", "no end"]
+    )
+    assert out == [f"# {one}", "", f"  {two}   {three} \t", "- 1.5", f"  {four}", ""]
+
+
+def test_a_document_keeps_its_form(run, compressed, tmp_path):
+    expected = subbyte.Translator.from_pretrained(compressed).translate_document(DOCUMENT.decode())
+    assert expected.startswith("# ") and "\r\n\n  " in expected and expected[-1] != "\n"
+    for options in (["--batch-size", 1], ["--split"], ["--threads", 2]):
+        assert run("translate", compressed, "--document", *options, stdin=DOCUMENT).out == expected
+    (tmp_path / "text.gz").write_bytes(gzip.compress(DOCUMENT))
+    assert run("translate", compressed, "--document", tmp_path / "text.gz").out == expected
+    translations = run("translate", compressed, "--document", "--json", stdin=DOCUMENT).json["translations"]
+    assert "".join(one["hypotheses"][0]["text"] for one in translations) == expected
+    assert "".join(one["source"] for one in translations).encode() == DOCUMENT
+
+
+def test_nothing_of_a_long_line_is_lost(run, compressed, caplog):
+    result = run("translate", compressed, "--split", stdin=b"dog " * 1000 + b"\nA dog.\n")
+    assert result.code == 0 and caplog.text == "" and result.out.count("\n") == 2
+
+
+@pytest.mark.parametrize("options", [["--scores"], ["--num-hypotheses", 2]])
+@pytest.mark.parametrize("mode", ["--split", "--document"])
+def test_scores_are_not_those_of_documents(run, compressed, options, mode):
+    result = run("translate", compressed, mode, *options, stdin=b"A dog.\n")
+    assert result.code == 2 and f"{options[0]} is about one sentence a line" in result.err
+
+
+def test_a_target_language_is_put_before_each_sentence(run, compressed):
+    expected = run("translate", compressed, stdin=b">>nl<< A dog.\n>>nl<< A cat.\n").out.replace("\n", " ")
+    assert run("translate", compressed, "--split", stdin=b">>nl<< A dog. A cat. ").out == expected + "\n"
+    options = ["--document", "--target-language", "nl"]
+    assert run("translate", compressed, *options, stdin=b"A dog. A cat. ").out == expected
+    result = run("translate", compressed, "--target-language", "fr", stdin=b"A dog.\n")
+    assert result.code == 1 and "fr: is no target language of this model; it has de, nl" in result.err

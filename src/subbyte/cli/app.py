@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import bench, demo, evaluate, inspect, quantize, translate
+from subbyte.cli import bench, demo, evaluate, inspect, quantize, score, translate
 from subbyte.errors import SubbyteError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(quantize.quantize)
 app.command()(inspect.inspect)
 app.command()(translate.translate)
 app.command()(evaluate.evaluate)
+app.command()(score.score)
 app.command()(bench.bench)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +22,7 @@ from subbyte.cli.options import (
     Threads,
 )
 from subbyte.cli.printing import print_json, progress_bar
-from subbyte.text_lines import decode_lines, read_lines
-
-if TYPE_CHECKING:
-    from subbyte.translator import Translation
+from subbyte.text_lines import decode_whole_lines, one_line, read_whole_lines, without_end
 
 
 def translate(
@@ -40,6 +37,18 @@ def translate(
     length_penalty: LengthPenalty = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
     scores: Annotated[bool, typer.Option("--scores", help="Print score and tab before each translation.")] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="Translate each sentence of a line by itself; white space is kept.")
+    ] = False,
+    document: Annotated[
+        bool, typer.Option("--document", help="The same, and line ends are kept too: only the words change.")
+    ] = False,
+    target_language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="XX", show_default=False, help="For models with several: deu puts >>deu<< before each sentence."
+        ),
+    ] = None,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
@@ -47,34 +56,39 @@ def translate(
 ) -> None:
     """Translate line by line: lines in, lines out, a batch at a time. An empty line stays an empty line.
 
-    A line that is longer than the model can read is cut, with a warning.
+    A line that is longer than the model can read is cut, with a warning; with --split or --document nothing is lost.
     """
+    by_sentence = split or document
+    if by_sentence and (scores or num_hypotheses > 1):
+        given = "--scores" if scores else "--num-hypotheses"
+        raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else 32)
     translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     generation = translator.engine.generation(
         beam_size=beam_size, num_hypotheses=num_hypotheses, max_length=max_length, length_penalty=length_penalty
     )
-    lines = decode_lines(sys.stdin.buffer, "stdin") if file is None else read_lines(file)
+    lines: Iterable[str] = decode_whole_lines(sys.stdin.buffer, "stdin") if file is None else read_whole_lines(file)
+    lines = lines if document else map(without_end, lines)
+    lines = list(lines) if json else lines
+    found: Iterable[list[dict[str, Any]]]  # of each line its hypotheses
+    if by_sentence:
+        texts = translator.stream_by_sentence(lines, generation, batch_size, target_language)
+        found = ([{"text": text}] for text in texts)
+    else:
+        best = translator.stream(lines, generation, batch_size, target_language)
+        found = ([vars(hypothesis) for hypothesis in hypotheses] for hypotheses in best)
     if json:
-        sources = list(lines)
-        found = translator.stream(sources, generation, batch_size)
-        print_json({"model": str(folder), "translations": list(map(_document, sources, found))})
+        pairs = zip(lines, found, strict=True)
+        translations = [{"source": source, "hypotheses": hypotheses} for source, hypotheses in pairs]
+        print_json({"model": str(folder), "translations": translations})
         return
     with progress_bar("translating", unless=typed or sys.stdout.isatty()) as progress:
-        for number, hypotheses in enumerate(translator.stream(lines, generation, batch_size), start=1):
+        for number, hypotheses in enumerate(found, start=1):
             for hypothesis in hypotheses:
-                print(f"{hypothesis.score:.4f}\t" if scores else "", _one_line(hypothesis.text), sep="")
+                text = hypothesis["text"] if by_sentence else one_line(hypothesis["text"])
+                print(f"{hypothesis['score']:.4f}\t" if scores else "", text, sep="", end="" if document else "\n")
             if number % batch_size == 0:
                 sys.stdout.flush()
             if progress:
                 progress(number, None)
-
-
-def _one_line(text: str) -> str:
-    """A model may know pieces with line ends; lines out must stay lines in."""
-    return text.replace("\r", " ").replace("\n", " ")
-
-
-def _document(source: str, hypotheses: list[Translation]) -> dict[str, Any]:
-    return {"source": source, "hypotheses": [asdict(hypothesis) for hypothesis in hypotheses]}

@@ -1,0 +1,59 @@
+"""`subbyte score`"""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import subbyte
+from subbyte.cli.options import ActivationsOption, BatchSize, Isa, Json, ModelFolder, Threads
+from subbyte.cli.printing import print_json, progress_bar
+from subbyte.errors import UsageError
+from subbyte.text_lines import read_lines
+
+
+def score(
+    folder: ModelFolder,
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Text, a sentence a line (.gz too).")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Its translation, line by line.")],
+    normalize: Annotated[bool, typer.Option("--normalize", help="Divide by the number of tokens.")] = False,
+    tokens: Annotated[bool, typer.Option("--tokens", help="With --json: each token and its log-probability.")] = False,
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    isa: Isa = "best",
+    activations: ActivationsOption = None,
+    json: Json = False,
+) -> None:
+    """Score given translations: a line each, the log-probability of TARGET's line given SOURCE's, in nats.
+
+    It is the sum over the line's tokens, end of sentence included.
+    """
+    if tokens and not json:
+        raise typer.BadParameter("--tokens is for the JSON document; add --json")
+    sources, targets = list(read_lines(source)), list(read_lines(target))
+    if len(sources) != len(targets):
+        raise UsageError(
+            f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
+            "line i of the one should be the translation of line i of the other"
+        )
+    translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    document: list[dict[str, Any]] = []
+    with progress_bar("scoring") as progress:
+        pairs = zip(sources, targets, strict=True)
+        for number, found in zip(count(1), translator.stream_scores(pairs, batch_size or 32), strict=False):
+            value = found.mean if normalize else found.total
+            if json:
+                document.append({"source": sources[number - 1], "target": targets[number - 1]})
+                document[-1] |= {"score": value, "tokens": len(found.tokens)}
+                if tokens:
+                    each = zip(found.tokens, found.log_probabilities, strict=True)
+                    document[-1]["token_scores"] = [{"token": token, "score": one} for token, one in each]
+            else:
+                print(f"{value:.4f}")
+            if progress:
+                progress(number, len(sources))
+    if json:
+        print_json({"model": str(folder), "scores": document})
