@@ -37,9 +37,10 @@ def test_rivals_of_later_versions_are_refused(run, floats, name):
     assert result.code == 1 and f"{name}: not for translation models yet" in result.err and result.out == ""
 
 
-def test_unknown_rivals_are_refused(run, floats):
-    result = run("bench", floats, "--against", "torch,abacus")
-    assert result.code == 1 and "'abacus' is no engine to measure against; known are torch, " in result.err
+@pytest.mark.parametrize("name", ["abacus", "subbyte"])
+def test_unknown_rivals_are_refused(run, floats, name):
+    result = run("bench", floats, "--against", f"torch,{name}")
+    assert result.code == 1 and f"{name!r} is no rival to measure against; known are torch, " in result.err
 
 
 def test_recipes_need_the_float_model(run, compressed):

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from subbyte.bench.engines import OURS, Engine, load_engine, module_of
+from subbyte.bench.engines import Engine, engines_of, module_of
 from subbyte.bench.planning import (
     cores_of,
     longest_of,
@@ -104,7 +104,7 @@ def benchmark(
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the passes done so far and those in all
     """
-    engines = {name: load_engine(name) for name in dict.fromkeys((OURS, *against))}
+    engines = engines_of(against)
     cores = cores_of(threads)
     model = open_model(folder)
     models = models_of(model, source_model, recipes, against)

@@ -84,13 +84,12 @@ def tasks_of(
     tokens   forced for each sentence; 0: none are
     longest  translation that the model can make
     """
-    most = min(MAX_LENGTH, longest)
     if tokens >= longest:
         raise UsageError(
             f"{tokens} tokens cannot be forced: the model makes at most {longest - 1}; give a smaller --tokens"
         )
     in_tokens = [
-        Task("tokens", batch, beam, forced, max(most, tokens + 1))
+        Task("tokens", batch, beam, forced, min(MAX_LENGTH, longest))
         for batch in sorted({*batch_sizes})
         for beam in sorted({*beam_sizes})
         for forced in ([tokens] if tokens else []) + [None]

@@ -65,12 +65,18 @@ def module_of(name: str) -> str:
     return RIVALS.get(name, f"{__name__}.{OURS}")
 
 
+def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
+    """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
+    for name in rivals:
+        if name in LATER:
+            raise UsageError(f"{name}: not for translation models yet; rivals for them are {', '.join(RIVALS)}")
+        if name not in RIVALS:
+            raise UsageError(f"{name!r} is no rival to measure against; known are {', '.join(RIVALS)}")
+    return {name: load_engine(name) for name in dict.fromkeys([OURS, *rivals])}
+
+
 def load_engine(name: str) -> Engine:
-    """The engine of this name. Raises MeasurementError if it is not installed, UsageError if there is none."""
-    if name in LATER:
-        raise UsageError(f"{name}: not for translation models yet; rivals for them are {', '.join(RIVALS)}")
-    if name != OURS and name not in RIVALS:
-        raise UsageError(f"{name!r} is no engine to measure against; known are {', '.join(RIVALS)}")
+    """The engine of this name, which must be known."""
     engine = cast(Engine, import_module(module_of(name)))
     require(name, engine.PACKAGES)
     return engine
