@@ -65,14 +65,15 @@ FLOATS = (
 )  # fmt: skip
 HALVES = (0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFFFF, 0x3C00)
 YAML = (
-    "beam-size: 9999", "beam-size: -5", "beam-size: 0.5", "normalize: -999999999", "normalize: 999999999.9", "a: {b: c}",
-    "- x", "models:", "vocabs: []", "models: [a.bin, b.bin]", "x: &a b", "x: *a", "x: !!python/object b", "allow-unk: true",
-    "beam-size: [1]", "word-penalty: 1", "dim-emb: 0", "dim-emb: 999999999", "enc-depth: 256", "dec-depth: 999999999",
-    "transformer-heads: 3", "transformer-heads: 0", "transformer-dim-ffn: 131072", "dim-vocabs: [1, 2]", "type: s2s",
-    "dim-vocabs: [999999999, 999999999]", "transformer-decoder-autoreg: self-attention", "dec-cell: gru",
-    "transformer-ffn-activation: swish", "output-omit-bias: true", "tied-embeddings: true", "tied-embeddings-all: false",
-    "input-types: [class]", "transformer-postprocess: dddddan", "transformer-aan-x: y", "x" * 3000, "x: [" + "a, " * 900,
-    "\x85", "\u2028", "a: 'b", "a: [[b]]", "---", "...", "# no", "a:\tb", "a:\x0bb", "key: \x00",
+    "beam-size: 9999", "beam-size: -5", "beam-size: 0.5", "beam-size: [1]", "normalize: -999999999", "allow-unk: true",
+    "normalize: 999999999.9", "word-penalty: 1", "a: {b: c}", "- x", "models:", "vocabs: []", "models: [a.bin, b.bin]",
+    "x: &a b", "x: *a", "x: !!python/object b", "dim-emb: 0", "dim-emb: 999999999", "enc-depth: 256",
+    "dec-depth: 999999999", "transformer-heads: 3", "transformer-heads: 0", "transformer-dim-ffn: 131072",
+    "dim-vocabs: [1, 2]", "dim-vocabs: [999999999, 999999999]", "type: s2s", "dec-cell: gru", "input-types: [class]",
+    "transformer-decoder-autoreg: self-attention", "transformer-ffn-activation: swish", "output-omit-bias: true",
+    "tied-embeddings: true", "tied-embeddings-all: false", "transformer-postprocess: dddddan", "transformer-aan-x: y",
+    "x" * 3000, "x: [" + "a, " * 900, "\x85", "\u2028", "a: 'b", "a: [[b]]", "---", "...", "# no", "a:\tb", "a:\x0bb",
+    "key: \x00",
 )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 
 Each case is a tiny folder that was changed (`mutations.py`) and then opened and run (`target.py`). Cases run in a
 child process, which tells before each one which it is; so a crash, an abort of a sanitizer, or a hang belongs to a
-case. Cases that fail are written to --failures, each as a zip, and run again by --replay. The last line is a summary in JSON; the
-exit code is 1 if a case failed. The same seed makes the same cases.
+case. Cases that fail are written to --failures, each as a zip, and run again by --replay. The last line is a summary in
+JSON; the exit code is 1 if a case failed. The same seed makes the same cases.
 
 With a core that was built with SUBBYTE_SANITIZE, LD_PRELOAD has to name the sanitizers: see .ci/sanitize.
 """
@@ -33,7 +33,7 @@ from folders import KINDS, Files, read_case, seeds, write_case
 from mutations import mutate
 
 WATCH = 60  # seconds without a word from the child; processor time is counted by the child itself
-SANITIZERS = "detect_leaks=0:max_allocation_size_mb=512:allocator_may_return_null=0:handle_segv=1"
+SANITIZERS = "detect_leaks=0:max_allocation_size_mb=64:allocator_may_return_null=0:handle_segv=1"
 
 
 def make_case(kind: str, seed: int, number: int) -> tuple[Files, str]:

@@ -18,7 +18,8 @@ struct Candidate {
   uint32_t token;
 };
 
-// Higher score first; among equals the earlier hypothesis, then the lower token.
+// Higher score first; among equals the earlier hypothesis, then the lower token. No score may be NaN: sorting by an order
+// that is none reads and writes beyond the vector.
 bool better(const Candidate& a, const Candidate& b) {
   if (a.score != b.score) return a.score > b.score;
   if (a.parent != b.parent) return a.parent < b.parent;
@@ -70,7 +71,7 @@ class Continuations {
       if (best_.size() == k && !(maxima_[run] > best_.back().score)) continue;
       const size_t end = std::min(vocabulary_, (run + 1) * kRun);
       for (size_t token = run * kRun; token < end; ++token) {
-        if (logits[token] == kNever || (best_.size() == k && !(logits[token] > best_.back().score))) continue;
+        if (!(logits[token] > kNever) || (best_.size() == k && !(logits[token] > best_.back().score))) continue;
         if (best_.size() == k) best_.pop_back();
         const Candidate candidate = {logits[token], parent, static_cast<uint32_t>(token)};
         best_.insert(std::upper_bound(best_.begin(), best_.end(), candidate, better), candidate);
@@ -78,6 +79,7 @@ class Continuations {
     }
     for (Candidate& candidate : best_) {
       candidate.score = (candidate.score - max) - log_sum + from.score;
+      if (std::isnan(candidate.score)) candidate.score = kNever;  // weights whose sums overflow
       out.push_back(candidate);
     }
   }

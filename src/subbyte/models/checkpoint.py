@@ -24,11 +24,6 @@ class Checkpoint:
     folder: Path
     places: Mapping[str, tuple[Path, Entry]]
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape as stored."""
-        return {name: entry.shape for name, (_, entry) in self.places.items()}
-
     def read(self, name: str) -> np.ndarray:
         """One tensor as float32, in its stored shape."""
         path, entry = self.places[name]
