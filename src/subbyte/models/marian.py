@@ -21,7 +21,7 @@ from subbyte.errors import ModelError
 from subbyte.files import fault_list
 from subbyte.model import Model, Role
 from subbyte.models.checkpoint import Checkpoint, open_checkpoint
-from subbyte.models.specification import Shape, Specification, Stage
+from subbyte.models.specification import Shape, Specification
 
 ARCHITECTURE = "MarianMTModel"
 STUDENT = "BergamotStudent"
@@ -271,39 +271,6 @@ def specification(config: Mapping[str, Any], where: str = "config.json") -> Spec
         feed_forward(f"model.decoder.layers.{i}", s.decoder_ffn, Role("feed_forward", "decoder", i))
     shapes[BIAS] = (s.decoder_vocab_size,)
     return Specification(shapes, roles, aliases)
-
-
-def stages(config: Mapping[str, Any]) -> Iterator[Stage]:
-    """The products of a model in the order in which they run, but for embeddings (and an output tied to one)."""
-    s = settings(config)
-
-    def biased(layer: str, *modules: str) -> dict[str, str | None]:
-        return {f"{layer}.{module}.weight": f"{layer}.{module}.bias" for module in modules}
-
-    def attention(layer: str, module: str, forced: bool, *projections: str) -> Iterator[Stage]:
-        yield Stage(layer, biased(layer, *(f"{module}.{projection}" for projection in projections)), forced=forced)
-        yield Stage(layer, biased(layer, f"{module}.out_proj"), f"{layer}.{module}.q_proj.weight", forced)
-
-    def feed_forward(layer: str, forced: bool) -> Iterator[Stage]:
-        yield Stage(layer, biased(layer, "fc1"), forced=forced)
-        yield Stage(layer, biased(layer, "fc2"), f"{layer}.fc1.weight", forced)
-
-    for i in range(s.encoder_layers):
-        layer = f"model.encoder.layers.{i}"
-        yield from attention(layer, "self_attn", False, "q_proj", "k_proj", "v_proj")
-        yield from feed_forward(layer, False)
-    layers = [f"model.decoder.layers.{i}" for i in range(s.decoder_layers)]
-    memory = [biased(layer, "encoder_attn.k_proj", "encoder_attn.v_proj") for layer in layers]
-    yield Stage("memory", {name: bias for matrices in memory for name, bias in matrices.items()})
-    for layer in layers:
-        if s.recurrent:
-            yield Stage(layer, {f"{layer}.ssru.input.weight": None, **biased(layer, "ssru.forget")}, forced=True)
-        else:
-            yield from attention(layer, "self_attn", True, "q_proj", "k_proj", "v_proj")
-        yield from attention(layer, "encoder_attn", True, "q_proj")
-        yield from feed_forward(layer, True)
-    if not s.tied:
-        yield Stage(OUTPUT, {OUTPUT: BIAS}, forced=True)
 
 
 def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], where: str) -> None:
