@@ -66,6 +66,11 @@ class Marian:
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int) -> list[list[float]]:
         """Log-probability of every token of each target, forced."""
 
+    def inputs(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int, names: Sequence[str]) -> list[NDArray[numpy.float32]]:
+        """
+        What each of these matrices multiplied, [rows, columns], with the targets forced; without any, encoding.
+        """
+
     def logits(self, source: Sequence[int], target: Sequence[int]) -> NDArray[numpy.float32]:
         """
         Logits [len(target), vocabulary] with the target forced; it begins with the start token.

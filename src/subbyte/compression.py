@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from subbyte import store
+from subbyte.agreement import TEXT_LINES, Agreement, agreement, disagree_strongly
+from subbyte.calibration import grams
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.frequencies import word_frequencies
@@ -22,6 +26,8 @@ from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import load_tokenizer
 
+logger = logging.getLogger("subbyte")
+
 
 def quantize(
     model_folder: str | Path,
@@ -30,6 +36,9 @@ def quantize(
     *,
     force: bool = False,
     frequencies: str | Path | None = None,
+    calibration: str | Path | None = None,
+    check: bool = True,
+    check_text: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Compress a float32 model folder into the folder `out`, and return what `inspect(out)` says.
@@ -38,6 +47,11 @@ def quantize(
     force        `out` may be a converted folder that is replaced
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
+    calibration  a text in the source language (.gz too), a sentence a line, like what the model will be used for:
+                 weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest
+    check        both models translate a few lines, report.json says how far they agree, and a warning if they do not
+    check_text   sentences for that, in the source language (.gz too); default: those of `calibration`, or the pairs of
+                 `frequencies`, or else frequent words (agreement.py)
     progress     called with the weights done so far and those in all
 
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
@@ -52,19 +66,53 @@ def quantize(
         )
     store.refuse_output(model.folder, Path(out), force=force)
     tokenizer = load_tokenizer(model.folder, model.config)
+    sentences = _sentences(check_text, calibration, frequencies) if check else []
     schemes = resolve(chosen, model)
     counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
-    packed = quantize_model(model, schemes, counts, lambda _, done, total: progress(done, total) if progress else None)
+    sums = grams(model, tokenizer, read_lines(calibration)) if calibration else None
+    packed = quantize_model(
+        model, schemes, counts, sums, lambda _, done, total: progress(done, total) if progress else None
+    )
     packed = replace(packed, activations=chosen.activations, recipe=resolved(chosen, schemes))
+    found = agreement(model, packed, tokenizer, sentences) if check else None
     report = {
         "recipe": chosen.name,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
+        "calibration": Path(calibration).name if calibration else None,
+        "agreement": found,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "tensors": _tensor_reports(model, packed),
     }
     store.save(packed, out, report=report, force=force)
+    if found and disagree_strongly(found):
+        logger.warning(_warning(found, model_folder, out))
     return inspect(out)
+
+
+def _sentences(
+    check_text: str | Path | None, calibration: str | Path | None, frequencies: str | Path | None
+) -> list[str]:
+    """The first source sentences of the texts that were given, for the comparison of the models."""
+
+    def sources(path: str | Path) -> Iterator[str]:
+        halves = (line.partition("\t") for line in read_lines(path))
+        return (source for source, tab, _ in halves if source.strip() and (tab or path is not frequencies))
+
+    path = check_text or calibration or frequencies
+    found = list(islice(sources(path), TEXT_LINES)) if path else []
+    if check_text and not found:
+        raise UsageError(f"{check_text}: is empty; it should have sentences to compare the models on")
+    return found
+
+
+def _warning(found: Agreement, model_folder: str | Path, out: str | Path) -> str:
+    lines = "lines of text" if found["compared"] == "text" else "lines of frequent words"
+    return (
+        f"{out} disagrees strongly with {model_folder}: {found['lost']:.0%} of {found['tokens']} tokens of its "
+        f"translations (of {found['lines']} {lines}) have become less than 1/e as likely, more than {found['limit']:.0%}; "
+        "take a recipe with more bits, or see with `subbyte evaluate` whether this one serves"
+    )
 
 
 def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:

@@ -95,7 +95,8 @@ class Engine:
         if self._generation.get("eos_token_id") is None:
             self._generation["eos_token_id"] = model.config.get("eos_token_id")
         with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
-            matrices = dict(zip(model.roles, pool.map(_matrix, map(model.tensors.__getitem__, model.roles)), strict=True))
+            laid_out = pool.map(_matrix, [model.tensors[name] for name in model.roles])
+            matrices = dict(zip(model.roles, laid_out, strict=True))
         matrices |= {alias: matrices[name] for alias, name in model.aliases.items()}
         matrices = {name: matrix for name, matrix in matrices.items() if name != marian.SHARED}
         s = self._settings

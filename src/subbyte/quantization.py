@@ -10,6 +10,7 @@ import numpy as np
 
 from subbyte.arrays import Array
 from subbyte.bits import pack, unpack
+from subbyte.compensation import Columns
 from subbyte.errors import SchemeError
 from subbyte.granularity import PerTensor, group_size, grouped, ungrouped
 from subbyte.model import Block, Model, PackedMatrix, Tensor
@@ -20,30 +21,32 @@ CHUNK = 1 << 17  # weights worked on at a time, so that what is computed on the 
 Progress = Callable[[str, int, int], None]  # name of the matrix just done, weights done so far, weights in all
 
 
-def quantize_matrix(w: Array, scheme: Scheme | Clustered, cluster: Array | None = None) -> PackedMatrix:
+def quantize_matrix(
+    w: Array, scheme: Scheme | Clustered, cluster: Array | None = None, gram: Array | None = None
+) -> PackedMatrix:
     """The matrix under this scheme.
 
     w        float32 [rows, cols]
     cluster  uint8 [rows], for a clustered scheme only: the cluster of each row. Without it rows count as sorted by
              falling frequency, which is the order of sentencepiece vocabularies.
+    gram     float64 [cols, cols], the sum of x x' over inputs x: then w x is kept, not w (see compensation.py)
     """
     rows, cols = w.shape
     if not np.isfinite(w).all():
         raise SchemeError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights are not finite")
+    columns = None if gram is None else Columns.of(gram)
+    plain = to_plain(scheme)
     if isinstance(scheme, Clustered):
         if cluster is None:
             cluster = scheme.clusters.assign(np.arange(rows, 0, -1))
         elif cluster.shape != (rows,) or cluster.max(initial=0) >= scheme.clusters.count:
             raise SchemeError(f"expected a cluster below {scheme.clusters.count} for each of {rows} rows")
-        blocks = tuple(_quantize_rows(w[cluster == i], one) for i, one in enumerate(scheme.schemes))
-        return PackedMatrix(
-            (rows, cols), group_size(scheme.scheme.granularity, cols), blocks, cluster, to_plain(scheme)
-        )
+        blocks = tuple(_quantize_rows(w[cluster == i], one, columns) for i, one in enumerate(scheme.schemes))
+        return PackedMatrix((rows, cols), group_size(scheme.scheme.granularity, cols), blocks, cluster, plain)
     if cluster is not None:
         raise SchemeError("clusters were given for a scheme without any")
-    return PackedMatrix(
-        (rows, cols), group_size(scheme.granularity, cols), (_quantize_rows(w, scheme),), None, to_plain(scheme)
-    )
+    block = _quantize_rows(w, scheme, columns)
+    return PackedMatrix((rows, cols), group_size(scheme.granularity, cols), (block,), None, plain)
 
 
 def pack_block(codes: Array, params: Params, scheme: Scheme) -> Block:
@@ -76,11 +79,13 @@ def quantize_model(
     model: Model,
     schemes: Mapping[str, Scheme | Clustered],
     frequencies: Mapping[str, Array] | None = None,
+    grams: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """The model with every matrix that `schemes` names packed; all else passes through.
 
     frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
+    grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`)
     """
     matrices = _matrices(model, schemes, frequencies or {})
     done, total = 0, sum(w.size for w in matrices.values())
@@ -90,7 +95,7 @@ def quantize_model(
         if isinstance(scheme, Clustered) and frequencies and name in frequencies:
             cluster = scheme.clusters.assign(frequencies[name])
         try:
-            tensors[name] = quantize_matrix(w, scheme, cluster)
+            tensors[name] = quantize_matrix(w, scheme, cluster, (grams or {}).get(name))
         except SchemeError as error:
             raise SchemeError(f"{name}: {error}") from None
         done += w.size
@@ -127,15 +132,19 @@ def _matrices(
     return matrices
 
 
-def _quantize_rows(w: Array, scheme: Scheme) -> Block:
+def _quantize_rows(w: Array, scheme: Scheme, columns: Columns | None) -> Block:
     rows, cols = w.shape
     step = max(1, rows if scheme.granularity == PerTensor() else CHUNK // cols)
     parts: list[Params] = []
     codes = np.empty((rows, cols), np.uint8)
     for start in range(0, rows, step):
-        part = grouped(np.asarray(w[start : start + step], np.float32), scheme.granularity)
+        these = np.asarray(w[start : start + step], np.float32)
+        part = grouped(these, scheme.granularity)
         parts.append(scheme.fit(part))
-        codes[start : start + step] = ungrouped(scheme.encode(part, parts[-1]), (-1, cols))
+        if columns:
+            codes[start : start + step] = columns.encode(these, parts[-1], scheme)
+        else:
+            codes[start : start + step] = ungrouped(scheme.encode(part, parts[-1]), (-1, cols))
     return pack_block(codes, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, scheme)
 
 

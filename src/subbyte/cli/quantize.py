@@ -27,12 +27,42 @@ def quantize(
             "a sentence, or a sentence, a tab and its translation, a line.",
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text in the source language, a sentence a line, like what will be translated: weights are rounded so "
+            "that outputs change little on it. A few hundred lines are enough; 10,000 tokens are read at most.",
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences in the source language: MODEL and OUT translate the first, with a warning if they disagree "
+            "strongly.  [default: those of --calibration or --frequencies, or else frequent words]",
+            show_default=False,
+        ),
+    ] = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare MODEL and OUT.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL and write it to the folder OUT, without retraining."""
+    if check and no_check:
+        raise typer.BadParameter("--check and --no-check exclude each other")
     with progress_bar("quantizing") as progress:
-        document = subbyte.quantize(model, out, recipe, force=force, frequencies=frequencies, progress=progress)
+        document = subbyte.quantize(
+            model,
+            out,
+            recipe,
+            force=force,
+            frequencies=frequencies,
+            calibration=calibration,
+            check=not no_check,
+            check_text=check,
+            progress=progress,
+        )
     if json:
         print_json(document)
     else:

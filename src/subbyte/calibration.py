@@ -1,0 +1,73 @@
+"""What the matrices of a float model multiply when it reads a calibration text: the sums that rounding needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from subbyte.arrays import Array
+from subbyte.engine import Engine
+from subbyte.errors import UsageError
+from subbyte.model import Model
+from subbyte.tokenization import Tokenizer
+
+ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
+FEWEST_LINES = 16
+BATCH = 32  # sentences
+LOOKUP = 0.3  # what an error in a tied embedding's row counts, where one in an average output counts 1
+
+
+def readable(tokenizer: Tokenizer, lines: Iterable[str], longest: int) -> list[Sequence[int]]:
+    """The first lines as ids, as many as are enough, without empty ones and those of more than `longest` tokens."""
+    sentences: list[Sequence[int]] = []
+    tokens = 0
+    for line in lines:
+        ids = tokenizer.encode(line)
+        if line.strip() and len(ids) <= longest:
+            sentences.append(ids)
+            tokens += len(ids)
+        if tokens >= ENOUGH_TOKENS:
+            break
+    if len(sentences) < FEWEST_LINES:
+        raise UsageError(
+            f"the calibration text has {len(sentences)} sentences that the model can read; it should have "
+            f"{FEWEST_LINES} at least, and a few hundred are good"
+        )
+    return sentences
+
+
+def grams(
+    model: Model,
+    tokenizer: Tokenizer,
+    lines: Iterable[str],
+    progress: Callable[[int, int], None] | None = None,
+) -> Mapping[str, Array]:
+    """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
+
+    The float model translates the lines (greedily), and x is what it has on the way. Matrices that are only looked up
+    are left out. `progress` is called with the sentences done so far and those in all.
+    """
+    engine = Engine(model, activations="float32")
+    search = engine.generation(beam_size=1)
+    sentences = readable(tokenizer, lines, engine.max_positions)
+    names = {of: alias for alias, of in model.aliases.items()}  # any alias is as good as the others
+    aliases = [names.get(name, name) for name in model.roles]
+    sums: dict[str, Array] = {}
+    for start in range(0, len(sentences), BATCH):
+        sources = sentences[start : start + BATCH]
+        found = engine.translate(sources, search)
+        targets = [[*best.tokens, search.end][: engine.max_positions] for (best,) in found]
+        for name, x in zip(model.roles, engine.inputs(sources, targets, aliases), strict=True):
+            if len(x):
+                gram = (x.T @ x).astype(np.float64)
+                sums[name] = sums[name] + gram if name in sums else gram
+        if progress:
+            progress(start + len(sources), len(sentences))
+    return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.items()}
+
+
+def _with_lookups(gram: Array) -> Array:
+    """For an embedding that is the output matrix too: its rows are inputs themselves, all of them alike."""
+    counted: Array = gram * (len(gram) / np.trace(gram)) + LOOKUP * np.eye(len(gram))
+    return counted
