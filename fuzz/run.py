@@ -32,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from folders import KINDS, Files, read_case, seeds, write_case
 from mutations import mutate
 
-WATCH = 60  # seconds without a word from the child; processor time is counted by the child itself
+WATCH = 30  # seconds of processor time that the child may use without a word
+WAIT = 1800  # seconds that it may take for it, on a machine that is busy with other things
 SANITIZERS = "detect_leaks=0:max_allocation_size_mb=64:allocator_may_return_null=0:handle_segv=1"
 
 
@@ -104,15 +105,28 @@ def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         left = b""
+        heard, used = time.monotonic(), 0.0
         while True:
             if not selector.select(timeout=WATCH):
-                yield None
-                return
+                if time.monotonic() - heard > WAIT or processor_seconds(process.pid) - used > WATCH:
+                    yield None
+                    return
+                continue
+            heard, used = time.monotonic(), processor_seconds(process.pid)
             data = os.read(process.stdout.fileno(), 1 << 16)
             if not data:
                 return
             *whole, left = (left + data).split(b"\n")
             yield from (line.decode() for line in whole)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def watch(kind: str, seed: int, first: int, cases: int, failures: Path, tally: Tally) -> None:
@@ -126,7 +140,7 @@ def watch(kind: str, seed: int, first: int, cases: int, failures: Path, tally: T
             running, problem = None, ""
             for line in lines_of(process):
                 if line is None:
-                    problem = f"hang: nothing for {WATCH} s"
+                    problem = "hang: no word from the child"
                     process.kill()
                     break
                 told = json.loads(line)
