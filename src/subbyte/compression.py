@@ -16,7 +16,7 @@ import numpy as np
 from subbyte import store
 from subbyte.agreement import TEXT_LINES, Agreement, agreement, disagree_strongly
 from subbyte.calibration import grams
-from subbyte.errors import UsageError
+from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
@@ -24,7 +24,7 @@ from subbyte.model import Model, PackedMatrix
 from subbyte.quantization import quantize_model, sqnr_db
 from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
+from subbyte.tokenization import Tokenizer, load_tokenizer
 
 logger = logging.getLogger("subbyte")
 
@@ -74,19 +74,16 @@ def quantize(
         model, schemes, counts, sums, lambda _, done, total: progress(done, total) if progress else None
     )
     packed = replace(packed, activations=chosen.activations, recipe=resolved(chosen, schemes))
-    found = agreement(model, packed, tokenizer, sentences) if check else None
     report = {
         "recipe": chosen.name,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
         "calibration": Path(calibration).name if calibration else None,
-        "agreement": found,
+        "agreement": _compared(model, packed, tokenizer, sentences, out) if check else None,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "tensors": _tensor_reports(model, packed),
     }
     store.save(packed, out, report=report, force=force)
-    if found and disagree_strongly(found):
-        logger.warning(_warning(found, model_folder, out))
     return inspect(out)
 
 
@@ -106,13 +103,28 @@ def _sentences(
     return found
 
 
-def _warning(found: Agreement, model_folder: str | Path, out: str | Path) -> str:
-    lines = "lines of text" if found["compared"] == "text" else "lines of frequent words"
-    return (
-        f"{out} disagrees strongly with {model_folder}: {found['lost']:.0%} of {found['tokens']} tokens of its "
-        f"translations (of {found['lines']} {lines}) have become less than 1/e as likely, more than {found['limit']:.0%}; "
-        "take a recipe with more bits, or see with `subbyte evaluate` whether this one serves"
-    )
+def _compared(
+    model: Model, packed: Model, tokenizer: Tokenizer, sentences: list[str], out: str | Path
+) -> Agreement | None:
+    """How far the models agree, with a warning if they do not; None, with a warning, where the model cannot be run."""
+    try:
+        found = agreement(model, packed, tokenizer, sentences)
+    except ModelError as error:
+        logger.warning("%s was not compared with its model: %s", out, error)
+        return None
+    if disagree_strongly(found):
+        logger.warning(
+            "%s disagrees strongly with %s: %.0f%% of %d tokens of the model's translations of %d %s have become less "
+            "than 1/e as likely (limit: %.0f%%); take a recipe with more bits, or try subbyte evaluate on your text",
+            out,
+            model.folder,
+            100 * found["lost"],
+            found["tokens"],
+            found["lines"],
+            "lines" if found["compared"] == "text" else "lines of frequent words",
+            100 * found["limit"],
+        )
+    return found
 
 
 def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TypedDict
 
+from subbyte.agreement import chrf
 from subbyte.atomic_folder import new_folder
 from subbyte.compression import quantize
-from subbyte.evaluation import peak_rss_bytes, score
+from subbyte.evaluation import peak_rss_bytes
 from subbyte.translator import Translation, Translator
 
 MODEL = "demo_model"
@@ -105,7 +106,7 @@ def demonstrate(
         "low_bit_model": str(low_bit_folder),
         "compression": document["compression"],
         "average_bits": document["average_bits"],
-        "agreement_chrf": score(low_bit, float32)["chrf"],
+        "agreement_chrf": chrf(low_bit, float32),
         "tokens_per_second": {"float32": statistics.median(speeds[0]), "low_bit": statistics.median(speeds[1])},
         "peak_rss_bytes": peak,
         "sentences": [

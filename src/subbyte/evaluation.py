@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
+from subbyte.agreement import chrf
 from subbyte.errors import UsageError
 from subbyte.text_lines import read_lines
 from subbyte.translator import DEFAULT_BATCH_SIZE, Translator
@@ -95,13 +96,12 @@ def evaluate_translation(
 def score(translations: Sequence[str], references: Sequence[str]) -> TranslationMetrics:
     """BLEU and chrF of translations, one reference each."""
     from sacrebleu.metrics.bleu import BLEU  # half of the time of importing this module, and only needed here
-    from sacrebleu.metrics.chrf import CHRF
 
     bleu = BLEU()
     return {
         "bleu": bleu.corpus_score(translations, [references]).score,
         "bleu_signature": str(bleu.get_signature()),
-        "chrf": CHRF().corpus_score(translations, [references]).score,
+        "chrf": chrf(translations, references),
     }
 
 

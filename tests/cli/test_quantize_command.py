@@ -124,3 +124,21 @@ def test_out_may_not_be_the_source(run, floats, tmp_path):
     source = shutil.copytree(floats, tmp_path / "source")
     assert run("quantize", source, source, "--recipe", "int8", "--force").code == 1
     assert subbyte.inspect(source)["average_bits"] > 32
+
+
+def test_a_result_that_disagrees_is_named_and_written_all_the_same(run, floats, tmp_path, caplog):
+    result = run("quantize", floats, tmp_path / "out", "--recipe", "log1", "--json")
+    assert result.code == 0 and result.json["parameters"] > 0
+    assert f"{tmp_path / 'out'} disagrees strongly with {floats}" in caplog.text
+
+
+def test_the_comparison_can_have_a_text_or_be_left_out(run, floats, tmp_path, caplog):
+    (tmp_path / "text").write_text("a dog\n")
+    for name, options in {"text": ["--check", tmp_path / "text"], "none": ["--no-check"]}.items():
+        assert run("quantize", floats, tmp_path / f"out-{name}", "--recipe", "log1", *options).code == 0
+    found = [
+        json.loads((tmp_path / f"out-{name}" / "report.json").read_text())["agreement"] for name in ("text", "none")
+    ]
+    assert found[0]["lines"] == 1 and found[1] is None and caplog.text.count("disagrees strongly") == 1
+    result = run("quantize", floats, tmp_path / "out", "--recipe", "log1", "--no-check", "--check", tmp_path / "text")
+    assert result.code == 2 and "exclude each other" in result.err

@@ -1,0 +1,137 @@
+"""Whether a compressed model still says what its source says, and what `quantize` does with the answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import subbyte
+from subbyte.agreement import LIMITS, TEXT_LINES, WORD_LINES, WORDS, agreement, chrf, disagree_strongly, word_lines
+from subbyte.errors import UsageError
+from subbyte.folder import open_model
+from subbyte.model import Model
+from subbyte.quantization import quantize_model
+from subbyte.recipe import load_recipe, resolve
+from subbyte.tokenization import Tokenizer, load_tokenizer
+from test_shared_model import sentences
+from tiny_marian import edit_json
+from tiny_student import tiny_student_folder
+
+
+def opened(folder: Path) -> tuple[Model, Tokenizer]:
+    model = open_model(folder)
+    return model, load_tokenizer(folder, model.config)
+
+
+def compressed(model: Model, recipe: str) -> Model:
+    chosen = load_recipe(recipe)
+    return replace(quantize_model(model, resolve(chosen, model)), activations=chosen.activations)
+
+
+def report(out: Path) -> Any:
+    return json.loads((out / "report.json").read_text("utf-8"))["agreement"]
+
+
+def test_a_model_agrees_with_itself(tiny_folder: Path) -> None:
+    model, tokenizer = opened(tiny_folder)
+    words, text = agreement(model, model, tokenizer), agreement(model, model, tokenizer, ["a dog runs ."] * 20)
+    assert (words["compared"], words["lines"]) == ("words", WORD_LINES)
+    assert (text["compared"], text["lines"]) == ("text", TEXT_LINES)
+    for found in (words, text):
+        assert (found["lost"], found["nats"], found["limit"]) == (0, 0, LIMITS[found["compared"]])
+        assert found["chrf"] == pytest.approx(100) and not disagree_strongly(found)
+
+
+def test_another_model_disagrees(tiny_folder: Path) -> None:
+    model, tokenizer = opened(tiny_folder)
+    other = {name: w[::-1] if w.ndim == 2 else w for name, w in model.tensors.items() if isinstance(w, np.ndarray)}
+    found = agreement(model, replace(model, tensors=other), tokenizer)
+    assert disagree_strongly(found) and found["nats"] is not None and found["nats"] > 1 and found["chrf"] < 60
+
+
+def test_each_token_is_compared(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five tokens three are lost: one is no number, one infinitely less likely, one a little more than a nat."""
+    scores = iter([[-1.0, -1.0, -1.0, -1.0, -3.0], [math.nan, -math.inf, -2.01, -1.99, -1.0]])
+    monkeypatch.setattr("subbyte.agreement._scores", lambda *_: next(scores))
+    model, tokenizer = opened(tiny_folder)
+    found = agreement(model, model, tokenizer, ["a dog"])
+    assert found["lost"] == 0.6 and found["nats"] is None and disagree_strongly(found)
+    assert not disagree_strongly({**found, "lost": LIMITS["text"]})
+
+
+def test_lines_longer_than_the_model_reads_are_cut(tiny_folder: Path) -> None:
+    model, tokenizer = opened(tiny_folder)
+    assert agreement(model, model, tokenizer, ["dog " * 500])["lost"] == 0
+
+
+def test_words_are_those_of_the_vocabulary(tiny_folder: Path, tmp_path: Path) -> None:
+    lines = word_lines(opened(tiny_folder)[1])
+    assert lines == word_lines(opened(tiny_folder)[1]) and len(lines) == WORD_LINES
+    assert [line[:7] for line in lines[:3]] == [">>de<< ", ">>nl<< ", ">>de<< "]
+    student = word_lines(opened(tiny_student_folder(tmp_path / "student"))[1])
+    assert all(len(line.removesuffix(".").split(" ")) == WORDS for line in student) and len({*student}) > 1
+    assert all(word.isalpha() and word.islower() for line in student for word in line.removesuffix(".").split(" "))
+
+
+def test_chrf_is_that_of_sacrebleu() -> None:
+    assert chrf(["Ein Hund."], ["Ein Hund."]) == pytest.approx(100) and chrf(["xyz"], ["Ein Hund."]) == 0
+
+
+@pytest.mark.parametrize("recipe, strongly", [("uniform4", False), ("log1", True)])
+def test_good_and_bad_recipes_are_told_apart(multi30k: Path, recipe: str, strongly: bool) -> None:
+    model, tokenizer = opened(multi30k)
+    result = compressed(model, recipe)
+    for text in ([], sentences(multi30k, "val", TEXT_LINES)):
+        found = agreement(model, result, tokenizer, text)
+        assert disagree_strongly(found) is strongly
+        assert not LIMITS[found["compared"]] / 2 < found["lost"] < 2 * LIMITS[found["compared"]]  # far from the limit
+
+
+def test_quantize_reports_and_warns(tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    subbyte.quantize(tiny_folder, tmp_path / "good", "int8")
+    found = report(tmp_path / "good")
+    assert found["compared"] == "words" and found["lost"] < 0.2 and caplog.text == ""
+    subbyte.quantize(tiny_folder, tmp_path / "bad", "log1")
+    assert report(tmp_path / "bad")["lost"] > 0.4
+    assert f"{tmp_path / 'bad'} disagrees strongly with {tiny_folder}" in caplog.text
+    assert "take a recipe with more bits" in caplog.text and subbyte.inspect(tmp_path / "bad")["parameters"] > 0
+
+
+def test_nothing_is_compared_where_nobody_wants_it(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subbyte.compression.agreement", None)
+    subbyte.quantize(tiny_folder, tmp_path / "out", "log1", check=False)
+    assert report(tmp_path / "out") is None and caplog.text == ""
+
+
+def test_the_text_is_the_one_that_was_given(tiny_folder: Path, tmp_path: Path) -> None:
+    def lines(name: str, content: str, **options: Any) -> tuple[str, int]:
+        (tmp_path / name).write_text(content, "utf-8")
+        subbyte.quantize(tiny_folder, tmp_path / f"out-{name}", "int8", **options)
+        found = report(tmp_path / f"out-{name}")
+        return found["compared"], found["lines"]
+
+    assert lines("check", "a dog\n\n \ntwo men\tzwei\n", check_text=tmp_path / "check") == ("text", 2)
+    assert lines("pairs", "a dog\tein hund\nein hund\n\tx\n", frequencies=tmp_path / "pairs") == ("text", 1)
+    assert lines("mixed", "a dog\nein hund\n", frequencies=tmp_path / "mixed") == ("words", WORD_LINES)
+    both = {"frequencies": tmp_path / "pairs", "check_text": tmp_path / "check"}
+    assert lines("both", "", **both) == ("text", 2)
+    with pytest.raises(UsageError, match="is empty; it should have sentences"):
+        lines("empty", " \n", check_text=tmp_path / "empty")
+    assert not (tmp_path / "out-empty").exists()
+
+
+def test_a_model_that_cannot_be_asked_is_compressed_all_the_same(
+    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit_json(tiny_folder / "generation_config.json", repetition_penalty=2.0)
+    subbyte.quantize(tiny_folder, tmp_path / "out", "int8")
+    assert report(tmp_path / "out") is None
+    assert "was not compared with its model" in caplog.text and "repetition_penalty = 2.0" in caplog.text
