@@ -114,6 +114,8 @@ def test_clauses_come_before_words_and_words_before_letters() -> None:
         return segments(text, lambda sentence: len(sentence) <= most).sentences
 
     assert parts("one two three, four five", 15) == ("one two three,", "four five")
+    assert parts("one two, three four five six", 20) == ("one two,", "three four five six")
+    assert parts("a" + " " * 50 + "b", 10) == ("a", "b")
     assert parts("one two three four five", 15) == ("one two", "three four five")
     assert parts("x" * 20, 10) == ("x" * 10, "x" * 10)
     assert parts("一二三四、五六七八九十", 8) == ("一二三四、", "五六七八九十")
