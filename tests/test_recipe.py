@@ -166,6 +166,11 @@ RULE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n'
     ("text", "message"),
     [
         ("description = ", "not valid TOML"),
+        ("description = " + "9" * 5000, "not valid TOML"),
+        ("description = 0x" + "f" * 5000, "does not fit 64 bits"),
+        (RULE + "granularity = { group = 0x" + "f" * 5000 + " }", "does not fit 64 bits"),
+        ("name" + ".a" * 20000 + " = 1", "more than 15 parts"),
+        ("name" + ' . "b.c"' * 20000 + " = 1", "more than 15 parts"),
         ("a = " + "[" * 5000, "not valid TOML"),
         ("", r"at least one \[\[tensors\]\]"),
         ("tensors = 3", r"at least one \[\[tensors\]\]"),

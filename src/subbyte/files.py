@@ -64,10 +64,10 @@ def read_file(folder: Path, name: str, error: type[SubbyteError], limit: int) ->
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, limit) + 1)  # Python allocates first all that it is asked to read
+            data = file.read(size + 1) if size <= limit else b""  # Python allocates first what it is asked to read
     except OSError as e:
         raise error(f"{path}: cannot be read: {e}") from None
-    if len(data) > limit:
+    if size > limit:
         raise error(f"{path}: is larger than {limit:,} bytes, more than such a file may have")
     if len(data) != size:
         raise error(f"{path}: was changed while it was read")

@@ -17,8 +17,9 @@ bits = 8
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -31,7 +32,9 @@ from subbyte.files import fault_list
 from subbyte.model import Model, Role, RoleKind
 from subbyte.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
 
-SIZE_LIMIT = 1 << 20  # bytes
+SIZE_LIMIT = 1 << 17  # bytes
+# a.b.c..., of 16 parts and more: Python's reader takes the square of their number for them
+LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){15}""")
 ROLES: tuple[str, ...] = get_args(RoleKind)
 STACKS = ("encoder", "decoder", "shared")
 ACTIVATIONS = ("int8", "float32")
@@ -101,10 +104,14 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def parse_recipe(text: str, where: str, name: str) -> Recipe:
     """The recipe that a TOML document holds; all its faults in one RecipeError."""
+    if LONG_KEY.search(text):
+        raise RecipeError(f"{where}: holds a key of more than 15 parts with dots between them")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # of numbers, not only TOMLDecodeError
         raise RecipeError(f"{where}: is not valid TOML: {e}") from None
+    if not all(-(1 << 63) <= number < 1 << 63 for number in _whole_numbers(document)):
+        raise RecipeError(f"{where}: is not valid TOML: a whole number does not fit 64 bits")
     faults = [f"{key!r} is not a key of a recipe{did_you_mean(key, KEYS)}" for key in document if key not in KEYS]
     for key in ("name", "description"):
         if not isinstance(document.get(key, ""), str):
@@ -125,6 +132,17 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
     if faults:
         raise RecipeError(fault_list(where, faults))
     return Recipe(document.get("name", name), document.get("description", ""), activations, tuple(rules))
+
+
+def _whole_numbers(document: Mapping[str, Any]) -> Iterator[int]:
+    """Every whole number in a document, however deep."""
+    left: list[Any] = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
+        elif type(value) is int:
+            yield value
 
 
 def _rule(table: Mapping[str, Any]) -> Rule:

@@ -20,7 +20,7 @@ from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_file, read_j
 from subbyte.models import marian
 
 VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
-MOST_ADDED = 4096  # tokens outside sentencepiece: a pattern is made of them
+MOST_ADDED = 1 << 16  # characters of all tokens outside sentencepiece together: a pattern is made of them
 PIECES_LIMIT = 1 << 26  # bytes
 SPACE = "\u2581"
 
@@ -346,8 +346,6 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
         declared = {str(id): content for content, id in _optional(folder, "added_tokens.json").items()}
     if not isinstance(declared, dict):
         raise ModelError(f"tokenizer configuration: added_tokens_decoder is {declared!r}, should be an object")
-    if len(declared) + len(special) > MOST_ADDED:
-        raise ModelError(f"{folder}: has {len(declared) + len(special):,} added tokens, more than {MOST_ADDED:,}")
     added: dict[str, AddedToken] = {}
     for id, token in declared.items():
         if not re.fullmatch(r"[0-9]{1,9}", id):
@@ -359,4 +357,6 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
         if content not in added:
             added[content] = AddedToken(vocabulary.get(content, after), content, special=True)
             after += content not in vocabulary
+    if (characters := sum(map(len, added))) > MOST_ADDED:
+        raise ModelError(f"{folder}: its added tokens have {characters:,} characters together, more than {MOST_ADDED:,}")
     return added
