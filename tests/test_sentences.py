@@ -34,6 +34,7 @@ SPLIT = [
     "“I know.”|She smiled.|„Ja.“|Er ging.|« Oui. »|Il part.|»Nein!«|Sie blieb.",
     'Er sagte "gut".|Sie ging.',
     "das ende. klein weiter.|So.",
+    "He left.|- She stayed.|3) Nobody came.",
     "It costs 3.50 dollars at http://a.b/c?d=E.F today.|Version 1.2.3 is here.|Mail a@b.c now.",
     "See No. 5 and fig. 3b.|He said no.|We left.",
     "Er kam am 2. 10. 2020.|Sie kam 1999.|Beide blieben.",

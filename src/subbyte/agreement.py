@@ -58,18 +58,16 @@ def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence
     after = _scores(answering, sentences, targets)
     losses = [old - new for old, new in zip(before, after, strict=True)]
     nats = sum(losses) / len(losses)
+    translations = [tokenizer.decode(ids) for ids in _translations(answering, sentences)]
     compared = "text" if text else "words"
     return {
         "compared": compared,
         "lines": len(lines),
         "tokens": len(losses),
-        "lost": sum(not loss <= LOST for loss in losses) / len(losses),  # what is no number is lost, too
+        "lost": round(sum(not loss <= LOST for loss in losses) / len(losses), 4),  # what is no number is lost, too
         "limit": LIMITS[compared],
-        "nats": nats if math.isfinite(nats) else None,
-        "chrf": chrf(
-            [tokenizer.decode(ids) for ids in _translations(answering, sentences)],
-            [tokenizer.decode(ids) for ids in targets],
-        ),
+        "nats": round(nats, 4) if math.isfinite(nats) else None,
+        "chrf": round(chrf(translations, [tokenizer.decode(ids) for ids in targets]), 2),
     }
 
 
