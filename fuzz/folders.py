@@ -146,8 +146,8 @@ def _bfloat16(dtype: str, shape: list[int], data: bytes) -> tuple[str, list[int]
 
 
 def read_folder(folder: Path) -> Files:
-    """Every file of a folder but its card, which nothing reads."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "README.md"}
+    """Every file of a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def write_folder(folder: Path, files: Files) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -305,12 +306,39 @@ def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
 
 def _sentencepiece(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
     data = read_file(folder, name, ModelError, PIECES_LIMIT)
-    processor = sentencepiece.SentencePieceProcessor()
+    processor = _Processor()
     try:
         processor.LoadFromSerializedProto(data)
+        processor.id_to_piece(list(range(processor.get_piece_size())))
+    except UnicodeDecodeError:
+        raise ModelError(f"{folder / name}: holds a piece that is not UTF-8") from None
     except RuntimeError:
         raise ModelError(f"{folder / name}: is not a sentencepiece model") from None
     return processor
+
+
+class _Processor(sentencepiece.SentencePieceProcessor):
+    """sentencepiece, but what it raises where a model that it took is damaged inside is an error of ours."""
+
+    def encode(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().encode(*arguments, **options)
+
+    def decode(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().decode(*arguments, **options)
+
+    def decode_pieces(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().decode_pieces(*arguments, **options)
+
+
+@contextmanager
+def _damaged() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, UnicodeError) as e:
+        raise ModelError(f"a sentencepiece model is damaged: {e}") from None
 
 
 def _content(token: object) -> str:
@@ -358,5 +386,5 @@ def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[
             added[content] = AddedToken(vocabulary.get(content, after), content, special=True)
             after += content not in vocabulary
     if (characters := sum(map(len, added))) > MOST_ADDED:
-        raise ModelError(f"{folder}: its added tokens have {characters:,} characters together, more than {MOST_ADDED:,}")
+        raise ModelError(f"{folder}: its added tokens have {characters:,} characters, more than {MOST_ADDED:,}")
     return added
