@@ -451,6 +451,9 @@ ADDED = (
 )  # fmt: skip
 
 
+UNKNOWING = (RecursionError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, struct.error)
+
+
 def mutate(files: Files, other: Files, rng: random.Random) -> tuple[Files, str]:
     """The folder with one to three changes, and what they were. `other` is where spliced parts come from."""
     files = dict(files)
@@ -465,7 +468,7 @@ def mutate(files: Files, other: Files, rng: random.Random) -> tuple[Files, str]:
             change = change_of(name)[1]
             try:
                 files[name] = change(files[name], rng)
-            except RecursionError:  # an earlier change nested it too deeply for Python
+            except UNKNOWING:  # an earlier change left nothing to know
                 files[name] = change_bytes(files[name], rng)
             done.append(f"{change.__name__} {name}")
         elif action < 0.90:
