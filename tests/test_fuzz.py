@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
-CASES = 110  # of each kind
+CASES = 80  # of each kind
 CORPUS = sorted((FUZZ / "corpus").glob("*.zip"))
 
 
