@@ -195,20 +195,21 @@ void define_marian(nb::module_& m) {
       .def(
           "translate",
           [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences, size_t beam_size,
-             size_t num_hypotheses, size_t max_length, size_t min_length, float length_penalty, bool early_stopping,
-             bool renormalize, int64_t forced_end, uint32_t start, uint32_t end, const std::vector<uint32_t>& banned) {
+             size_t num_hypotheses, size_t max_length, float max_length_factor, size_t min_length, float length_penalty,
+             bool early_stopping, bool renormalize, int64_t forced_end, uint32_t start, uint32_t end,
+             const std::vector<uint32_t>& banned) {
             std::vector<std::vector<std::pair<std::vector<uint32_t>, float>>> out;
-            for (auto& hypotheses :
-                 self.translate(sentences, {beam_size, num_hypotheses, max_length, min_length, length_penalty,
-                                            early_stopping, renormalize, forced_end, start, end, banned})) {
+            for (auto& hypotheses : self.translate(
+                     sentences, {beam_size, num_hypotheses, max_length, max_length_factor, min_length, length_penalty,
+                                 early_stopping, renormalize, forced_end, start, end, banned})) {
               out.emplace_back();
               for (Hypothesis& h : hypotheses) out.back().emplace_back(std::move(h.tokens), h.score);
             }
             return out;
           },
-          "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "min_length"_a,
-          "length_penalty"_a, "early_stopping"_a, "renormalize"_a, "forced_end"_a, "start"_a, "end"_a, "banned"_a,
-          "Hypotheses (tokens, score) of every sentence, best first.")
+          "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "max_length_factor"_a,
+          "min_length"_a, "length_penalty"_a, "early_stopping"_a, "renormalize"_a, "forced_end"_a, "start"_a, "end"_a,
+          "banned"_a, "Hypotheses (tokens, score) of every sentence, best first.")
       .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
            "Log-probability of every token of each target, forced.")
       .def("inputs", &MarianSession::inputs, "sentences"_a, "targets"_a, "start"_a, "names"_a,

@@ -18,8 +18,8 @@ struct Candidate {
   uint32_t token;
 };
 
-// Higher score first; among equals the earlier hypothesis, then the lower token. No score may be NaN: sorting by an order
-// that is none reads and writes beyond the vector.
+// Higher score first; among equals the earlier hypothesis, then the lower token. No score may be NaN: sorting by an
+// order that is none reads and writes beyond the vector.
 bool better(const Candidate& a, const Candidate& b) {
   if (a.score != b.score) return a.score > b.score;
   if (a.parent != b.parent) return a.parent < b.parent;
@@ -32,7 +32,8 @@ struct Running {
 };
 
 struct Sentence {
-  size_t index;  // in the batch
+  size_t index;       // in the batch
+  size_t max_length;  // tokens of the decoder, its start token included
   std::vector<Running> running;
   std::vector<Hypothesis> finished;  // best first, at most beam_size
 };
@@ -56,8 +57,9 @@ class Continuations {
   Continuations(const Kernels& kernels, const SearchOptions& options, size_t vocabulary)
       : kernels_(kernels), options_(options), vocabulary_(vocabulary) {}
 
-  void append(float* logits, const Running& from, size_t parent, size_t length, size_t k, std::vector<Candidate>& out) {
-    if (options_.forced_end >= 0 && length + 1 == options_.max_length) {
+  void append(float* logits, const Running& from, size_t parent, size_t length, size_t max_length, size_t k,
+              std::vector<Candidate>& out) {
+    if (options_.forced_end >= 0 && length + 1 == max_length) {
       out.push_back({from.score, parent, static_cast<uint32_t>(options_.forced_end)});
       return;
     }
@@ -99,6 +101,12 @@ class Continuations {
   std::vector<Candidate> best_;
 };
 
+size_t max_length_of(size_t sentence, const SearchOptions& options) {
+  if (options.max_length_factor <= 0.0f) return options.max_length;
+  const double generated = std::ceil(static_cast<double>(options.max_length_factor) * static_cast<double>(sentence));
+  return static_cast<size_t>(std::min(static_cast<double>(options.max_length), std::max(generated, 1.0) + 1.0));
+}
+
 float penalized(float score, size_t generated, float length_penalty) {
   return score / static_cast<float>(std::pow(static_cast<double>(generated), static_cast<double>(length_penalty)));
 }
@@ -118,7 +126,7 @@ bool advance(Sentence& sentence, const std::vector<Candidate>& candidates, size_
   parents.clear();
   for (size_t rank = 0; rank < candidates.size(); ++rank) {
     const Candidate& candidate = candidates[rank];
-    const bool ends = candidate.token == options.end, stops = ends || length + 1 >= options.max_length;
+    const bool ends = candidate.token == options.end, stops = ends || length + 1 >= sentence.max_length;
     const Running& parent = sentence.running[candidate.parent];
     if (!stops) {
       if (next.size() == beam) continue;
@@ -145,7 +153,8 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
   model.encode(sentences, memory);
   std::vector<std::vector<Hypothesis>> results(sentences.size());
   std::vector<Sentence> open;
-  for (size_t s = 0; s < sentences.size(); ++s) open.push_back({s, {{}}, {}});
+  for (size_t s = 0; s < sentences.size(); ++s)
+    open.push_back({s, max_length_of(sentences[s].size(), options), {{}}, {}});
   cache.start(sentences.size());
 
   const size_t vocabulary = model.config().vocabulary, keep = options.beam_size == 1 ? 1 : 2 * options.beam_size;
@@ -172,7 +181,8 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
       const size_t first = row;
       candidates.clear();
       for (size_t parent = 0; parent < sentence.running.size(); ++parent, ++row)
-        continuations.append(logits + row * vocabulary, sentence.running[parent], parent, length, keep, candidates);
+        continuations.append(logits + row * vocabulary, sentence.running[parent], parent, length, sentence.max_length,
+                             keep, candidates);
       std::sort(candidates.begin(), candidates.end(), better);
       if (candidates.size() > keep) candidates.resize(keep);
       if (advance(sentence, candidates, length, options, next, parents)) {

@@ -9,14 +9,15 @@
 namespace subbyte {
 
 struct SearchOptions {
-  size_t beam_size;       // 1: greedy
-  size_t num_hypotheses;  // best ones returned, at most beam_size
-  size_t max_length;      // tokens of the decoder, its start token included; at least 2
-  size_t min_length;      // no end of sentence before this many tokens, start token included
-  float length_penalty;   // score = sum of log-probabilities / generated tokens ^ length_penalty
-  bool early_stopping;    // stop at beam_size finished hypotheses
-  bool renormalize;       // log-probabilities over the allowed tokens only
-  int64_t forced_end;     // the only token allowed at max_length; -1: none
+  size_t beam_size;         // 1: greedy
+  size_t num_hypotheses;    // best ones returned, at most beam_size
+  size_t max_length;        // tokens of the decoder, its start token included; at least 2
+  float max_length_factor;  // generated tokens for each token of the sentence, at most; 0: as many as max_length allows
+  size_t min_length;        // no end of sentence before this many tokens, start token included
+  float length_penalty;     // score = sum of log-probabilities / generated tokens ^ length_penalty
+  bool early_stopping;      // stop at beam_size finished hypotheses
+  bool renormalize;         // log-probabilities over the allowed tokens only
+  int64_t forced_end;       // the only token allowed at max_length; -1: none
   uint32_t start, end;
   std::vector<uint32_t> banned;  // tokens never generated
 };

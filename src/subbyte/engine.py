@@ -60,12 +60,14 @@ class Hypothesis(NamedTuple):
 class Generation:
     """How to search for a translation; the names and meanings of transformers.
 
-    max_length counts the decoder's start token, min_length too; banned are tokens never generated.
+    max_length counts the decoder's start token, min_length too; banned are tokens never generated. max_length_factor is
+    Marian's: at most so many tokens are generated for each token of the sentence; 0 for no such limit.
     """
 
     beam_size: int
     num_hypotheses: int
     max_length: int
+    max_length_factor: float
     min_length: int
     length_penalty: float
     early_stopping: bool
@@ -176,6 +178,7 @@ class Engine:
             beam_size=beam_size or config.get("num_beams") or 1,
             num_hypotheses=num_hypotheses,
             max_length=min(max_length or config.get("max_length") or self.max_positions, self.max_positions),
+            max_length_factor=_first(config.get("max_length_factor"), 0.0),
             min_length=min_length or config.get("min_length") or 0,
             length_penalty=_first(length_penalty, config.get("length_penalty"), 1.0),
             early_stopping=early_stopping,
@@ -205,6 +208,7 @@ class Engine:
             beam_size=g.beam_size,
             num_hypotheses=g.num_hypotheses,
             max_length=g.max_length,
+            max_length_factor=g.max_length_factor,
             min_length=g.min_length,
             length_penalty=g.length_penalty,
             early_stopping=g.early_stopping,
@@ -253,7 +257,15 @@ def instruction_sets() -> list[tuple[str, bool]]:
 def _settings_in_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Old folders keep generation settings in config.json; beside a generation_config.json they count for nothing."""
     names = ["decoder_start_token_id", "eos_token_id", "forced_eos_token_id", "bad_words_ids", "num_beams"]
-    names += ["max_length", "min_length", "length_penalty", "early_stopping", "renormalize_logits", *NEUTRAL]
+    names += [
+        "max_length",
+        "max_length_factor",
+        "min_length",
+        "length_penalty",
+        "early_stopping",
+        "renormalize_logits",
+        *NEUTRAL,
+    ]
     return {name: config[name] for name in names if name in config}
 
 

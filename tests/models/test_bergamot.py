@@ -6,6 +6,7 @@ import json
 import logging
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +215,9 @@ def test_a_folder_without_yml_is_read_by_its_names(tmp_path: Path, separate: boo
     tensors, _ = tiny_student(separate=separate, **ties)
     folder = write_student(tmp_path / "m", tensors, separate=separate, config=None)
     model = open_model(folder)
-    assert model.generation == {"num_beams": 1, "length_penalty": 1.0, "max_length": 512, "bad_words_ids": [[1]]}
+    assert model.generation == {
+        "num_beams": 1, "length_penalty": 1.0, "max_length": 512, "max_length_factor": 3.0, "bad_words_ids": [[1]]
+    }  # fmt: skip
     assert load_tokenizer(folder, model.config).separate is separate
 
 
@@ -222,9 +225,23 @@ def test_generation_is_as_the_yml_says(tmp_path: Path) -> None:
     tensors, _ = tiny_student()
     lines = "beam-size: 4\nnormalize: 0.6\nallow-unk: true\nmax-length-factor: 2.5\nword-penalty: 0\n"
     model = open_model(write_student(tmp_path / "m", tensors, config=lines))
-    assert model.generation == {"num_beams": 4, "length_penalty": 0.6, "max_length": 512}
+    assert model.generation == {"num_beams": 4, "length_penalty": 0.6, "max_length": 512, "max_length_factor": 2.5}
     generation = Engine(model, threads=1).generation()
     assert (generation.beam_size, generation.length_penalty, generation.banned) == (4, 0.6, ())
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_translation_has_at_most_so_many_tokens_as_the_factor_says(tmp_path: Path, beam: int) -> None:
+    tensors, _ = tiny_student()
+    engine = Engine(open_model(write_student(tmp_path / "m", tensors, config="max-length-factor: 1.5\n")), threads=1)
+    search = replace(engine.generation(beam_size=beam), banned=(0, 1))  # it never ends by itself
+    sentences = [[5, 6, 7, 8, 0], [9, 0], [11, 4, 0]]
+    lengths = [
+        [len(best.tokens) for (best,) in engine.translate(batch, search)] for batch in (sentences, sentences[1:2])
+    ]
+    assert lengths == [[8, 3, 5], [3]]
+    without = replace(search, max_length_factor=0.0, max_length=13)
+    assert [len(best.tokens) for (best,) in engine.translate(sentences, without)] == [12, 12, 12]
 
 
 def test_what_is_not_used_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -323,6 +323,7 @@ def generation_of(files: Files, folder: Path) -> dict[str, Any]:
         "num_beams": int(number("beam-size", "1")),
         "length_penalty": number("normalize", "1"),  # Marian, too, divides by the length to this power
         "max_length": MOST_TOKENS,
+        "max_length_factor": number("max-length-factor", "3"),  # Marian's own default
     }
     if files.options.get("allow-unk") != "true":
         generation["bad_words_ids"] = [[UNKNOWN]]

@@ -195,6 +195,9 @@ def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {value!r}, should be a whole number from {least} to {most:,}"
     if config.get("max_length") == 1:
         yield "max_length is 1, should be at least 2 (it counts the start token)"
+    factor = config.get("max_length_factor")
+    if factor is not None and not (type(factor) in (int, float) and 0 <= factor <= MOST_PENALTY):
+        yield f"max_length_factor is {factor!r}, should be a number from 0 to {MOST_PENALTY}"
     penalty = config.get("length_penalty")
     if penalty is not None and not (type(penalty) in (int, float) and abs(penalty) <= MOST_PENALTY):
         yield f"length_penalty is {penalty!r}, should be a number up to {MOST_PENALTY}"

@@ -66,7 +66,13 @@ def opener(setup: Setup) -> Load:
             search = engine.generation(beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0)
             search = replace(search, early_stopping=False)
             if task.tokens:  # lengths count the start token
-                search = replace(search, min_length=task.tokens + 1, max_length=task.tokens + 1, forced_end=None)
+                search = replace(
+                    search,
+                    min_length=task.tokens + 1,
+                    max_length=task.tokens + 1,
+                    max_length_factor=0.0,
+                    forced_end=None,
+                )
             if task.form == "text":
                 assert translator
                 return [found[0].text for found in translator.stream(batch, search, task.batch_size)]  # type: ignore[arg-type]
