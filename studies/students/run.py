@@ -5,7 +5,7 @@
     python studies/students/run.py DATA --table
 
 The calibration text is not FLORES: English lines of newstest 2009 to 2013, and for Portuguese what the
-English-Portuguese student makes of them. The bits of `student4` were chosen by search.py, without FLORES. Every finished
+English-Portuguese student makes of them. The bits of `student4` were chosen by search.py, without FLORES. A finished
 run is appended to records.jsonl at once, with the commit, and is not run again: to repeat it, remove its line. Folders
 and texts are kept in studies/checkpoints, which git ignores.
 """

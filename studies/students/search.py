@@ -1,7 +1,7 @@
 """How the bits of `student4` were chosen: what each matrix costs, and the cheapest choice that fits into a budget.
 
     python studies/students/search.py DATA --measure        # half an hour; writes sensitivities.json
-    python studies/students/search.py DATA --budget 8.8e6   # prints the bits of every matrix, and what they should cost
+    python studies/students/search.py DATA --budget 8.8e6   # prints the rules of a recipe, and what it should cost
 
 A matrix alone is rounded to PROBE bits, with the calibration text of run.py, and the log-probability that the float
 model's own translations of newstest 2016 lose is measured, per token. At other widths the loss is taken to grow as the
@@ -150,6 +150,19 @@ def choose(found: Mapping[str, Sequence[Option]], budget: int) -> dict[str, Opti
     return chosen
 
 
+def rules(chosen: Mapping[str, Option]) -> Iterator[str]:
+    """The choice as TOML: the embedding, then a rule for the matrices of each width."""
+    for name, option in chosen.items():
+        if option.clusters:
+            count, ratio = option.clusters
+            clusters = f"\nclusters = {{ count = {count}, ratio = {ratio} }}" if count > 1 else ""
+            yield f'match = "{name}"\nbits = {option.bits}{clusters}'
+    for bits in sorted({option.bits for option in chosen.values()}):
+        names = sorted(name for name, option in chosen.items() if option.bits == bits and not option.clusters)
+        if names:
+            yield "match = [\n" + "".join(f'  "{name}",\n' for name in names) + f"]\nbits = {bits}"
+
+
 def main() -> None:
     """Measure, or choose from what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -174,10 +187,10 @@ def main() -> None:
             for s in measured.values()
         ]
         chosen = choose(options({name: [s[name] for s in students] for name in students[0]}), int(arguments.budget))
-        for name, option in chosen.items():
-            print(f"{name:55} {option.bits} {option.clusters or ''} {option.bytes:,} bytes, {option.loss:.5f} nats")
+        for rule in rules(chosen):
+            print(f'[[tensors]]\n{rule}\nfamily = "uniform"\nmode = "affine"\ngranularity = "row"\n')
         total = sum(option.bytes for option in chosen.values())
-        print(f"{total:,} bytes, {sum(option.loss for option in chosen.values()) / len(students):.4f} nats a student")
+        print(f"# {total:,} bytes, {sum(option.loss for option in chosen.values()) / len(students):.4f} nats a student")
 
 
 if __name__ == "__main__":
