@@ -57,8 +57,9 @@ def weights(config: dict) -> Iterator[tuple[str, np.ndarray]]:
     for name, shape in marian.specification(config, "config.json").shapes.items():
         if len(shape) == 2:
             yield name, random.normal(0, 1 / math.sqrt(config["d_model"]), shape).astype(np.float32)
-        else:
-            yield name, np.full(shape, float("norm.weight" in name), np.float32)
+        else:  # transformers has the last bias as a batch of one
+            size = (1, *shape) if name == marian.BIAS else shape
+            yield name, np.full(size, float("norm.weight" in name), np.float32)
 
 
 def vocabulary(words: int) -> dict[str, int]:
