@@ -30,7 +30,10 @@ class Echo:
     languages = ()
 
     def generation(self, **_: object) -> Generation:
-        return Generation(1, 1, 99, 0, 1.0, False, False, None, 0, 0, ())
+        return Generation(
+            beam_size=1, num_hypotheses=1, max_length=99, max_length_factor=0.0, min_length=0, length_penalty=1.0,
+            early_stopping=False, renormalize=False, forced_end=None, start=0, end=0, banned=(),
+        )  # fmt: skip
 
     def encode(self, text: str) -> list[int]:
         return [*(ord(letter) + 1 for letter in text), 0]

@@ -82,7 +82,7 @@ def run(data: Path, direction: str, recipe: str, calibrated: bool) -> dict[str, 
         "signature": found["metrics"]["bleu_signature"],
         "activations": found["activations"],
         "bytes_on_disk": size
-        or sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".bin", ".spm")),
+        or sum(file.stat().st_size for name in ("model*.bin", "*.spm") for file in folder.glob(name)),
         "commit": commit.stdout.strip(),
     }
 
