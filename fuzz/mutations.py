@@ -10,6 +10,7 @@ import json
 import random
 import struct
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def value(rng: random.Random, old: Any = None) -> Any:
         case 4 | 5:
             return rng.choice(WORDS)
         case 6:
-            return rng.choice(SHAPES)
+            return deepcopy(rng.choice(SHAPES))  # a later change may be one inside of it
         case _:
             depth = rng.choice((3, 60, 70, 300, 900, 990, 1200))
             return "\0raw" + rng.choice(("[" * depth + "]" * depth, '{"a":' * depth + "0" + "}" * depth))
