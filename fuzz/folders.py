@@ -8,7 +8,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,51 +17,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from subbyte import store
-from subbyte.folder import open_model
 from subbyte.models.marian import sinusoidal_positions
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, parse_recipe, presets, resolve, resolved
 from tiny_marian import tiny_marian_folder
+from tiny_packed import EVERY_KIND, quantized
 from tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student_folder
 
 Files = dict[str, bytes]
 KINDS = ("converted", "safetensors", "bergamot")
 WEIGHTS = "model.safetensors"
-
-EVERY_KIND = """
-[[tensors]]
-match = "*"
-family = "uniform"
-bits = 3
-[[tensors]]
-role = "cross_attention"
-family = "uniform"
-bits = 5
-mode = "affine"
-granularity = {group = 16}
-[[tensors]]
-match = "*encoder.layers.0.self_attn.*"
-family = "uniform"
-bits = 8
-mode = "affine"
-granularity = "tensor"
-[[tensors]]
-stack = "decoder"
-role = "feed_forward"
-family = "binary_coding"
-bits = 3
-[[tensors]]
-match = "*decoder.layers.0.self_attn.*"
-family = "logarithmic"
-bits = 4
-granularity = "tensor"
-[[tensors]]
-role = "embedding"
-family = "uniform"
-bits = 7
-mode = "midrise"
-clusters = {count = 5, ratio = 1.5}
-"""
 
 SMALL: Mapping[str, Any] = {
     "d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 4,
@@ -81,7 +43,9 @@ def seeds(kind: str) -> tuple[Files, ...]:
         home = Path(name)
         if kind == "converted":
             folders = [
-                _converted(tiny_marian_folder(home / "a", **{**SMALL, "d_model": 16}), EVERY_KIND),
+                _converted(
+                    tiny_marian_folder(home / "a", **{**SMALL, "d_model": 16, "decoder_ffn_dim": 16}), EVERY_KIND
+                ),
                 _converted(tiny_marian_folder(home / "b", **{**SMALL, "d_model": 20}), "uniform3"),
                 _converted(tiny_marian_folder(home / "c", **SMALL, **UNTIED, activation_function="swish"), "nmt-mixed"),
                 _converted(tiny_marian_folder(home / "d", **SMALL), "binary4"),
@@ -104,10 +68,7 @@ def seeds(kind: str) -> tuple[Files, ...]:
 
 def _converted(folder: Path, recipe_text: str) -> Path:
     """The folder converted, into one beside it."""
-    recipe = load_recipe(recipe_text) if recipe_text in presets() else parse_recipe(recipe_text, "seed", "seed")
-    model = open_model(folder)
-    schemes = resolve(recipe, model)
-    packed = replace(quantize_model(model, schemes), activations=recipe.activations, recipe=resolved(recipe, schemes))
+    packed = quantized(folder, recipe_text)
     out = folder.with_name(f"{folder.name}-converted")
     store.save(packed, out, report={"tensors": {}})
     return out

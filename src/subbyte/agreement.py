@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from random import Random
 from typing import TypedDict
@@ -106,7 +107,7 @@ def _is_word(piece: str) -> bool:
 def _translations(engine: Engine, sentences: Sequence[Sequence[int]]) -> list[list[int]]:
     """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
     most = 16 + 2 * max(map(len, sentences))  # a model that fell apart may never end
-    search = engine.generation(beam_size=1, max_length=most)
+    search = replace(engine.generation(beam_size=1, max_length=most), max_length_factor=0.0)
     found = [best.tokens for batch in _batches(sentences) for best, *_ in engine.translate(batch, search)]
     return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
 

@@ -52,14 +52,14 @@ def quantize(
     check        both models translate a few lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those of `calibration`, or the pairs of
                  `frequencies`, or else frequent words (agreement.py)
-    progress     called with the weights done so far and those in all
+    progress     called with what is done so far and what there is in all: sentences of `calibration`, then weights
 
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
     4.21
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
-    if any(isinstance(tensor, PackedMatrix) for tensor in model.tensors.values()):
+    if model.compressed:
         name = model.recipe.get("name", "unknown")
         raise UsageError(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
@@ -69,7 +69,7 @@ def quantize(
     sentences = _sentences(check_text, calibration, frequencies) if check else []
     schemes = resolve(chosen, model)
     counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
-    sums = grams(model, tokenizer, read_lines(calibration)) if calibration else None
+    sums = grams(model, tokenizer, read_lines(calibration), progress) if calibration else None
     packed = quantize_model(
         model, schemes, counts, sums, lambda _, done, total: progress(done, total) if progress else None
     )

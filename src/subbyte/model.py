@@ -101,3 +101,8 @@ class Model:
     folder: Path
     activations: Literal["int8", "float32"] = "float32"
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
+
+    @property
+    def compressed(self) -> bool:
+        """Whether any of its matrices is packed."""
+        return any(isinstance(tensor, PackedMatrix) for tensor in self.tensors.values())

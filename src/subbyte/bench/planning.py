@@ -15,7 +15,7 @@ from subbyte.bench.subjects import Models, Task
 from subbyte.demo import SENTENCES
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
-from subbyte.model import Model, PackedMatrix
+from subbyte.model import Model
 from subbyte.models import marian
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
@@ -37,7 +37,7 @@ class Sentences:
 
 def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[str], rivals: Sequence[str]) -> Models:
     """The model in DIR, and the float32 folder that rivals and recipes start from."""
-    compressed = _is_compressed(model)
+    compressed = model.compressed
     if source_model is None:
         source = None if compressed else model.folder
     elif not compressed:
@@ -46,7 +46,7 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
         )
     else:
         original = open_model(source_model)
-        if _is_compressed(original):
+        if original.compressed:
             raise UsageError(
                 f"{source_model}: is compressed; --source-model is the float32 model that DIR was made from"
             )
@@ -140,10 +140,6 @@ def cores_of(threads: int) -> list[int]:
     if not 1 <= threads <= len(allowed):
         raise UsageError(f"threads is {threads}, should be 1 to {len(allowed)}: each gets a core of its own")
     return allowed[-threads:]
-
-
-def _is_compressed(model: Model) -> bool:
-    return any(isinstance(tensor, PackedMatrix) for tensor in model.tensors.values())
 
 
 def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
