@@ -58,7 +58,7 @@ def test_another_model_disagrees(tiny_folder: Path) -> None:
 def test_each_token_is_compared(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five tokens three are lost: one is no number, one infinitely less likely, one a little more than a nat."""
     scores = iter([[-1.0, -1.0, -1.0, -1.0, -3.0], [math.nan, -math.inf, -2.01, -1.99, -1.0]])
-    monkeypatch.setattr("subbyte.agreement._scores", lambda *_: next(scores))
+    monkeypatch.setattr("subbyte.agreement.log_probabilities", lambda *_: next(scores))
     model, tokenizer = opened(tiny_folder)
     found = agreement(model, model, tokenizer, ["a dog"])
     assert found["lost"] == 0.6 and found["nats"] is None and disagree_strongly(found)

@@ -8,14 +8,14 @@ of lost tokens decides, for it counts alike with sure models and unsure ones, on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import cycle, islice
 from random import Random
 from typing import TypedDict
 from unicodedata import category
 
 from subbyte.engine import Engine
+from subbyte.likelihood import log_probabilities, translations
 from subbyte.model import Model
 from subbyte.tokenization import SPACE, Tokenizer
 
@@ -25,7 +25,6 @@ WORDS = 8  # a line of these
 FREQUENT = 200  # words that they are drawn from
 LOST = 1.0  # nats
 LIMITS = {"text": 0.2, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
-BATCH = 32
 
 
 class Agreement(TypedDict):
@@ -52,14 +51,14 @@ def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence
     lines = list(text[:TEXT_LINES]) or word_lines(tokenizer)
     asked = Engine(source)
     sentences = [tokenizer.encode(line, asked.max_positions) for line in lines]
-    targets = _translations(asked, sentences)
-    before = _scores(asked, sentences, targets)
+    targets = translations(asked, sentences)
+    before = log_probabilities(asked, sentences, targets)
     del asked  # its weights, in float32, are the larger part
     answering = Engine(result)
-    after = _scores(answering, sentences, targets)
+    after = log_probabilities(answering, sentences, targets)
     losses = [old - new for old, new in zip(before, after, strict=True)]
     nats = sum(losses) / len(losses)
-    translations = [tokenizer.decode(ids) for ids in _translations(answering, sentences)]
+    said = [tokenizer.decode(ids) for ids in translations(answering, sentences)]
     compared = "text" if text else "words"
     return {
         "compared": compared,
@@ -68,7 +67,7 @@ def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence
         "lost": round(sum(not loss <= LOST for loss in losses) / len(losses), 4),  # what is no number is lost, too
         "limit": LIMITS[compared],
         "nats": round(nats, 4) if math.isfinite(nats) else None,
-        "chrf": round(chrf(translations, [tokenizer.decode(ids) for ids in targets]), 2),
+        "chrf": round(chrf(said, [tokenizer.decode(ids) for ids in targets]), 2),
     }
 
 
@@ -102,21 +101,3 @@ def word_lines(tokenizer: Tokenizer) -> list[str]:
 def _is_word(piece: str) -> bool:
     """Whether it is two small letters or more, marks on them included."""
     return len(piece) > 1 and piece == piece.lower() and all(category(letter)[0] in "LM" for letter in piece)
-
-
-def _translations(engine: Engine, sentences: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
-    most = 16 + 2 * max(map(len, sentences))  # a model that fell apart may never end
-    search = replace(engine.generation(beam_size=1, max_length=most), max_length_factor=0.0)
-    found = [best.tokens for batch in _batches(sentences) for best, *_ in engine.translate(batch, search)]
-    return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
-
-
-def _scores(engine: Engine, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[float]:
-    """The log-probability of every token of all targets, one behind the other."""
-    pairs = zip(_batches(sentences), _batches(targets), strict=True)
-    return [log for batch, forced in pairs for logs in engine.score(batch, forced) for log in logs]
-
-
-def _batches(items: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    return (items[first : first + BATCH] for first in range(0, len(items), BATCH))

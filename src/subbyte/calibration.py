@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from subbyte.arrays import Array
 from subbyte.engine import Engine
 from subbyte.errors import UsageError
+from subbyte.likelihood import batches, translations
 from subbyte.model import Model
 from subbyte.tokenization import Tokenizer
 
 ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
 FEWEST_LINES = 16
-BATCH = 32  # sentences
 LOOKUP = 0.3  # what an error in a tied embedding's row counts, where one in an average output counts 1
 
 
@@ -42,28 +42,35 @@ def grams(
     tokenizer: Tokenizer,
     lines: Iterable[str],
     progress: Callable[[int, int], None] | None = None,
-) -> Mapping[str, Array]:
+) -> dict[str, Array]:
+    """The sums of `grams_of` over the first lines, as many as are enough."""
+    engine = Engine(model, activations="float32")
+    return grams_of(model, engine, readable(tokenizer, lines, engine.max_positions), progress)
+
+
+def grams_of(
+    model: Model,
+    engine: Engine,
+    sentences: Sequence[Sequence[int]],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
 
-    The float model translates the lines (greedily), and x is what it has on the way. Matrices that are only looked up
-    are left out. `progress` is called with the sentences done so far and those in all.
+    The float model, in `engine`, translates the sentences (greedily), and x is what it has on the way. Matrices that
+    are only looked up are left out. `progress` is called with the sentences done so far and those in all.
     """
-    engine = Engine(model, activations="float32")
-    search = engine.generation(beam_size=1)
-    sentences = readable(tokenizer, lines, engine.max_positions)
     names = {of: alias for alias, of in model.aliases.items()}  # any alias is as good as the others
     aliases = [names.get(name, name) for name in model.roles]
     sums: dict[str, Array] = {}
-    for start in range(0, len(sentences), BATCH):
-        sources = sentences[start : start + BATCH]
-        found = engine.translate(sources, search)
-        targets = [[*best.tokens, search.end][: engine.max_positions] for (best,) in found]
-        for name, x in zip(model.roles, engine.inputs(sources, targets, aliases), strict=True):
+    done = 0
+    for sources in batches(sentences):
+        for name, x in zip(model.roles, engine.inputs(sources, translations(engine, sources), aliases), strict=True):
             if len(x):
                 gram = (x.T @ x).astype(np.float64)
                 sums[name] = sums[name] + gram if name in sums else gram
+        done += len(sources)
         if progress:
-            progress(start + len(sources), len(sentences))
+            progress(done, len(sentences))
     return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.items()}
 
 
