@@ -60,13 +60,13 @@ def test_bits_and_sizes_of_table_2(sizes):
     counted = {}
     for name, (widths, bits, size) in sizes.TABLE_2.items():
         assert f"{sizes.average_bits(sizes.BASE, widths):.1f}" == bits, name
-        counted[name] = counted[name] = f"{sizes.paper_bytes(sizes.BASE, widths) / sizes.MB:.3f}", size
+        counted[name] = f"{sizes.paper_bytes(sizes.BASE, widths) / sizes.MB:.3f}", size
     misses = {name: both for name, both in counted.items() if f"{float(both[0]):.1f}" != both[1]}
     # The first two may be another rounding of clusters or of the number itself; the last is unexplained.
     assert misses == {
         "1.3, FP, FP": ("175.147", "175.2"),
         "1.1, 1.8, FP": ("82.137", "82.2"),
-        "2-bit Emb. baseline": ("176.630", "176.1"),
+        "2-bit Emb. baseline": ("176.632", "176.1"),
     }
 
 
