@@ -135,6 +135,22 @@ void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t
   });
 }
 
+void lay_out_step(const uint8_t* codes, int width, uint8_t* step) {
+  const uint8_t *a = codes, *b = codes + 64, *c = codes + 128, *d = codes + 192;
+  if (width == 4) {
+    for (size_t at = 0; at < 64; ++at) step[at] = static_cast<uint8_t>(a[at] | b[at] << 4);
+    for (size_t at = 0; at < 64; ++at) step[64 + at] = static_cast<uint8_t>(c[at] | d[at] << 4);
+    return;
+  }
+  for (size_t at = 0; at < 64; ++at)
+    step[at] = static_cast<uint8_t>((a[at] & 3) | (b[at] & 3) << 2 | (c[at] & 3) << 4 | (d[at] & 3) << 6);
+  for (size_t byte = 0; width == 3 && byte < 32; ++byte) {  // the lowest bits of eight bytes, gathered by a product
+    uint64_t eight;
+    std::memcpy(&eight, codes + 8 * byte, 8);
+    step[64 + byte] = static_cast<uint8_t>((eight >> 2 & 0x0101010101010101) * 0x0102040810204080 >> 56);
+  }
+}
+
 void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes) {
   for_each_8(rows, cols, [&](size_t row, size_t byte, size_t quad, size_t at, size_t step) {
     const size_t left = cols - byte * 8;

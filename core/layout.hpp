@@ -25,6 +25,9 @@ void lay_out_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols
 void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, const int8_t* levels,
                          uint8_t* codes);
 
+// Lays out the codes of one step, given in the order of width 8, as width 2 to 4.
+void lay_out_step(const uint8_t* codes, int width, uint8_t* step);
+
 // Lays out int8 levels [rows, cols] as width 8.
 void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes);
 

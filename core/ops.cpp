@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "layout.hpp"
-
 namespace subbyte {
 namespace {
 // Below this many multiply-adds a job costs more to hand out than to do.
@@ -36,34 +34,36 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
   if (seen_)
     if (const auto found = seen_->find(&w); found != seen_->end())
       found->second.insert(found->second.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
-  const size_t work = inputs.m * w.rows() * w.cols();
-  const auto split = [&](size_t rows, const auto& range) {
-    const size_t blocks = blocks_of(rows), chunks = chunks_for(blocks, work * rows / w.rows());
-    if (chunks == 1) return range(size_t{0}, blocks, size_t{0});
-    threads_.run(chunks, [&](size_t chunk, size_t worker) {
-      range(blocks * chunk / chunks, blocks * (chunk + 1) / chunks, worker);
-    });
-  };
+  const size_t work_of_row = inputs.m * inputs.cols;
   if (w.dense()) {
-    split(w.rows(), [&](size_t begin, size_t end, size_t) {
+    split(w.rows(), w.rows() * work_of_row, [&](size_t begin, size_t end, size_t) {
       kernels_.linear_dense({w.weights(), inputs.x, bias, y, inputs.m, w.rows(), w.cols(), w.stride(), inputs.cols,
                              y_stride, begin * kTile, std::min(end * kTile, w.rows())});
     });
     return;
   }
-  const size_t scratch_bytes = 256 * steps_of(w.cols());
-  if (rounding_ == Rounding::int8) quantize(inputs, w.groups());
+  if (rounding_ == Rounding::int8) return linear(w.parts(), inputs, bias, y, y_stride);
   for (const Matrix::Part& part : w.parts()) {
-    split(part.packed.rows, [&](size_t begin, size_t end, size_t worker) {
-      uint8_t* scratch = scratch_[worker].grow(scratch_bytes);
-      if (rounding_ == Rounding::int8)
-        kernels_.linear_int8({part.packed, x_.data(), x_sum_.data(), x_scale_.data(), bias, part.outputs, y, inputs.m,
-                              y_stride, begin, end, scratch});
-      else
-        kernels_.linear_float({part.packed, inputs.x, bias, part.outputs, y, inputs.m, w.cols(), inputs.cols, y_stride,
-                               begin, end, scratch});
+    split(part.packed.rows, part.packed.rows * work_of_row, [&](size_t begin, size_t end, size_t worker) {
+      kernels_.linear_float({part.packed, inputs.x, bias, part.outputs, y, inputs.m, w.cols(), inputs.cols, y_stride,
+                             begin, end, scratch_[worker].grow(256 * part.packed.steps)});
     });
   }
+}
+
+void Ops::linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
+  quantize(inputs, parts.front().packed.groups);
+  for (const Matrix::Part& part : parts) {
+    split(part.packed.rows, part.packed.rows * inputs.m * inputs.cols, [&](size_t begin, size_t end, size_t worker) {
+      kernels_.linear_int8({part.packed, x_.data(), x_sum_.data(), x_scale_.data(), bias, part.outputs, y, inputs.m,
+                            y_stride, begin, end, scratch_[worker].grow(256 * part.packed.steps)});
+    });
+  }
+}
+
+Rounded Ops::rounded(const Inputs& inputs, size_t i) const {
+  const size_t size = steps_of(inputs.cols) * kTile;
+  return {x_.data() + i * size, size, x_sum_.data()[i], x_scale_.data()[i]};
 }
 
 void Ops::layer_norm(const float* x, const float* residual, const std::vector<float>& gamma,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "layout.hpp"
 #include "threads.hpp"
 #include "weights.hpp"
 
@@ -19,6 +20,14 @@ struct Inputs {
   size_t quantized_groups = 0;  // groups of x_sum as it stands; 0: not made yet
 };
 
+// One row of inputs as an int8 product has it: x = scale * level.
+struct Rounded {
+  const int8_t* levels;  // [size]
+  size_t size;           // with padding
+  int32_t sum;           // of all levels
+  float scale;
+};
+
 // The inputs that matrices multiplied, row behind row.
 using Seen = std::map<const Matrix*, std::vector<float>>;
 
@@ -32,6 +41,12 @@ class Ops {
 
   // y[i * y_stride + row] = x[i] . w[row] + bias[row]. Calls that share `inputs` must follow each other.
   void linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride);
+
+  // The same with parts of a matrix, each one scale a row or all the same groups; inputs are rounded to int8.
+  void linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const float* bias, float* y, size_t y_stride);
+
+  // What that made of row `i` of its inputs, if there was one group; valid until the next product.
+  Rounded rounded(const Inputs& inputs, size_t i) const;
 
   // y = layer norm of (x + residual), [m, n].
   void layer_norm(const float* x, const float* residual, const std::vector<float>& gamma,
@@ -56,6 +71,16 @@ class Ops {
   friend class Watch;
   size_t chunks_for(size_t units, size_t work) const;
   void quantize(Inputs& inputs, size_t groups);
+
+  // f(first block, behind the last, worker) over the row blocks of a product.
+  template <class F>
+  void split(size_t rows, size_t work, const F& f) {
+    const size_t blocks = blocks_of(rows), chunks = chunks_for(blocks, work);
+    if (chunks == 1) return f(size_t{0}, blocks, size_t{0});
+    threads_.run(chunks, [&](size_t chunk, size_t worker) {
+      f(blocks * chunk / chunks, blocks * (chunk + 1) / chunks, worker);
+    });
+  }
 
   const Kernels& kernels_;
   Threads threads_;

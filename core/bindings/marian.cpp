@@ -108,7 +108,8 @@ class MarianSession {
       model_.encode({source}, memory_);
       cache_.start(1);
       for (size_t t = 0; t < target.size(); ++t) {
-        const float* logits = model_.step({target[t]}, {0}, t, memory_, cache_);
+        model_.step({target[t]}, {0}, t, memory_, cache_);
+        const float* logits = model_.logits();
         std::copy(logits, logits + vocabulary, all.begin() + static_cast<ptrdiff_t>(t * vocabulary));
       }
     }
@@ -119,7 +120,7 @@ class MarianSession {
   size_t threads() { return model_.ops().threads().count(); }
   size_t weight_bytes() const {
     std::set<const Matrix*> counted;  // tied ones once
-    size_t total = 0;
+    size_t total = model_.screen_bytes();
     for (const auto& [name, matrix] : matrices_)
       if (counted.insert(matrix.get()).second) total += matrix->bytes();
     return total;
@@ -196,20 +197,20 @@ void define_marian(nb::module_& m) {
           "translate",
           [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences, size_t beam_size,
              size_t num_hypotheses, size_t max_length, float max_length_factor, size_t min_length, float length_penalty,
-             bool early_stopping, bool renormalize, int64_t forced_end, uint32_t start, uint32_t end,
+             bool early_stopping, bool scores, bool renormalize, int64_t forced_end, uint32_t start, uint32_t end,
              const std::vector<uint32_t>& banned) {
             std::vector<std::vector<std::pair<std::vector<uint32_t>, float>>> out;
             for (auto& hypotheses : self.translate(
                      sentences, {beam_size, num_hypotheses, max_length, max_length_factor, min_length, length_penalty,
-                                 early_stopping, renormalize, forced_end, start, end, banned})) {
+                                 early_stopping, scores, renormalize, forced_end, start, end, banned})) {
               out.emplace_back();
               for (Hypothesis& h : hypotheses) out.back().emplace_back(std::move(h.tokens), h.score);
             }
             return out;
           },
           "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "max_length_factor"_a,
-          "min_length"_a, "length_penalty"_a, "early_stopping"_a, "renormalize"_a, "forced_end"_a, "start"_a, "end"_a,
-          "banned"_a, "Hypotheses (tokens, score) of every sentence, best first.")
+          "min_length"_a, "length_penalty"_a, "early_stopping"_a, "scores"_a, "renormalize"_a, "forced_end"_a,
+          "start"_a, "end"_a, "banned"_a, "Hypotheses (tokens, score) of every sentence, best first.")
       .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
            "Log-probability of every token of each target, forced.")
       .def("inputs", &MarianSession::inputs, "sentences"_a, "targets"_a, "start"_a, "names"_a,
@@ -218,7 +219,8 @@ void define_marian(nb::module_& m) {
            "Logits [len(target), vocabulary] with the target forced; it begins with the start token.")
       .def_prop_ro("isa", &MarianSession::isa)
       .def_prop_ro("threads", &MarianSession::threads)
-      .def_prop_ro("weight_bytes", &MarianSession::weight_bytes, "Resident bytes of the matrices, tied ones once.");
+      .def_prop_ro("weight_bytes", &MarianSession::weight_bytes,
+                   "Resident bytes of the matrices, tied ones once, and of the screen.");
 }
 
 }  // namespace subbyte::bindings

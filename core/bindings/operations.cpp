@@ -9,7 +9,7 @@
 
 #include "../cpu.hpp"
 #include "../layout.hpp"
-#include "../weights.hpp"
+#include "../screen.hpp"
 #include "bindings.hpp"
 
 namespace subbyte::bindings {
@@ -30,6 +30,27 @@ void define_operations(nb::module_& m) {
       },
       "weights"_a, "x"_a, "bias"_a.none() = nb::none(), nb::kw_only(), "isa"_a = "best", "activations"_a = "int8",
       "threads"_a = 1, "x [m, cols] times the transposed weights, plus bias: [m, rows].");
+
+  m.def(
+      "greatest",
+      [](const Matrix& w, In<float, 2> x, In<float, 1> bias, const std::vector<uint32_t>& banned,
+         const std::string& isa, size_t threads) -> std::optional<std::pair<std::vector<uint32_t>, size_t>> {
+        require(x.shape(1) == w.cols(), "x: must be [m, cols]");
+        require(bias.shape(0) == w.rows(), "bias: must be [rows]");
+        for (uint32_t output : banned) require(output < w.rows(), "banned: must be rows");
+        Ops ops(kernels_for(isa), threads, Rounding::int8);
+        FloatMode mode;
+        Inputs inputs = {x.data(), x.shape(0), x.shape(1)};
+        std::vector<float> added(bias.data(), bias.data() + bias.shape(0));
+        const std::unique_ptr<Screen> screen = Screen::of(w, added);
+        std::vector<uint32_t> outputs;
+        if (!screen || !screen->greatest(ops, inputs, banned, outputs)) return std::nullopt;
+        return std::make_pair(std::move(outputs), screen->candidates());
+      },
+      "weights"_a, "x"_a, "bias"_a, "banned"_a, nb::kw_only(), "isa"_a = "best", "threads"_a = 1,
+      "By a screen, for each x: the row with the greatest product, not banned (2^32 - 1 for none); and the rows read "
+      "for "
+      "the last x. None if there is no screen, or it does not know.");
 
   m.def(
       "layer_norm",

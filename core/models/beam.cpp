@@ -43,60 +43,79 @@ struct Normalizer {
   float max, log_sum;
 };
 
-// Leaves the maxima of runs of kRun logits in `maxima`.
-Normalizer normalizer_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
+// Leaves the maxima of runs of kRun logits in `maxima`, and returns the largest.
+float max_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
   maxima.resize((n + kRun - 1) / kRun);
   kernels.run_max(logits, n, maxima.data());
-  const float max = *std::max_element(maxima.begin(), maxima.end());
+  return *std::max_element(maxima.begin(), maxima.end());
+}
+
+Normalizer normalizer_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
+  const float max = max_of(kernels, logits, n, maxima);
   return {max, static_cast<float>(log_of(kernels.exp_sum(logits, n, max)))};
 }
 
-// The k best continuations of one hypothesis, by its logits.
+// The k best continuations of each hypothesis.
 class Continuations {
  public:
-  Continuations(const Kernels& kernels, const SearchOptions& options, size_t vocabulary)
-      : kernels_(kernels), options_(options), vocabulary_(vocabulary) {}
+  Continuations(Marian& model, const SearchOptions& options, size_t k)
+      : model_(model), options_(options), k_(k), scored_(options.scores || options.beam_size > 1) {}
 
-  void append(float* logits, const Running& from, size_t parent, size_t length, size_t max_length, size_t k,
-              std::vector<Candidate>& out) {
-    if (options_.forced_end >= 0 && length + 1 == max_length) {
+  // After a step of the model; `length` counts the decoder's tokens before the new ones.
+  void read(size_t length) {
+    length_ = length;
+    banned_ = options_.banned;
+    if (length < options_.min_length) banned_.push_back(options_.end);
+    logits_ = !scored_ && model_.likeliest(banned_, likeliest_) ? nullptr : model_.logits();
+  }
+
+  // Those of hypothesis `row` of the step; `parent` is its number in its sentence.
+  void append(size_t row, const Running& from, size_t parent, size_t max_length, std::vector<Candidate>& out) {
+    if (options_.forced_end >= 0 && length_ + 1 == max_length)
       out.push_back({from.score, parent, static_cast<uint32_t>(options_.forced_end)});
-      return;
-    }
-    if (options_.renormalize) ban(logits, length);
-    const auto [max, log_sum] = normalizer_of(kernels_, logits, vocabulary_, maxima_);
-    if (!options_.renormalize && ban(logits, length)) kernels_.run_max(logits, vocabulary_, maxima_.data());
+    else if (logits_)
+      append_best(logits_ + row * model_.config().vocabulary, from, parent, out);
+    else if (likeliest_[row] != kNoOutput)
+      out.push_back({from.score, parent, likeliest_[row]});
+  }
+
+ private:
+  void append_best(float* logits, const Running& from, size_t parent, std::vector<Candidate>& out) {
+    const Kernels& kernels = model_.ops().kernels();
+    const size_t vocabulary = model_.config().vocabulary;
+    Normalizer normalizer = {};
+    if (scored_ && !options_.renormalize) normalizer = normalizer_of(kernels, logits, vocabulary, maxima_);
+    for (uint32_t token : banned_) logits[token] = kNever;
+    if (scored_ && options_.renormalize)
+      normalizer = normalizer_of(kernels, logits, vocabulary, maxima_);
+    else if (!scored_ || !banned_.empty())
+      max_of(kernels, logits, vocabulary, maxima_);
 
     // best_ holds the k largest logits seen, best first; a run is read only if its maximum can enter.
     best_.clear();
     for (size_t run = 0; run < maxima_.size(); ++run) {
-      if (best_.size() == k && !(maxima_[run] > best_.back().score)) continue;
-      const size_t end = std::min(vocabulary_, (run + 1) * kRun);
+      if (best_.size() == k_ && !(maxima_[run] > best_.back().score)) continue;
+      const size_t end = std::min(vocabulary, (run + 1) * kRun);
       for (size_t token = run * kRun; token < end; ++token) {
-        if (!(logits[token] > kNever) || (best_.size() == k && !(logits[token] > best_.back().score))) continue;
-        if (best_.size() == k) best_.pop_back();
+        if (!(logits[token] > kNever) || (best_.size() == k_ && !(logits[token] > best_.back().score))) continue;
+        if (best_.size() == k_) best_.pop_back();
         const Candidate candidate = {logits[token], parent, static_cast<uint32_t>(token)};
         best_.insert(std::upper_bound(best_.begin(), best_.end(), candidate, better), candidate);
       }
     }
     for (Candidate& candidate : best_) {
-      candidate.score = (candidate.score - max) - log_sum + from.score;
+      candidate.score = (candidate.score - normalizer.max) - normalizer.log_sum + from.score;
       if (std::isnan(candidate.score)) candidate.score = kNever;  // weights whose sums overflow
       out.push_back(candidate);
     }
   }
 
- private:
-  bool ban(float* logits, size_t length) const {
-    for (uint32_t token : options_.banned) logits[token] = kNever;
-    const bool too_short = length < options_.min_length;
-    if (too_short) logits[options_.end] = kNever;
-    return too_short || !options_.banned.empty();
-  }
-
-  const Kernels& kernels_;
+  Marian& model_;
   const SearchOptions& options_;
-  size_t vocabulary_;
+  size_t k_, length_ = 0;
+  bool scored_;
+  std::vector<uint32_t> banned_, likeliest_;
+  float* logits_ = nullptr;  // null: likeliest_ is known instead
   std::vector<float> maxima_;
   std::vector<Candidate> best_;
 };
@@ -157,8 +176,8 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
     open.push_back({s, max_length_of(sentences[s].size(), options), {{}}, {}});
   cache.start(sentences.size());
 
-  const size_t vocabulary = model.config().vocabulary, keep = options.beam_size == 1 ? 1 : 2 * options.beam_size;
-  Continuations continuations(model.ops().kernels(), options, vocabulary);
+  const size_t keep = options.beam_size == 1 ? 1 : 2 * options.beam_size;
+  Continuations continuations(model, options, keep);
   std::vector<uint32_t> tokens;
   std::vector<size_t> sentence_of, parents, all_parents;
   std::vector<Candidate> candidates;
@@ -172,7 +191,8 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
         sentence_of.push_back(sentence.index);
       }
     }
-    float* logits = model.step(tokens, sentence_of, length - 1, memory, cache);
+    model.step(tokens, sentence_of, length - 1, memory, cache);
+    continuations.read(length);
 
     all_parents.clear();
     size_t row = 0, kept = 0;
@@ -181,8 +201,7 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
       const size_t first = row;
       candidates.clear();
       for (size_t parent = 0; parent < sentence.running.size(); ++parent, ++row)
-        continuations.append(logits + row * vocabulary, sentence.running[parent], parent, length, sentence.max_length,
-                             keep, candidates);
+        continuations.append(row, sentence.running[parent], parent, sentence.max_length, candidates);
       std::sort(candidates.begin(), candidates.end(), better);
       if (candidates.size() > keep) candidates.resize(keep);
       if (advance(sentence, candidates, length, options, next, parents)) {
@@ -223,7 +242,8 @@ std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vect
     for (size_t& row : rows) row = open[row];
     open = rows;
     for (size_t s : open) tokens.push_back(time == 0 ? start : targets[s][time - 1]);
-    const float* logits = model.step(tokens, open, time, memory, cache);
+    model.step(tokens, open, time, memory, cache);
+    const float* logits = model.logits();
     for (size_t row = 0; row < open.size(); ++row) {
       const float* of_row = logits + row * vocabulary;
       const auto [max, log_sum] = normalizer_of(model.ops().kernels(), of_row, vocabulary, maxima);

@@ -100,6 +100,7 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
   target_embedding_ = read.matrix("model.decoder.embed_tokens.weight", config.vocabulary, d);
   output_ = read.matrix("lm_head.weight", config.vocabulary, d);
   output_bias_ = read.vector("final_logits_bias", config.vocabulary);
+  if (rounding == Rounding::int8) screen_ = Screen::of(*output_, output_bias_);
   for (size_t i = 0; i < config.encoder_layers; ++i) {
     const std::string layer = "model.encoder.layers." + std::to_string(i);
     encoder_.push_back({read.attention(layer, "self_attn", d), read.feed_forward(layer, d)});
@@ -208,8 +209,8 @@ void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory&
   }
 }
 
-float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
-                    const Memory& memory, Cache& cache) {
+void Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
+                  const Memory& memory, Cache& cache) {
   const size_t d = config_.d_model, m = tokens.size();
   float* x = x_.grow(m * d);
   query_.grow(m * d);
@@ -243,10 +244,20 @@ float* Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_
     attend(layer.cross, crossing, config_.decoder_heads, cross_rows_, i * memory.layer_stride);
     feed_forward(layer.feed_forward, m);
   }
-  float* logits = logits_.grow(m * config_.vocabulary);
-  Inputs outputs = {x, m, d};
-  ops_.linear(*output_, outputs, output_bias_.data(), logits, config_.vocabulary);
+  hypotheses_ = m;
+}
+
+float* Marian::logits() {
+  float* logits = logits_.grow(hypotheses_ * config_.vocabulary);
+  Inputs states = {x_.data(), hypotheses_, config_.d_model};
+  ops_.linear(*output_, states, output_bias_.data(), logits, config_.vocabulary);
   return logits;
+}
+
+bool Marian::likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens) {
+  if (!screen_ || hypotheses_ > ops_.kernels().few_inputs) return false;  // many share one reading of the matrix
+  Inputs states = {x_.data(), hypotheses_, config_.d_model};
+  return screen_->greatest(ops_, states, banned, tokens);
 }
 
 }  // namespace subbyte

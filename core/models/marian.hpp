@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../ops.hpp"
+#include "../screen.hpp"
 
 namespace subbyte {
 
@@ -97,10 +98,19 @@ class Marian {
   // Encodes sentences of token ids into `memory`.
   void encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory);
 
-  // One decoder step: hypothesis i reads tokens[i] at position `time` and the memory of sentences[i].
-  // Returns logits [hypotheses, vocabulary], valid until the next call.
-  float* step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
-              const Memory& memory, Cache& cache);
+  // One decoder step: hypothesis i reads tokens[i] at position `time` and the memory of sentences[i]. What comes of it
+  // is asked for by one of the next two.
+  void step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
+            const Memory& memory, Cache& cache);
+
+  // Logits of the last step, [hypotheses, vocabulary], valid until the next call.
+  float* logits();
+
+  // tokens[i] = the token with the greatest logit of hypothesis i after the last step that is not banned, kNoOutput if
+  // all are; the lowest of equals. False: that is not to be had for less than all logits, and nothing was found.
+  bool likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens);
+
+  size_t screen_bytes() const { return screen_ ? screen_->bytes() : 0; }  // resident, beside the matrices
 
  private:
   void embed(const Matrix& table, uint32_t token, size_t position, float* out) const;
@@ -114,11 +124,13 @@ class Marian {
   Ops ops_;
   std::shared_ptr<const Matrix> source_embedding_, target_embedding_, output_;
   std::vector<float> output_bias_, positions_;  // positions [max_positions, d_model]
+  std::unique_ptr<Screen> screen_;              // of output_; null if there is none
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
   // The arena: grows to the largest batch seen and is used again for every layer and token.
   Buffer<float> x_, query_, context_, hidden_, logits_, key_values_;
   std::vector<Buffer<float>> scores_;  // one a worker
+  size_t hypotheses_ = 0;              // of the last step, whose states are in x_
   std::vector<const std::vector<const float*>*> self_rows_, cross_rows_;
 };
 

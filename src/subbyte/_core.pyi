@@ -40,6 +40,11 @@ class Matrix:
 def linear(weights: Matrix, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, *, isa: str = 'best', activations: str = 'int8', threads: int = 1) -> NDArray[numpy.float32]:
     """x [m, cols] times the transposed weights, plus bias: [m, rows]."""
 
+def greatest(weights: Matrix, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], banned: Sequence[int], *, isa: str = 'best', threads: int = 1) -> tuple[list[int], int] | None:
+    """
+    By a screen, for each x: the row with the greatest product, not banned (2^32 - 1 for none); and the rows read for the last x. None if there is no screen, or it does not know.
+    """
+
 def layer_norm(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], residual: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, gamma: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], beta: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], eps: float = 9.999999747378752e-06, *, isa: str = 'best') -> NDArray[numpy.float32]: ...
 
 def attention(q: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], key_values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], heads: int, *, isa: str = 'best') -> NDArray[numpy.float32]:
@@ -60,7 +65,7 @@ class Marian:
 
     def __init__(self, *, d_model: int, encoder_layers: int, decoder_layers: int, encoder_heads: int, decoder_heads: int, max_positions: int, vocabulary: int, embedding_scale: float, norm_epsilon: float, activation_function: str, positions: str, recurrent: bool, zero_start: bool, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], isa: str, threads: int, activations: str) -> None: ...
 
-    def translate(self, sentences: Sequence[Sequence[int]], *, beam_size: int, num_hypotheses: int, max_length: int, max_length_factor: float, min_length: int, length_penalty: float, early_stopping: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int]) -> list[list[tuple[list[int], float]]]:
+    def translate(self, sentences: Sequence[Sequence[int]], *, beam_size: int, num_hypotheses: int, max_length: int, max_length_factor: float, min_length: int, length_penalty: float, early_stopping: bool, scores: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int]) -> list[list[tuple[list[int], float]]]:
         """Hypotheses (tokens, score) of every sentence, best first."""
 
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int) -> list[list[float]]:
@@ -84,4 +89,4 @@ class Marian:
 
     @property
     def weight_bytes(self) -> int:
-        """Resident bytes of the matrices, tied ones once."""
+        """Resident bytes of the matrices, tied ones once, and of the screen."""

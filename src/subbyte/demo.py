@@ -121,4 +121,4 @@ def cache_folder() -> Path:
 
 
 def _translate(model: Translator) -> list[Translation]:
-    return [hypotheses[0] for hypotheses in model.stream(SENTENCES, model.engine.generation())]
+    return [hypotheses[0] for hypotheses in model.stream(SENTENCES, model.engine.generation(scores=False))]

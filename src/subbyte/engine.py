@@ -49,7 +49,7 @@ class Hypothesis(NamedTuple):
     """One translation: ids without start and end of sentence, and its score.
 
     The score is the sum of log-probabilities divided by the number of generated tokens to the power of the length
-    penalty, as in transformers.
+    penalty, as in transformers; nan where the generation asks for no scores.
     """
 
     tokens: list[int]
@@ -61,7 +61,8 @@ class Generation:
     """How to search for a translation; the names and meanings of transformers.
 
     max_length counts the decoder's start token, min_length too; banned are tokens never generated. max_length_factor is
-    Marian's: at most so many tokens are generated for each token of the sentence; 0 for no such limit.
+    Marian's: at most so many tokens are generated for each token of the sentence; 0 for no such limit. scores: whether
+    hypotheses carry scores; greedy search reads and computes less without, and finds the same tokens.
     """
 
     beam_size: int
@@ -76,6 +77,7 @@ class Generation:
     start: int
     end: int
     banned: tuple[int, ...]
+    scores: bool = True
 
 
 class Engine:
@@ -142,7 +144,7 @@ class Engine:
 
     @property
     def weight_bytes(self) -> int:
-        """Resident bytes of the weight matrices, tied ones once."""
+        """Resident bytes of the weight matrices, tied ones once, and of what greedy search has beside the output's."""
         return int(self._core.weight_bytes)
 
     @property
@@ -158,6 +160,7 @@ class Engine:
         max_length: int | None = None,
         min_length: int | None = None,
         length_penalty: float | None = None,
+        scores: bool = True,
     ) -> Generation:
         """The model's own generation settings, with those given in their place. Raises UsageError or ModelError."""
         config = self._generation
@@ -187,6 +190,7 @@ class Engine:
             start=self._settings.decoder_start if start is None else start,
             end=end,
             banned=tuple(ids[0] for ids in banned),
+            scores=scores,
         )
         if not 1 <= found.beam_size <= MOST_BEAMS:
             raise UsageError(f"beam size is {found.beam_size}, should be 1 to {MOST_BEAMS}")
@@ -212,6 +216,7 @@ class Engine:
             min_length=g.min_length,
             length_penalty=g.length_penalty,
             early_stopping=g.early_stopping,
+            scores=g.scores,
             renormalize=g.renormalize,
             forced_end=-1 if g.forced_end is None else g.forced_end,
             start=g.start,
@@ -220,7 +225,10 @@ class Engine:
         )
         if not all(found):
             raise ModelError("no translation was found: every word is banned, or the model's scores are not numbers")
-        return [[Hypothesis(tokens, score) for tokens, score in hypotheses] for hypotheses in found]
+        return [
+            [Hypothesis(tokens, score if g.scores else math.nan) for tokens, score in hypotheses]
+            for hypotheses in found
+        ]
 
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[list[float]]:
         """The log-probability of every token of each target (ids with the end of sentence), forced; one batch."""

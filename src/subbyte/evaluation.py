@@ -70,7 +70,9 @@ def evaluate_translation(
     if not sources:
         raise UsageError(f"{source}: is empty")
     translator = Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
-    generation = translator.engine.generation(beam_size=beam_size, max_length=max_length, length_penalty=length_penalty)
+    generation = translator.engine.generation(
+        beam_size=beam_size, max_length=max_length, length_penalty=length_penalty, scores=False
+    )
     translations = []
     start = time.perf_counter()
     for hypotheses in translator.stream(sources, generation, batch_size):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import nan
 from pathlib import Path
 from typing import Literal, TypeVar, overload
 
@@ -26,7 +27,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Translation:
-    """text, its score (see `engine.Hypothesis`), and how many tokens it took, end of sentence included."""
+    """text, its score (see `engine.Hypothesis`), and how many tokens it took, end of sentence included.
+
+    The score is nan where the generation asks for none.
+    """
 
     text: str
     score: float
@@ -123,7 +127,11 @@ class Translator:
         if isinstance(texts, str):
             raise UsageError("translate takes a list of texts, not one string")
         generation = self.engine.generation(
-            beam_size=beam_size, num_hypotheses=num_hypotheses, max_length=max_length, length_penalty=length_penalty
+            beam_size=beam_size,
+            num_hypotheses=num_hypotheses,
+            max_length=max_length,
+            length_penalty=length_penalty,
+            scores=return_scores,
         )
         if split_sentences:
             if return_scores or num_hypotheses > 1:
@@ -152,7 +160,9 @@ class Translator:
         >>> translator.translate_document("# Dogs\\n\\n  A dog runs. A cat sleeps.\\n")
         '# Hunde\\n\\n  Ein Hund läuft. Eine Katze schläft.\\n'
         """
-        generation = self.engine.generation(beam_size=beam_size, max_length=max_length, length_penalty=length_penalty)
+        generation = self.engine.generation(
+            beam_size=beam_size, max_length=max_length, length_penalty=length_penalty, scores=False
+        )
         return "\n".join(self.stream_by_sentence(text.split("\n"), generation, batch_size, target_language))
 
     def score(
@@ -190,7 +200,7 @@ class Translator:
             for number, _ in batch:
                 hypotheses = found.get(number)
                 if hypotheses is None:
-                    yield [Translation("", 0.0, 0)] * generation.num_hypotheses
+                    yield [Translation("", 0.0 if generation.scores else nan, 0)] * generation.num_hypotheses
                 else:
                     yield [self._translation(hypothesis) for hypothesis in hypotheses]
 

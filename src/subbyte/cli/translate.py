@@ -66,7 +66,11 @@ def translate(
     batch_size = batch_size or (1 if typed else 32)
     translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     generation = translator.engine.generation(
-        beam_size=beam_size, num_hypotheses=num_hypotheses, max_length=max_length, length_penalty=length_penalty
+        beam_size=beam_size,
+        num_hypotheses=num_hypotheses,
+        max_length=max_length,
+        length_penalty=length_penalty,
+        scores=scores or json,
     )
     lines: Iterable[str] = decode_whole_lines(sys.stdin.buffer, "stdin") if file is None else read_whole_lines(file)
     lines = lines if document else map(without_end, lines)

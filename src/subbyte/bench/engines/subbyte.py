@@ -63,7 +63,9 @@ def opener(setup: Setup) -> Load:
             engine = Engine(open_model(setup.folder), threads=threads, isa=setup.isa, activations=setup.activations)
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
-            search = engine.generation(beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0)
+            search = engine.generation(
+                beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0, scores=False
+            )
             search = replace(search, early_stopping=False)
             if task.tokens:  # lengths count the start token
                 search = replace(

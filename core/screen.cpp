@@ -1,0 +1,220 @@
+#include "screen.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "layout.hpp"
+
+namespace subbyte {
+namespace {
+
+constexpr int kCoarse = 3;  // bits: 2 read less and leave too many candidates, 4 the other way round
+constexpr int kCodes = 1 << kCoarse;
+constexpr int kDeepest = 254 * 127;  // the largest |level - zero| times the largest |x|
+constexpr float kHuge = 1e30f;       // no sum of a few numbers below it overflows
+constexpr float kTiny = 1e-20f;      // far above the smallest normal number
+constexpr float kBanned = -1e35f;    // far below all sums
+constexpr float kSlack = 1e-5f;
+constexpr size_t kMostCandidates = 8;                // one in so many: more would cost as much as the whole matrix
+constexpr size_t kStepBytes = 256, kQuadBytes = 64;  // of width 8
+
+// Levels -127..127 by code, rising, and where a code begins: it is the number of `above` that a level exceeds.
+struct Table {
+  int8_t level[kCodes];
+  int8_t above[kCodes - 1];
+};
+
+// The table with the least mean square error, or near it (Lloyd), for a sample of the levels of a part.
+Table table_of(const Packed& w) {
+  constexpr size_t kSample = 256;  // row blocks
+  double count[256] = {};          // of level - 128
+  const size_t blocks = blocks_of(w.rows), bytes = w.steps * kStepBytes, sample = std::min(blocks, kSample);
+  for (size_t i = 0; i < sample; ++i) {
+    const uint8_t* codes = w.codes + blocks * i / sample * bytes;
+    for (size_t at = 0; at < bytes; ++at) ++count[codes[at] ^ 128];
+  }
+  int low = 1, high = 255;
+  while (low < high && count[low] == 0) ++low;
+  while (high > low && count[high] == 0) --high;
+  Table table;
+  for (int code = 0; code < kCodes; ++code)
+    table.level[code] = static_cast<int8_t>(low - 128 + (high - low) * (2 * code + 1) / (2 * kCodes));
+  for (int round = 0;; ++round) {
+    for (int code = 0; code + 1 < kCodes; ++code)
+      table.above[code] = static_cast<int8_t>((table.level[code] + table.level[code + 1]) >> 1);
+    if (round == 30) return table;
+    double sum[kCodes] = {}, weight[kCodes] = {};
+    for (int code = 0, at = 1; at < 256; ++at) {
+      while (code + 1 < kCodes && at - 128 > table.above[code]) ++code;
+      sum[code] += count[at] * (at - 128);
+      weight[code] += count[at];
+    }
+    for (int code = 0; code < kCodes; ++code)
+      if (weight[code] > 0) table.level[code] = static_cast<int8_t>(std::lround(sum[code] / weight[code]));
+  }
+}
+
+// What is left out of the 256 levels of a step, squared, is added to squares[256].
+void coarsen_step(const Table& table, const uint8_t* levels, uint8_t* codes, uint32_t* squares) {
+  for (size_t at = 0; at < kStepBytes; ++at) {
+    const int8_t level = static_cast<int8_t>(levels[at]);
+    uint8_t code = 0, coarse = static_cast<uint8_t>(table.level[0]);
+    for (int i = 0; i + 1 < kCodes; ++i) {
+      const uint8_t mask = level > table.above[i] ? 255 : 0;
+      code = static_cast<uint8_t>(code - mask);
+      coarse = static_cast<uint8_t>(coarse + (mask & static_cast<uint8_t>(table.level[i + 1] - table.level[i])));
+    }
+    codes[at] = code;
+    const int16_t left = static_cast<int16_t>(level - static_cast<int8_t>(coarse));
+    squares[at] += static_cast<uint32_t>(left * left);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Screen> Screen::of(const Matrix& w, const std::vector<float>& bias) {
+  const auto wide = [](const Matrix::Part& part) { return part.packed.width == 8; };
+  if (w.dense() || w.groups() != 1 || std::none_of(w.parts().begin(), w.parts().end(), wide)) return nullptr;
+  for (float b : bias)
+    if (!(std::fabs(b) < kHuge)) return nullptr;
+  // A scale times an integer must neither overflow nor become too small to be a normal number; float16 cannot.
+  const float largest = kHuge / (static_cast<float>(kDeepest) * static_cast<float>(w.cols()));
+  for (const Matrix::Part& part : w.parts())
+    for (size_t row = 0; row < part.packed.rows; ++row) {
+      const float scale = std::fabs(part.packed.scale[row]);
+      if (!(scale < largest) || (scale != 0.0f && scale < kTiny)) return nullptr;
+    }
+  return std::unique_ptr<Screen>(new Screen(w, bias));
+}
+
+Screen::Screen(const Matrix& w, const std::vector<float>& bias)
+    : matrix_(w), bias_(bias), coarse_(w.parts().size()), parts_(w.parts()), places_(w.rows()) {
+  const size_t padded = blocks_of(w.rows()) * kTile;
+  reach_.grow(padded);
+  slack_.grow(padded);
+  for (size_t i = 0; i < w.rows(); ++i) slack_.data()[i] = kSlack * std::fabs(bias[i]) + kTiny;
+  for (size_t p = 0; p < parts_.size(); ++p) {
+    const Packed& packed = w.parts()[p].packed;
+    for (size_t row = 0; row < packed.rows; ++row) {
+      places_[parts_[p].outputs ? parts_[p].outputs[row] : row] = {static_cast<uint32_t>(p),
+                                                                   static_cast<uint32_t>(row)};
+      largest_scale_ = std::max(largest_scale_, std::fabs(packed.scale[row]));
+    }
+    if (packed.width == 8) coarsen(p);
+  }
+}
+
+// Puts a coarse copy in the place of a part.
+void Screen::coarsen(size_t p) {
+  const Packed& fine = matrix_.parts()[p].packed;
+  const uint32_t* outputs = parts_[p].outputs;
+  const Table table = table_of(fine);
+  uint8_t* out = coarse_[p].codes.grow(blocks_of(fine.rows) * fine.steps * 32 * kCoarse);
+  std::memcpy(coarse_[p].levels.grow(16), table.level, sizeof table.level);
+  parts_[p].packed.codes = out;
+  parts_[p].packed.levels = coarse_[p].levels.data();
+  parts_[p].packed.width = kCoarse;
+
+  // Columns that fill the last step have level 0, and what the table makes of it is no error: x is 0 there.
+  uint8_t zero_levels[kStepBytes] = {}, codes[kStepBytes];
+  uint32_t of_zero[kStepBytes] = {};
+  coarsen_step(table, zero_levels, codes, of_zero);
+  const uint32_t filled = static_cast<uint32_t>(fine.steps * kTile - matrix_.cols()) * of_zero[0];
+
+  const uint8_t* levels = fine.codes;
+  for (size_t block = 0; block < blocks_of(fine.rows); ++block) {
+    uint32_t squares[kStepBytes] = {};
+    for (size_t step = 0; step < fine.steps; ++step, levels += kStepBytes, out += 32 * kCoarse) {
+      coarsen_step(table, levels, codes, squares);
+      lay_out_step(codes, kCoarse, out);
+    }
+    for (size_t i = 0; i < kTile && block * kTile + i < fine.rows; ++i) {
+      const size_t row = block * kTile + i;
+      uint32_t sum = 0;  // at most 65,536 * 254^2
+      for (size_t at = 0; at < kTile; ++at) sum += squares[kQuadBytes * (i % 4) + i / 4 * kTile + at];
+      reach_.data()[outputs ? outputs[row] : row] =
+          static_cast<float>(std::sqrt(static_cast<double>(sum - filled)) * std::fabs(fine.scale[row]));
+    }
+  }
+}
+
+size_t Screen::bytes() const {
+  size_t total = places_.size() * sizeof(Place) + reach_.bytes() + slack_.bytes();
+  for (const Coarse& coarse : coarse_) total += coarse.codes.bytes() + coarse.levels.bytes();
+  return total;
+}
+
+bool Screen::greatest(Ops& ops, Inputs& inputs, const std::vector<uint32_t>& banned, std::vector<uint32_t>& outputs) {
+  const size_t stride = blocks_of(matrix_.rows()) * kTile;
+  float* y = y_.grow(inputs.m * stride);
+  ops.linear(parts_, inputs, bias_.data(), y, stride);
+  outputs.resize(inputs.m);
+  for (size_t i = 0; i < inputs.m; ++i, y += stride) {
+    for (uint32_t output : banned) y[output] = kBanned;
+    const Rounded x = ops.rounded(inputs, i);
+    const float largest = static_cast<float>(kDeepest) * static_cast<float>(matrix_.cols()) * largest_scale_;
+    if (!(largest * x.scale < kHuge) || !choose(x, y, outputs[i])) return false;
+  }
+  return true;
+}
+
+// y: the coarse products. With R = reach * |x|, in the numbers of the inputs, the exact product p and the coarse one q
+// differ by at most R. Both are rounded to u = 2^-24 of themselves at each of three operations (the integer sum to
+// float, the scales), and once more when the bias is added; R itself is rounded five times. So the exact y is at most
+// y + R + 20 u (|y| + |bias| + R), and kSlack is 168 u. What is below the normal numbers counts as 0, on the way to p
+// and q and the sums: less than kTiny.
+bool Screen::choose(const Rounded& x, const float* y, uint32_t& output) {
+  const size_t rows = matrix_.rows();
+  const uint32_t top = static_cast<uint32_t>(std::max_element(y, y + rows) - y);
+  candidates_.clear();
+  output = kNoOutput;
+  if (y[top] == kBanned) return true;
+  int64_t squares = 0;
+  for (size_t k = 0; k < x.size; ++k) squares += x.levels[k] * x.levels[k];
+  const float length = static_cast<float>(std::sqrt(static_cast<double>(squares))) * x.scale;
+  const float *reach = reach_.data(), *slack = slack_.data();
+  const auto most = [&](size_t i) {
+    const float r = reach[i] * length;
+    return y[i] + ((r + kSlack * (std::fabs(y[i]) + r)) + slack[i]);
+  };
+
+  float best = exact(x, y, output = top);
+  for (size_t first = 0; first < rows; first += kTile) {
+    int any = 0;
+    for (size_t i = first; i < first + kTile; ++i) any |= most(i) >= best;
+    if (!any) continue;
+    for (size_t i = first; i < std::min(first + kTile, rows); ++i)
+      if (most(i) >= best) candidates_.push_back(static_cast<uint32_t>(i));
+  }
+  if (candidates_.size() > rows / kMostCandidates + 64) return false;
+  for (uint32_t candidate : candidates_) {
+    if (!(most(candidate) >= best)) continue;
+    const float value = exact(x, y, candidate);
+    if (value > best || (value == best && candidate < output)) {
+      best = value;
+      output = candidate;
+    }
+  }
+  return true;
+}
+
+// What Kernels::linear_int8 gives, in its order.
+float Screen::exact(const Rounded& x, const float* y, uint32_t output) const {
+  const auto [part, row] = places_[output];
+  const Packed& w = matrix_.parts()[part].packed;
+  if (w.width != 8) return y[output];  // it was read as it is
+  const size_t in_block = row % kTile;
+  const uint8_t* levels =
+      w.codes + row / kTile * w.steps * kStepBytes + kQuadBytes * (in_block % 4) + in_block / 4 * kTile;
+  int32_t sum = 0;
+  for (size_t step = 0; step < w.steps; ++step)
+    for (size_t i = 0; i < kTile; ++i)
+      sum += x.levels[step * kTile + i] * static_cast<int8_t>(levels[step * kStepBytes + i]);
+  sum -= zero_at(w, row, 0) * x.sum;
+  const float product = static_cast<float>(sum) * scale_at(w, row, 0);
+  return product * x.scale + bias_[output];
+}
+
+}  // namespace subbyte
