@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -38,7 +38,7 @@ LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \
 ROLES: tuple[str, ...] = get_args(RoleKind)
 STACKS = ("encoder", "decoder", "shared")
 ACTIVATIONS = ("int8", "float32")
-KEYS = ("name", "description", "activations", "tensors")
+KEYS = ("name", "description", "activations", "tensors", "finetune")
 SELECTORS = ("match", "role", "stack", "layer")
 
 Schemes = Mapping[str, Scheme | Clustered]
@@ -66,12 +66,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe that was read and checked. `activations` says how the inputs of matrix products are rounded."""
+    """A recipe that was read and checked.
+
+    activations  how the inputs of matrix products are rounded
+    finetune     the [finetune] table as it came; training/settings.py checks it, and nothing but finetuning reads it
+    """
 
     name: str
     description: str
     activations: Literal["int8", "float32"]
     rules: tuple[Rule, ...]
+    finetune: Mapping[str, Any] = field(default_factory=dict)
 
 
 def presets() -> tuple[str, ...]:
@@ -119,6 +124,9 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
     activations = document.get("activations", "int8")
     if activations not in ACTIVATIONS:
         faults.append(f"activations is {activations!r}, should be one of {' '.join(ACTIVATIONS)}")
+    finetune = document.get("finetune", {})
+    if not isinstance(finetune, dict):
+        faults.append("finetune should be a [finetune] table")
     rules = []
     tables = document.get("tensors")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -131,7 +139,7 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
                 faults.append(f"[[tensors]] number {i + 1}: {e}")
     if faults:
         raise RecipeError(fault_list(where, faults))
-    return Recipe(document.get("name", name), document.get("description", ""), activations, tuple(rules))
+    return Recipe(document.get("name", name), document.get("description", ""), activations, tuple(rules), finetune)
 
 
 def _whole_numbers(document: Mapping[str, Any]) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import bench, demo, evaluate, inspect, quantize, score, translate
+from subbyte.cli import bench, demo, evaluate, finetune, inspect, quantize, score, translate
 from subbyte.errors import SubbyteError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(quantize.quantize)
+app.command()(finetune.finetune)
 app.command()(inspect.inspect)
 app.command()(translate.translate)
 app.command()(evaluate.evaluate)

@@ -1,0 +1,246 @@
+"""A float32 model folder and text in, a compressed folder out that was trained as it is stored."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import torch
+
+from subbyte import store
+from subbyte.calibration import grams
+from subbyte.engine import Engine, available_cores
+from subbyte.errors import ModelError, UsageError
+from subbyte.evaluation import score
+from subbyte.folder import open_model
+from subbyte.frequencies import word_frequencies
+from subbyte.inspection import Inspection, inspect
+from subbyte.model import Model
+from subbyte.models import ARCHITECTURES
+from subbyte.models.marian import settings
+from subbyte.quantization import quantize_model
+from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.schemes import Clustered
+from subbyte.text_lines import read_lines
+from subbyte.tokenization import Tokenizer, load_tokenizer
+from subbyte.training.batches import MOST_TOKENS, Pair
+from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.settings import from_table
+from subbyte.training.targets import translations
+from subbyte.training.trainer import Trainer
+from subbyte.translator import Translator
+
+SAVE_SECONDS = 120.0  # between checkpoints
+LOG_UPDATES = 10
+VALID_LINES = 2000
+
+Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
+
+
+class Validation(TypedDict):
+    """What a validation found: BLEU of greedy translations by our engine."""
+
+    update: int
+    bleu: float
+
+
+def finetune(
+    model_folder: str | Path,
+    out: str | Path,
+    recipe: str | Path,
+    *,
+    source: str | Path,
+    target: str | Path | None = None,
+    valid_source: str | Path,
+    valid_target: str | Path | None = None,
+    frequencies: str | Path | None = None,
+    checkpoints: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    precision: Literal["float32", "bf16"] = "float32",
+    teacher_beam: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Inspection:
+    """Compress a translation model and train it as it is stored, and return what `inspect(out)` says.
+
+    recipe        a preset or a TOML file; its [finetune] table says how (settings.py), `options` stand in for its keys
+    source        training text, a sentence a line (.gz too)
+    target        its translations; default: those that the float32 model makes (sequence-level distillation)
+    valid_source  text on which the best model is chosen
+    valid_target  its translations; default: those of the float32 model
+    frequencies   as for `quantize`; default: the words of the training text
+    checkpoints   the working folder; default: OUT.finetune
+    resume        go on with the run that is in it
+    precision     of the products in training; bf16 is faster on processors that have it
+    teacher_beam  beam size of the float32 model, where it makes the targets
+
+    Needs torch and accelerate: pip install "subbyte[finetune]".
+    """
+    chosen = load_recipe(recipe)
+    settings = from_table(chosen.finetune).with_options(**options)
+    model = open_model(model_folder)
+    if model.compressed:
+        raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
+    if model.architecture not in ARCHITECTURES:
+        raise ModelError(f"{model_folder}: is a {model.architecture}; translation models can be finetuned")
+    out = Path(out)
+    store.refuse_output(model.folder, out, force=force)
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    run = {
+        "model": str(model.folder), "recipe": chosen.name, "finetune": asdict(settings), "seed": seed,
+        "source": str(source), "target": str(target) if target else None, "valid_source": str(valid_source),
+        "valid_target": str(valid_target) if valid_target else None, "precision": precision,
+        "teacher_beam": teacher_beam,
+    }  # fmt: skip
+    kept = Checkpoints(Path(checkpoints or f"{out}.finetune"), run, resume=resume)
+    tokenizer = load_tokenizer(model.folder, model.config)
+    text = _Text(model, tokenizer, threads, progress)
+    pairs = text.pairs(source, target, teacher_beam, kept)
+    valid = text.validation(valid_source, valid_target)
+    schemes = resolve(chosen, model)
+    counts = word_frequencies(model, tokenizer, _lines(frequencies, source, target))
+    clusters = {
+        name: scheme.clusters.assign(counts[name])
+        for name, scheme in schemes.items()
+        if isinstance(scheme, Clustered) and name in counts
+    }
+    rounded = None
+    if settings.calibrate:
+        say = (lambda done, total: progress("calibrating", done, total)) if progress else None
+        sums = grams(model, tokenizer, read_lines(source), say)
+        rounded = quantize_model(model, schemes, counts, sums)
+    trainer = Trainer(
+        model, schemes, pairs, settings, clusters=clusters, rounded=rounded, activations=chosen.activations,
+        precision="bf16" if precision == "bf16" else "no", seed=seed,
+    )  # fmt: skip
+    history: list[Validation] = []
+    if resume and (state := kept.load()):
+        history = state.pop("history")
+        trainer.restore(state)
+    facts = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
+    report = {
+        "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "precision": precision},
+        "text": {"sentences": len(pairs), "distilled": target is None},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }  # fmt: skip
+
+    def keep_best() -> None:
+        """Validate, and save what is better than all before."""
+        current = trainer.model(**facts)
+        found = Validation(update=trainer.update, bleu=round(valid(current), 3))
+        kept.log(**found)
+        if trainer.complete:
+            if all(found["bleu"] > one["bleu"] for one in history):
+                store.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
+            history.append(found)
+
+    _train(trainer, kept, history, keep_best, progress)
+    store.save(store.load(kept.best), out, report={**report, "validations": history}, force=force)
+    kept.clear()
+    return inspect(out)
+
+
+def _train(
+    trainer: Trainer,
+    kept: Checkpoints,
+    history: list[Validation],
+    keep_best: Callable[[], None],
+    progress: Progress | None,
+) -> None:
+    """Steps to the last update, or until nothing gets better."""
+    settings = trainer.settings
+    saved = logged = time.monotonic()
+    losses: list[float] = []
+    validated = history[-1]["update"] if history else 0
+    while trainer.update < settings.updates:
+        losses.append(trainer.step())
+        last = trainer.update == settings.updates
+        if progress:
+            progress("training", trainer.update, settings.updates)
+        if trainer.update % LOG_UPDATES == 0 or last:
+            now = time.monotonic()
+            mean = sum(losses) / len(losses)
+            kept.log(update=trainer.update, loss=round(mean, 4), seconds=round((now - logged) / len(losses), 3))
+            logged, losses = now, []
+        if trainer.whole and (last or trainer.update - validated >= settings.validate_every):
+            keep_best()
+            validated = trainer.update
+            best = max((one["bleu"] for one in history), default=0.0)
+            since = next((i for i, one in enumerate(reversed(history)) if one["bleu"] == best), 0)
+            if settings.patience and since >= settings.patience:
+                return
+            logged = time.monotonic()
+        if time.monotonic() - saved > SAVE_SECONDS or last:
+            kept.save({**trainer.state(), "history": history})
+            saved = time.monotonic()
+
+
+class _Text:
+    """Lines as ids, and the float32 model that fills in translations that are not given."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, threads: int, progress: Progress | None) -> None:
+        self.model, self.tokenizer, self.threads, self.progress = model, tokenizer, threads, progress
+
+    def pairs(self, source: str | Path, target: str | Path | None, beam_size: int, kept: Checkpoints) -> list[Pair]:
+        """The training text; pairs with a side that is empty or too long are left out."""
+        sources = [self.tokenizer.encode(line) for line in read_lines(source)]
+        if target is None:
+            targets = kept.targets()
+            if targets is None:
+                targets = self._translated(sources, beam_size)
+                kept.keep_targets(targets)
+        else:
+            targets = [self.tokenizer.encode_target(line) for line in read_lines(target)]
+        if len(sources) != len(targets):
+            raise UsageError(
+                f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
+                "line i of the one should be the translation of line i of the other"
+            )
+        longest = min(MOST_TOKENS, settings(self.model.config).max_positions)
+        pairs = [Pair(*both) for both in zip(sources, targets, strict=True)]
+        pairs = [p for p in pairs if min(len(p.source), len(p.target)) > 1 and p.tokens <= longest]
+        if not pairs:
+            raise UsageError(f"{source}: has no sentence that the model can read")
+        return pairs
+
+    def validation(self, source: str | Path, target: str | Path | None) -> Callable[[Model], float]:
+        """A function that gives the BLEU of a model's greedy translations."""
+        sources = list(islice(read_lines(source), VALID_LINES))
+        if target:
+            references = list(islice(read_lines(target), VALID_LINES))
+        else:
+            made = self._translated([self.tokenizer.encode(line) for line in sources], 1)
+            references = [self.tokenizer.decode(ids[:-1]) for ids in made]
+        if len(sources) != len(references) or not sources:
+            raise UsageError(f"{source} and {target} should have the same number of lines, at least one")
+
+        def bleu(model: Model) -> float:
+            translator = Translator(Engine(model, threads=self.threads), self.tokenizer)
+            return score(translator.translate(sources, beam_size=1), references)["bleu"]
+
+        return bleu
+
+    def _translated(self, sources: Sequence[Sequence[int]], beam_size: int) -> list[list[int]]:
+        engine = Engine(self.model, threads=self.threads)
+        say = self.progress
+        return translations(
+            engine, sources, beam_size, (lambda done, total: say("translating", done, total)) if say else None
+        )
+
+
+def _lines(frequencies: str | Path | None, source: str | Path, target: str | Path | None) -> Any:
+    """The text whose words are counted, a line a pair."""
+    if frequencies:
+        return read_lines(frequencies)
+    if target is None:
+        return read_lines(source)
+    return (f"{a}\t{b}" for a, b in zip(read_lines(source), read_lines(target), strict=False))

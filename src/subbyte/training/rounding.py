@@ -1,0 +1,125 @@
+"""One matrix under its scheme while it is trained: fitted, rounded, and in the end packed as it was rounded.
+
+The schemes are those that `quantization` uses, with torch's arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from subbyte.granularity import PerTensor, group_size, grouped
+from subbyte.model import PackedMatrix
+from subbyte.quantization import CHUNK, dequantize, pack_block
+from subbyte.schemes import Clustered, Scheme, to_plain
+from subbyte.schemes.fitting import TINY, half
+
+
+class Rounder:
+    """Rounds a matrix; its parameters (scales and the like) stay until they are fitted again."""
+
+    def __init__(self, shape: tuple[int, int], scheme: Scheme | Clustered, cluster: np.ndarray | None = None) -> None:
+        """`cluster`: uint8 [rows], for a clustered scheme; default: rows are sorted by falling frequency."""
+        self.shape, self.scheme = shape, scheme
+        self.cluster: np.ndarray | None = None
+        self._parts: list[_Part]
+        if isinstance(scheme, Clustered):
+            self.cluster = scheme.clusters.assign(np.arange(shape[0], 0, -1)) if cluster is None else cluster
+            rows = [torch.from_numpy(np.flatnonzero(self.cluster == i)) for i in range(scheme.clusters.count)]
+            self._parts = [_Part(*part) for part in zip(scheme.schemes, rows, strict=True)]
+        else:
+            self._parts = [_Part(scheme, slice(None))]
+
+    def fit(self, w: Tensor) -> None:
+        """Find the parameters for these weights, float32 [rows, cols]."""
+        for part in self._parts:
+            part.fit(w[part.rows])
+
+    def adopt(self, packed: PackedMatrix) -> Tensor:
+        """Take the parameters of a matrix that was packed under the same scheme; returns its values."""
+        for part, block in zip(self._parts, packed.blocks, strict=True):
+            arrays = {"scale": block.scale, "alphas": block.alphas, "zero": block.zero}
+            part.params = {key: torch.from_numpy(a.copy()) for key, a in arrays.items() if a is not None}
+        return torch.from_numpy(dequantize(packed))
+
+    def rescale(self, w: Tensor) -> None:
+        """Move the scales to the least squared error under the codes as they are: a small part of a fit."""
+        for part in self._parts:
+            part.rescale(w[part.rows])
+
+    def round(self, w: Tensor) -> Tensor:
+        """The stored values that are nearest to these weights, float32 [rows, cols]."""
+        rounded = torch.empty_like(w)
+        for part in self._parts:
+            rounded[part.rows] = part.round(w[part.rows])
+        return rounded
+
+    def pack(self, w: Tensor) -> PackedMatrix:
+        """What `round` gives, as it is stored: nothing is fitted again."""
+        blocks = []
+        for part in self._parts:
+            arrays = {key: value.numpy() for key, value in part.params.items()}
+            blocks.append(pack_block(part.codes(w[part.rows]).numpy(), arrays, part.scheme))
+        size = group_size(self._parts[0].scheme.granularity, self.shape[1])
+        return PackedMatrix(self.shape, size, tuple(blocks), self.cluster, to_plain(self.scheme))
+
+    def state_dict(self) -> list[dict[str, Tensor]]:
+        """The parameters, for a checkpoint."""
+        return [dict(part.params) for part in self._parts]
+
+    def load_state_dict(self, state: list[dict[str, Tensor]]) -> None:
+        """Take the parameters of a checkpoint."""
+        for part, params in zip(self._parts, state, strict=True):
+            part.params = params
+
+
+class _Part:
+    """The rows of a matrix that share a width, and their parameters."""
+
+    def __init__(self, scheme: Scheme, rows: Tensor | slice) -> None:
+        self.scheme, self.rows = scheme, rows
+        self.params: dict[str, Tensor] = {}
+
+    def fit(self, w: Tensor) -> None:
+        step = len(w) if self.scheme.granularity == PerTensor() else max(1, CHUNK // w.shape[1])
+        found: list[Any] = [self.scheme.fit(self._grouped(rows)) for rows in w.split(step)]
+        self.params = {key: torch.cat([params[key] for params in found]) for key in found[0]}
+
+    def rescale(self, w: Tensor) -> None:
+        weights = self._grouped(w)
+        values: Any = self.scheme.decode(self.scheme.encode(weights, self._known), self._known)
+        ratio = (weights * values).sum(-1) / (values * values).sum(-1).clamp(min=TINY)
+        scale: Any = self.params["scale"].float() * ratio
+        self.params = {**self.params, "scale": torch.as_tensor(half(scale))}
+
+    def codes(self, w: Tensor) -> Tensor:
+        codes: Any = self.scheme.encode(self._grouped(w), self._known)
+        return codes.reshape(w.shape)
+
+    def round(self, w: Tensor) -> Tensor:
+        values: Any = self.scheme.decode(self.scheme.encode(self._grouped(w), self._known), self._known)
+        return values.reshape(w.shape)
+
+    @property
+    def _known(self) -> Any:  # Params, but torch's
+        return self.params
+
+    def _grouped(self, w: Any) -> Any:
+        return grouped(w, self.scheme.granularity)
+
+
+class Rounded(torch.autograd.Function):
+    """Rounded weights whose gradient is passed on as that of the weights (the straight-through estimator)."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, rounded: Tensor) -> Tensor:
+        """The rounded weights."""
+        return rounded.view_as(rounded)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the rounded weights, as that of the weights."""
+        return gradient, None

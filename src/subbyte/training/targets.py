@@ -1,0 +1,26 @@
+"""What the float32 model makes of the training text: the targets of sequence-level distillation (Kim & Rush 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from subbyte.engine import Engine
+
+BATCH = 64  # sentences
+
+
+def translations(
+    engine: Engine, sources: Sequence[Sequence[int]], beam_size: int, progress: Callable[[int, int], None] | None = None
+) -> list[list[int]]:
+    """The model's translation of each sentence, with its end; an empty list where it does not come to one."""
+    search = engine.generation(beam_size=beam_size)
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    found: list[list[int]] = [[] for _ in sources]
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        for i, (best, *_) in zip(batch, engine.translate([sources[i] for i in batch], search), strict=True):
+            if len(best.tokens) < search.max_length - 2:
+                found[i] = [*best.tokens, search.end]
+        if progress:
+            progress(start + len(batch), len(order))
+    return found
