@@ -30,6 +30,7 @@ from subbyte.training.settings import Finetuning
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-9
+FOLLOW = 8  # updates between least-squares steps of the scales, where products use rounded weights
 WORDS = ("embedding", "output")  # roles that the first phase rounds
 PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
 
@@ -233,7 +234,7 @@ class Trainer:
             if self.update - self._fitted.get(name, -self.settings.refit) >= self.settings.refit:
                 self.rounders[name].fit(self.parameters[name])
                 self._fitted[name] = self.update
-            else:
+            elif self.update % FOLLOW == 0 or self.settings.method == "periodic":
                 self.rounders[name].rescale(self.parameters[name])
 
     @torch.no_grad()
