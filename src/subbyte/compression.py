@@ -15,6 +15,7 @@ import numpy as np
 
 from subbyte import store
 from subbyte.agreement import TEXT_LINES, Agreement, agreement, disagree_strongly
+from subbyte.budget import search
 from subbyte.calibration import grams
 from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
@@ -22,7 +23,7 @@ from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.quantization import quantize_model, sqnr_db
-from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, parse_recipe, resolve, resolved
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 
@@ -32,8 +33,9 @@ logger = logging.getLogger("subbyte")
 def quantize(
     model_folder: str | Path,
     out: str | Path,
-    recipe: str | Path,
+    recipe: str | Path | None = None,
     *,
+    budget: str | None = None,
     force: bool = False,
     frequencies: str | Path | None = None,
     calibration: str | Path | None = None,
@@ -44,6 +46,9 @@ def quantize(
     """Compress a float32 model folder into the folder `out`, and return what `inspect(out)` says.
 
     recipe       the name of a preset, or a TOML file
+    budget       the size of the weights, as "2.6bits" of each or "3MB" in all: bits are chosen by what the model is
+                 measured to mind (needs `calibration`; takes some minutes), and written to recipe.toml in `out`;
+                 `recipe` then says all but the bits, by default binary coding or affine levels with a scale a row
     force        `out` may be a converted folder that is replaced
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
@@ -57,7 +62,11 @@ def quantize(
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
     4.21
     """
-    chosen = load_recipe(recipe)
+    if recipe is None and budget is None:
+        raise UsageError("a recipe or a budget is needed, to say how many bits weights should have")
+    if budget is not None and calibration is None:
+        raise UsageError("a budget needs a calibration text, to measure what the model minds")
+    given = None if recipe is None else load_recipe(recipe)
     model = open_model(model_folder)
     if model.compressed:
         name = model.recipe.get("name", "unknown")
@@ -67,8 +76,16 @@ def quantize(
     store.refuse_output(model.folder, Path(out), force=force)
     tokenizer = load_tokenizer(model.folder, model.config)
     sentences = _sentences(check_text, calibration, frequencies) if check else []
-    schemes = resolve(chosen, model)
     counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
+    found = None
+    if budget is not None and calibration is not None:
+        found = search(
+            model, tokenizer, budget, read_lines(calibration),
+            text=Path(calibration).name, recipe=given, frequencies=counts, progress=progress,
+        )  # fmt: skip
+    chosen = parse_recipe(found.recipe, "the recipe that was found", "found") if found else given
+    assert chosen
+    schemes = resolve(chosen, model)
     sums = grams(model, tokenizer, read_lines(calibration), progress) if calibration else None
     packed = quantize_model(
         model, schemes, counts, sums, lambda _, done, total: progress(done, total) if progress else None
@@ -76,6 +93,7 @@ def quantize(
     packed = replace(packed, activations=chosen.activations, recipe=resolved(chosen, schemes))
     report = {
         "recipe": chosen.name,
+        "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
         "calibration": Path(calibration).name if calibration else None,
@@ -83,7 +101,7 @@ def quantize(
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "tensors": _tensor_reports(model, packed),
     }
-    store.save(packed, out, report=report, force=force)
+    store.save(packed, out, report=report, recipe=found.recipe if found else None, force=force)
     return inspect(out)
 
 

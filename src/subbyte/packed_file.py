@@ -36,7 +36,7 @@ def arrays_of(model: Model) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in model.tensors.items():
         if isinstance(tensor, PackedMatrix):
-            arrays |= _arrays_of_matrix(name, tensor)
+            arrays |= arrays_of_matrix(name, tensor)
         elif name in model.roles:
             raise ModelError(f"{name}: is still float32; only models whose matrices are all quantized can be saved")
         else:
@@ -44,7 +44,7 @@ def arrays_of(model: Model) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _arrays_of_matrix(name: str, matrix: PackedMatrix) -> dict[str, np.ndarray]:
+def arrays_of_matrix(name: str, matrix: PackedMatrix) -> dict[str, np.ndarray]:
     arrays = {}
     if matrix.cluster is not None and len(matrix.blocks) > 1:
         arrays[f"{name}.cluster"] = pack(matrix.cluster[None], cluster_bits(len(matrix.blocks)))[:, 0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,37 @@ def pack_block(codes: Array, params: Params, scheme: Scheme) -> Block:
     stored = (codes.astype(np.int16) - 127).astype(np.int8) if scheme.bits == 8 else pack(codes, scheme.bits)
     levels = None if scheme.bits == 8 else scheme.levels
     return Block(scheme.bits, stored, params["scale"], levels, params.get("alphas"), params.get("zero"))
+
+
+def blank_matrix(shape: tuple[int, int], scheme: Scheme | Clustered) -> PackedMatrix:
+    """A matrix of zeros as it would be packed, quickly: what its file takes depends on nothing else."""
+    rows, cols = shape
+    plain = scheme.scheme if isinstance(scheme, Clustered) else scheme
+    size = group_size(plain.granularity, cols)
+    schemes: tuple[Scheme, ...] = (plain,)
+    sizes: tuple[int, ...] = (rows,)
+    cluster = None
+    if isinstance(scheme, Clustered):
+        schemes, sizes = scheme.schemes, scheme.clusters.sizes(rows)
+        cluster = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
+    blocks = []
+    for one, count in zip(schemes, sizes, strict=True):
+        shared = (1, 1) if one.granularity == PerTensor() else (count, cols // size)
+        spread = {
+            key: np.broadcast_to(p[0, 0], (*shared, *p.shape[2:]))
+            for key, p in one.fit(np.zeros((1, 1, 1), np.float32)).items()
+        }
+        row = pack_block(np.zeros((1, cols), np.uint8), spread, one)
+        codes = np.broadcast_to(row.codes, (*row.codes.shape[:-2], count, row.codes.shape[-1]))
+        blocks.append(replace(row, codes=codes))
+    return PackedMatrix(shape, size, tuple(blocks), cluster, to_plain(scheme))
+
+
+@cache
+def _zero(scheme: Any) -> Params:
+    """The parameters of one weight, which is zero."""
+    params: Params = scheme.fit(np.zeros((1, 1, 1), np.float32))
+    return params
 
 
 def dequantize(packed: PackedMatrix) -> Array:

@@ -28,6 +28,7 @@ from subbyte.tensor_files import Header, read_header
 METHOD = "subbyte"
 WEIGHTS = "model.safetensors"
 SUMS = "manifest.json"
+RECIPE = "recipe.toml"
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
 CARD_LIMIT = 1 << 20  # bytes of the source's card, which is read as text
 
@@ -60,10 +61,18 @@ def refuse_output(source: Path, out: Path, *, force: bool) -> None:
     refuse_existing(out, force=force)
 
 
-def save(model: Model, out: str | Path, *, report: Mapping[str, Any], force: bool = False) -> None:
+def weights_size(model: Model) -> int:
+    """Bytes that the weights file of a quantized model has when it is saved."""
+    return len(file_of(model, producer()))
+
+
+def save(
+    model: Model, out: str | Path, *, report: Mapping[str, Any], recipe: str | None = None, force: bool = False
+) -> None:
     """Write a quantized model as the folder `out`, all at once or not at all.
 
     report  plain data for report.json: recipe, bits and error of the tensors, seed, versions
+    recipe  the text of recipe.toml, where the recipe was made for this model
     force   an older converted folder may be replaced
 
     Raises UsageError if `out` exists or is the source, ModelError if a matrix is not quantized, SubbyteError if the
@@ -71,19 +80,20 @@ def save(model: Model, out: str | Path, *, report: Mapping[str, Any], force: boo
     """
     out = Path(out)
     refuse_output(model.folder, out, force=force)
-    files = _contents(model, report)
+    files = _contents(model, report, recipe)
     with new_folder(out, force=force) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
 
 
-def _contents(model: Model, report: Mapping[str, Any]) -> dict[str, bytes]:
+def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> dict[str, bytes]:
     """Every file of the folder, by name."""
     quantization = {"quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
     files = {
         "config.json": _json({**model.config, "quantization_config": quantization}),
         WEIGHTS: file_of(model, producer()),
         "report.json": _json({"producer": producer(), **report}),
+        **({} if recipe is None else {RECIPE: recipe.encode()}),
     }
     for name in (*(marian.sentencepiece_files(model.config) or TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():

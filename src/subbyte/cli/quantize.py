@@ -17,8 +17,19 @@ def quantize(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, or a Bergamot folder.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     recipe: Annotated[
-        str, typer.Option(metavar="R", help="A preset (uniform4, binary3, nmt-mixed, ...) or a TOML file.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="R", show_default=False, help="A preset (uniform4, binary3, nmt-mixed, ...) or a TOML file."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="2.6bits (of each weight) or 3MB: the bits of each matrix are chosen by what the model is measured to "
+            "mind, and written to OUT/recipe.toml. Needs --calibration; takes minutes. R then says all but the bits.",
+        ),
+    ] = None,
     frequencies: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +60,10 @@ def quantize(
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL and write it to the folder OUT, without retraining."""
+    if recipe is None and budget is None:
+        raise typer.BadParameter("give --recipe, or --budget with --calibration")
+    if budget is not None and calibration is None:
+        raise typer.BadParameter("--budget needs --calibration, a text to measure what the model minds")
     if check and no_check:
         raise typer.BadParameter("--check and --no-check exclude each other")
     with progress_bar("quantizing") as progress:
@@ -56,6 +71,7 @@ def quantize(
             model,
             out,
             recipe,
+            budget=budget,
             force=force,
             frequencies=frequencies,
             calibration=calibration,
