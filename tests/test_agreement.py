@@ -55,6 +55,21 @@ def test_another_model_disagrees(tiny_folder: Path) -> None:
     assert disagree_strongly(found) and found["nats"] is not None and found["nats"] > 1 and found["chrf"] < 60
 
 
+def test_what_is_compared_of_a_translation_is_bounded(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary may hold a word of thousands of characters, and chrF takes long on long text (found by fuzzing)."""
+    lengths: list[int] = []
+
+    def measured(translations: list[str], references: list[str]) -> float:
+        lengths.extend(len(text) for text in [*translations, *references])
+        return 0.0
+
+    monkeypatch.setattr("subbyte.agreement.chrf", measured)
+    model, tokenizer = opened(tiny_folder)
+    monkeypatch.setattr(type(tokenizer), "decode", lambda self, ids: "word " * 10_000)
+    agreement(model, model, tokenizer, ["a dog runs ."])
+    assert set(lengths) == {2000}
+
+
 def test_each_token_is_compared(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five tokens three are lost: one is no number, one infinitely less likely, one a little more than a nat."""
     scores = iter([[-1.0, -1.0, -1.0, -1.0, -3.0], [math.nan, -math.inf, -2.01, -1.99, -1.0]])

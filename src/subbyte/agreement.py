@@ -23,6 +23,7 @@ TEXT_LINES = 16  # of a text that was given
 WORD_LINES = 24  # of frequent words, if none was given
 WORDS = 8  # a line of these
 FREQUENT = 200  # words that they are drawn from
+LINE = 2000  # characters of a translation that are compared; hostile vocabularies have words of thousands
 LOST = 1.0  # nats
 LIMITS = {"text": 0.2, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
 
@@ -58,7 +59,7 @@ def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence
     after = log_probabilities(answering, sentences, targets)
     losses = [old - new for old, new in zip(before, after, strict=True)]
     nats = sum(losses) / len(losses)
-    said = [tokenizer.decode(ids) for ids in translations(answering, sentences)]
+    said = translations(answering, sentences)
     compared = "text" if text else "words"
     return {
         "compared": compared,
@@ -67,7 +68,7 @@ def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence
         "lost": round(sum(not loss <= LOST for loss in losses) / len(losses), 4),  # what is no number is lost, too
         "limit": LIMITS[compared],
         "nats": round(nats, 4) if math.isfinite(nats) else None,
-        "chrf": round(chrf(said, [tokenizer.decode(ids) for ids in targets]), 2),
+        "chrf": round(chrf(*([tokenizer.decode(ids)[:LINE] for ids in side] for side in (said, targets))), 2),
     }
 
 
