@@ -23,8 +23,8 @@ from measuring import (
     Texts,
     append,
     baseline,
+    best,
     finished,
-    keep,
     measure,
     quality,
     records,
@@ -67,7 +67,7 @@ def runs() -> Iterator[Record]:
         yield one("alternating", CLUSTERS, ratio, "frequency")
 
 
-def run(folder: Path, texts: Texts) -> None:
+def run(folder: Path, texts: Texts, beam: int) -> None:
     """Do what is not recorded yet."""
     model = open_model(folder)
     tokenizer = load_tokenizer(model.folder, model.config)
@@ -76,10 +76,10 @@ def run(folder: Path, texts: Texts) -> None:
     pairs = (f"{source}\t{target}" for source, target in zip(*sides, strict=True))
     counts = word_frequencies(model, tokenizer, pairs)[name]
     rows = len(counts)
-    float32 = baseline(folder, texts, BEAM)
+    float32 = baseline(folder, texts, beam)
     for settings in runs():
-        key = {"study": STUDY, "model": folder.name, "set": SET, "beam": BEAM, "activations": "float32", **settings}
-        if finished(key):
+        key = {"study": STUDY, "model": folder.name, "set": SET, "beam": beam, "activations": "float32", **settings}
+        if finished(key) or finished({**key, "beam": BEAM}):
             continue
         scheme: BinaryCoding | Clustered = BinaryCoding(settings["bits"], PER_ROW, solver=settings["solver"])
         bits = np.full(rows, settings["bits"])
@@ -96,8 +96,7 @@ def run(folder: Path, texts: Texts) -> None:
         changed = quantize_model(model, {name: scheme}, None if order is None else {name: order})
         packed = changed.tensors[name]
         assert isinstance(packed, PackedMatrix)
-        found = measure(changed, texts, beam=BEAM, activations="float32")
-        keep("-".join([STUDY, *map(str, settings.values())]), found)
+        found = measure(changed, texts, beam=beam, activations="float32")
         record = {
             "average_bits": round(float(bits.mean()), 4),
             "text_bits": round(float(bits @ counts / counts.sum()), 4),  # of a running word
@@ -105,24 +104,21 @@ def run(folder: Path, texts: Texts) -> None:
             **quality(found, texts, float32),
         }
         append(key, record)
-        print(f"{settings}: BLEU {record['bleu']:.2f}, NLL {record['nll']:.3f}", flush=True)
+        print(f"{settings}: BLEU {record.get('bleu')}, NLL {record['nll']:.3f}", flush=True)
 
 
 def table() -> str:
     """A row for all words alike or a ratio, by average bits; NLL in brackets; the random orders as mean and range."""
-    start = next(r for r in records("float32") if r["beam"] == BEAM)
+    start = best(records("float32"), BEAM) or records("float32")[0]
     found = records(STUDY)
 
     def cell(solver: str, ratio: int | None, bits: int, order: str | None) -> str:
-        these = [
-            r for r in found
-            if (r["solver"], r["ratio"], r["bits"], r["order"]) == (solver, ratio, bits, order)
-        ]  # fmt: skip
-        if not these:
-            return ""
-        bleu, nll = (np.mean([r[metric] for r in these]) for metric in ("bleu", "nll"))
-        spread = f" [{min(r['bleu'] for r in these):.2f}, {max(r['bleu'] for r in these):.2f}]" * (len(these) > 1)
-        return f"{bleu:.2f}{spread} ({nll:.3f})"
+        these = [r for r in found if (r["solver"], r["ratio"], r["bits"], r["order"]) == (solver, ratio, bits, order)]
+        chosen = [
+            best([r for r in these if r["seed"] == seed], BEAM) for seed in dict.fromkeys(r["seed"] for r in these)
+        ]
+        bleu, nll = ([r[metric] for r in chosen if r and metric in r] for metric in ("bleu", "nll"))
+        return f"{_mean(bleu, 2)} ({_mean(nll, 3)})" if nll else ""
 
     head = ["average bits", "words", "bits of a running word", "by frequency", "by place in the vocabulary"]
     rows = [[*head, "random (3 draws)", "by frequency, alternating", "the paper"]]
@@ -137,7 +133,17 @@ def table() -> str:
             cells += [cell("greedy", ratio, bits, kind) if order else "" for kind in ("vocabulary", "random")]
             paper = f"{PAPER[average]:.2f}" if average in PAPER else ""
             rows.append([*cells, cell("alternating", ratio, bits, order), paper])
-    return f"float32: BLEU {start['bleu']:.2f}, NLL {start['nll']:.3f}.\n\n{rows_to_markdown(rows)}"
+    return (
+        f"float32: BLEU {start['bleu']:.2f} (beam {start['beam']}), NLL {start['nll']:.3f}.\n\n{rows_to_markdown(rows)}"
+    )
+
+
+def _mean(values: list[float], digits: int) -> str:
+    """The mean, with the range of several; ? for none."""
+    if not values:
+        return "?"
+    spread = f" [{min(values):.{digits}f}, {max(values):.{digits}f}]" * (len(values) > 1)
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -145,12 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--nll", action="store_true", help="no translations: the likelihood of the references alone")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args(arguments)
     if options.table:
         print(table())
     elif options.model and options.data:
-        run(options.model, Texts(options.data))
+        run(options.model, Texts(options.data), 0 if options.nll else BEAM)
     else:
         parser.error("give MODEL and DATA, or --table")
 

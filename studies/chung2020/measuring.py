@@ -60,11 +60,13 @@ class Texts:
 def measure(
     model: Model | Path, texts: Texts, *, beam: int, activations: Literal["int8", "float32"], threads: int = 1
 ) -> Measured:
-    """Translate the set, and force its references."""
+    """Translate the set, and force its references; with beam 0 nothing is translated."""
     translator = Translator.from_pretrained(model, threads=threads, activations=activations)
-    generation = translator.engine.generation(beam_size=beam, max_length=MAX_LENGTH, length_penalty=1.0)
     start = time.perf_counter()
-    found = [best.text for best, *_ in translator.stream(texts.sources, generation)]
+    found = []
+    if beam:
+        generation = translator.engine.generation(beam_size=beam, max_length=MAX_LENGTH, length_penalty=1.0)
+        found = [best.text for best, *_ in translator.stream(texts.sources, generation)]
     seconds = time.perf_counter() - start
     scores = list(translator.stream_scores(zip(texts.sources, texts.references, strict=True)))
     return Measured(
@@ -79,15 +81,17 @@ def measure(
 def quality(found: Measured, texts: Texts, float32: Measured) -> Record:
     """BLEU, chrF and NLL a token, with what NLL lost against the float32 model and the standard error of that."""
     lost, error = difference(found, float32)
-    metrics = score(found.texts, texts.references)
+    scores: Record = {}
+    if found.texts:
+        metrics = score(found.texts, texts.references)
+        scores = {"bleu": round(metrics["bleu"], 3), "chrf": round(metrics["chrf"], 3)}
+        scores["signature"] = metrics["bleu_signature"]
     return {
-        "bleu": round(metrics["bleu"], 3),
-        "chrf": round(metrics["chrf"], 3),
-        "signature": metrics["bleu_signature"],
+        **scores,
         "nll": round(float(found.nll.sum() / found.tokens.sum()), 5),
         "nll_lost": round(lost, 5),
         "nll_lost_error": round(error, 5),
-        "examples": len(found.texts),
+        "examples": len(found.tokens),
         "tokens": int(found.tokens.sum()),
         "seconds": round(found.seconds, 1),
         "isa": found.isa,
@@ -127,7 +131,8 @@ def kept(name: str) -> Measured:
 
 
 def baseline(model: Path, texts: Texts, beam: int) -> Measured:
-    """The float32 model; measured once, then kept, and recorded."""
+    """The float32 model; measured once, then kept, and recorded. For beam 0 it is that of beam 1."""
+    beam = beam or 1
     name = f"float32-beam{beam}"
     if not (WORK / f"{name}.json").exists():
         keep(name, measure(model, texts, beam=beam, activations="float32"))
@@ -154,6 +159,11 @@ def records(study: str | None = None) -> list[Record]:
 def finished(key: Record) -> bool:
     """Whether there is a record of these settings."""
     return any(key.items() <= record.items() for record in records())
+
+
+def best(found: list[Record], beam: int) -> Record | None:
+    """Of records of the same settings, the one with translations if there is one, else that with the NLL alone."""
+    return next((r for wanted in (beam, 0) for r in found if r["beam"] == wanted), None)
 
 
 def append(key: Record, result: Record) -> None:

@@ -28,6 +28,7 @@ from measuring import (
     Texts,
     append,
     baseline,
+    best,
     difference,
     finished,
     keep,
@@ -72,10 +73,14 @@ PAPER: dict[str, tuple[float, ...]] = {  # BLEU at 4, 3, 2, 1 bits; float 25.4
 PAPER_FLOAT = 25.4
 BITS = (4, 3, 2, 1)
 SOLVERS = {"greedy": (2, 4, 3, 1), "alternating": (2, 3, 4), "paper": (2, 3, 4)}  # at 1 bit all three agree
-PAIRS = [  # at 2 bits, greedy: is the first worse than the second?
-    ("Dec_ed", "Enc_ffn"), ("Dec_ed", "Enc_ee"), ("Dec_ed", "Dec_ffn"), ("Enc_ffn", "Enc_ee"), ("Enc_ee", "Dec_ffn"),
-    ("Dec_ffn", "Dec_dd"), ("Enc_ee", "Dec_dd"), ("Dec", "Enc"), ("Dec", "Emb"),
-]  # fmt: skip
+PAIRS = {  # bits -> pairs, greedy: is the first worse than the second?
+    2: [
+        ("Dec_ed", "Enc_ffn"), ("Dec_ed", "Enc_ee"), ("Dec_ed", "Dec_ffn"), ("Enc_ffn", "Enc_ee"),
+        ("Enc_ee", "Dec_ffn"), ("Dec_ffn", "Dec_dd"), ("Enc_ee", "Dec_dd"), ("Enc_ffn", "Dec_dd"), ("Dec", "Enc"),
+        ("Dec", "Emb"),
+    ],
+    4: [("Emb", "Enc"), ("Emb", "Dec")],
+}  # fmt: skip
 SAMPLES = 1000  # of the bootstrap
 
 
@@ -112,9 +117,9 @@ def quantized(model: Model, block: str, bits: int, solver: str) -> tuple[Model, 
     }
 
 
-def compare(texts: Texts, worse: str, better: str) -> Record:
-    """BLEU and NLL of two blocks at 2 bits, sentence by sentence: paired bootstrap, and NLL with its error."""
-    first, second = (kept(f"{STUDY}-{block}-2-greedy") for block in (worse, better))
+def compare(texts: Texts, bits: int, worse: str, better: str) -> Record:
+    """BLEU and NLL of two blocks, sentence by sentence: paired bootstrap, and NLL with its error."""
+    first, second = (kept(f"{STUDY}-{block}-{bits}-greedy") for block in (worse, better))
     test = PairedTest(
         [(better, second.texts), (worse, first.texts)],
         {"BLEU": BLEU(references=[texts.references])},
@@ -132,26 +137,26 @@ def compare(texts: Texts, worse: str, better: str) -> Record:
     }
 
 
-def run(folder: Path, texts: Texts, solvers: Sequence[str]) -> None:
+def run(folder: Path, texts: Texts, solvers: Sequence[str], beam: int) -> None:
     """Do what is not recorded yet, the most telling runs first."""
     model = open_model(folder)
-    float32: Measured = baseline(folder, texts, BEAM)
-    common = {"study": STUDY, "model": folder.name, "set": SET, "beam": BEAM, "activations": "float32"}
+    float32: Measured = baseline(folder, texts, beam)
+    common = {"study": STUDY, "model": folder.name, "set": SET, "beam": beam, "activations": "float32"}
     for solver, bits in [(name, bits) for name in solvers for bits in SOLVERS[name]]:
         for block in BLOCKS:
             key = {**common, "block": block, "bits": bits, "solver": solver}
-            if not finished(key):
+            if not finished(key) and not finished({**key, "beam": BEAM}):
                 changed, facts = quantized(model, block, bits, solver)
-                found = measure(changed, texts, beam=BEAM, activations="float32")
-                keep(f"{STUDY}-{block}-{bits}-{solver}", found)
+                found = measure(changed, texts, beam=beam, activations="float32")
+                if beam:
+                    keep(f"{STUDY}-{block}-{bits}-{solver}", found)
                 record = {**facts, **quality(found, texts, float32)}
                 append(key, record)
-                print(f"{block} {bits} {solver}: BLEU {record['bleu']:.2f}, NLL {record['nll']:.3f}", flush=True)
-        if (solver, bits) == ("greedy", 2):
-            for worse, better in PAIRS:
-                key = {**common, "study": f"{STUDY}_pair", "bits": 2, "worse": worse, "better": better}
-                if not finished(key):
-                    append(key, compare(texts, worse, better))
+                print(f"{block} {bits} {solver}: BLEU {record.get('bleu')}, NLL {record['nll']:.3f}", flush=True)
+        for worse, better in PAIRS.get(bits, []) if solver == "greedy" and beam else []:
+            key = {**common, "study": f"{STUDY}_pair", "bits": bits, "worse": worse, "better": better}
+            if not finished(key):
+                append(key, compare(texts, bits, worse, better))
 
 
 def table() -> str:
@@ -159,7 +164,13 @@ def table() -> str:
     parts = []
     start = next(r["bleu"] for r in records("float32") if r["beam"] == BEAM)
     for solver in SOLVERS:
-        found = {(r["block"], r["bits"]): r for r in records(STUDY) if r["solver"] == solver}
+        these = [r for r in records(STUDY) if r["solver"] == solver]
+        found = {
+            (r["block"], r["bits"]): best(
+                [o for o in these if (o["block"], o["bits"]) == (r["block"], r["bits"])], BEAM
+            )
+            for r in these
+        }
         shown = [bits for bits in BITS if any(key[1] == bits for key in found)]
         if found:
             head = ["block", "weights", *(f"{bits} bit: BLEU (NLL)" for bits in shown)]
@@ -170,9 +181,9 @@ def table() -> str:
                 mine = [found.get((block, bits)) for bits in shown]
                 weights = next((r["weights"] for r in mine if r), 0)
                 cells = [block, f"{weights / 1e6:.2f} M"]
-                cells += [f"{r['bleu'] - start:+.2f} ({r['nll_lost']:+.3f})" if r else "" for r in mine]
+                cells += [f"{_lost(r, start)} ({r['nll_lost']:+.3f})" if r else "" for r in mine]
                 if solver == "greedy":
-                    losses = [r["bleu"] - start for r in mine if r]
+                    losses = [r["bleu"] - start for r in mine if r and "bleu" in r]
                     paper = [bleu - PAPER_FLOAT for bleu in PAPER[block]]
                     cells += [f"{np.mean(losses):+.1f}" if len(losses) == len(BITS) else ""]
                     cells += [", ".join(f"{loss:+.1f}" for loss in paper), f"{np.mean(paper):+.1f}"]
@@ -180,12 +191,17 @@ def table() -> str:
             parts.append(f"Solver {solver}; float32 has BLEU {start:.2f}.\n\n{rows_to_markdown(rows)}")
     pairs = records(f"{STUDY}_pair")
     if pairs:
-        rows = [["at 2 bits, greedy", "BLEU", "p", "NLL", "standard error"]]
+        rows = [["greedy", "bits", "BLEU", "p", "NLL"]]
         for r in pairs:
-            cells = [f"{r['worse']} less {r['better']}", f"{r['bleu_difference']:+.2f}", f"{r['bleu_p']:.3f}"]
-            rows.append([*cells, f"{r['nll_difference']:+.3f}", f"{r['nll_difference_error']:.3f}"])
+            cells = [f"{r['worse']} less {r['better']}", str(r["bits"]), f"{r['bleu_difference']:+.2f}"]
+            cells += [f"{r['bleu_p']:.3f}", f"{r['nll_difference']:+.3f} ± {2 * r['nll_difference_error']:.3f}"]
+            rows.append(cells)
         parts.append(rows_to_markdown(rows))
     return "\n\n".join(parts)
+
+
+def _lost(record: Record, start: float) -> str:
+    return f"{record['bleu'] - start:+.2f}" if "bleu" in record else "?"
 
 
 WIDTH, HEIGHT, LEFT, TOP = 330, 240, 60, 40  # of a panel, pixels
@@ -195,7 +211,9 @@ COLOURS = ("#1f6f54", "#b5651d", "#8a3a4b", "#4a5a8a", "#111111", "#7a9a01", "#c
 def plot() -> str:
     """Two panels, ours and the paper's: BLEU lost over bits, a line a block."""
     start = next(r["bleu"] for r in records("float32") if r["beam"] == BEAM)
-    ours = {(r["block"], r["bits"]): r["bleu"] - start for r in records(STUDY) if r["solver"] == "greedy"}
+    ours = {
+        (r["block"], r["bits"]): r["bleu"] - start for r in records(STUDY) if r["solver"] == "greedy" and "bleu" in r
+    }
     paper = {(block, bits): PAPER[block][i] - PAPER_FLOAT for block in BLOCKS for i, bits in enumerate(BITS)}
     lowest = min(*ours.values(), *paper.values())
     body: list[str] = []
@@ -245,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=[*SOLVERS])
+    parser.add_argument("--nll", action="store_true", help="no translations: the likelihood of the references alone")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args(arguments)
@@ -253,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.plot:
         options.plot.write_text(plot(), "utf-8")
     elif options.model and options.data:
-        run(options.model, Texts(options.data), options.solvers)
+        run(options.model, Texts(options.data), options.solvers, 0 if options.nll else BEAM)
     else:
         parser.error("give MODEL and DATA, or --table, or --plot")
 
