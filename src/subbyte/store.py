@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ WEIGHTS = "model.safetensors"
 SUMS = "manifest.json"
 RECIPE = "recipe.toml"
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
+PIECE = 1 << 22  # bytes read at a time
+READERS = 4  # threads
 CARD_LIMIT = 1 << 20  # bytes of the source's card, which is read as text
 
 # copied as they are, where they exist
@@ -163,12 +167,27 @@ def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:
             header = read_header(file, str(path), FormatError)
             start = file.tell()
             body = np.empty(max((entry.stop for entry in header.entries.values()), default=start) - start, np.uint8)
-            count = file.readinto(body.data)
+            count = _read_into(file.fileno(), body, start)
     except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
         raise FormatError(f"{path}: cannot be read: {e}") from None
     if count != body.size:
         raise FormatError(f"{path}: was cut short while it was read")
     return header, body, start
+
+
+def _read_into(descriptor: int, body: np.ndarray, start: int) -> int:
+    """Fill `body` with the file from byte `start` on; returns how many bytes there were.
+
+    Most of the time is spent on making the memory present, which cores do side by side.
+    """
+
+    def read(first: int) -> int:
+        return os.preadv(descriptor, [body[first : first + PIECE].data], start + first)
+
+    if not body.size:
+        return 0
+    with ThreadPoolExecutor(min(READERS, -(-body.size // PIECE))) as pool:
+        return sum(pool.map(read, range(0, body.size, PIECE)))
 
 
 def verify(folder: str | Path) -> tuple[str, ...]:
