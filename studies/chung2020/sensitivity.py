@@ -75,7 +75,7 @@ BITS = (4, 3, 2, 1)
 SOLVERS = {"greedy": (2, 4, 3, 1), "alternating": (2, 3, 4), "paper": (2, 3, 4)}  # at 1 bit all three agree
 PAIRS = {  # bits -> pairs, greedy: is the first worse than the second?
     2: [
-        ("Dec_ed", "Enc_ffn"), ("Dec_ed", "Enc_ee"), ("Dec_ed", "Dec_ffn"), ("Enc_ffn", "Enc_ee"),
+        ("Dec_ed", "Enc_ffn"), ("Dec_ed", "Enc_ee"), ("Dec_ed", "Dec_ffn"), ("Dec_ed", "Dec_dd"), ("Enc_ffn", "Enc_ee"),
         ("Enc_ee", "Dec_ffn"), ("Dec_ffn", "Dec_dd"), ("Enc_ee", "Dec_dd"), ("Enc_ffn", "Dec_dd"), ("Dec", "Enc"),
         ("Dec", "Emb"),
     ],
