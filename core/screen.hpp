@@ -3,7 +3,7 @@
 // Beside the levels of each row stands a coarse copy of them, kCoarse bits a level, and the length of what it leaves
 // out. The coarse products say what each output is to within that length times the length of x (Cauchy-Schwarz); only
 // rows that may still be the greatest are read and multiplied as they are. So the answer is that of the whole product,
-// and a token of greedy search costs 3/8 of the bytes.
+// and a token of greedy search costs half the bytes.
 #pragma once
 #include <memory>
 #include <vector>
@@ -40,7 +40,7 @@ class Screen {
 
   Screen(const Matrix& w, const std::vector<float>& bias);
   void coarsen(size_t part);
-  bool choose(const Rounded& x, const float* y, uint32_t& output);
+  bool choose(const Kernels& kernels, const Rounded& x, const float* y, uint32_t& output);
   float exact(const Rounded& x, const float* y, uint32_t output) const;
 
   const Matrix& matrix_;
@@ -48,10 +48,12 @@ class Screen {
   std::vector<Coarse> coarse_;
   std::vector<Matrix::Part> parts_;  // the matrix's, with coarse codes where these have width 8
   std::vector<Place> places_;        // [outputs]
-  Buffer<float> reach_;              // [outputs] |scale| times the length of what coarse levels leave out; 0: nothing
-  Buffer<float> slack_;              // [outputs] what rounding may do to the bias
+  std::vector<float> slack_;         // [outputs] what rounding may do to the bias
+  std::vector<float> reach_;         // [outputs] |scale| times the length of what coarse levels leave out; 0: nothing
+  std::vector<float> run_slack_, run_reach_;  // the largest of each run
   float largest_scale_ = 0.0f;
   Buffer<float> y_;  // [inputs, outputs] coarse
+  std::vector<float> maxima_;
   std::vector<uint32_t> candidates_;
 };
 

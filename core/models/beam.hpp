@@ -16,7 +16,7 @@ struct SearchOptions {
   size_t min_length;        // no end of sentence before this many tokens, start token included
   float length_penalty;     // score = sum of log-probabilities / generated tokens ^ length_penalty
   bool early_stopping;      // stop at beam_size finished hypotheses
-  bool scores;              // wanted; greedy search reads and computes less without, and says what it likes
+  bool scores;              // whether they are wanted; greedy search reads and computes less without, and has none
   bool renormalize;         // log-probabilities over the allowed tokens only
   int64_t forced_end;       // the only token allowed at max_length; -1: none
   uint32_t start, end;
