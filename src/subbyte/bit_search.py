@@ -122,12 +122,12 @@ def _undominated(found: Sequence[Option]) -> list[Option]:
 
 
 def choose(
-    found: Mapping[str, Sequence[Option]], room: int, fits: Callable[[Mapping[str, Option]], bool] | None = None
+    found: Mapping[str, Sequence[Option]], room: int, excess: Callable[[Mapping[str, Option]], int] | None = None
 ) -> dict[str, Option] | None:
     """One option of each matrix, with the least loss of all that fit into `room` bytes together; None if none does.
 
-    fits  a second opinion, for sizes that are no plain sums: the choice is that of the largest room up to `room` whose
-          choice it accepts
+    excess  by how many bytes a choice is too large after all, where sizes are no plain sums; less room is then tried,
+            by half of the excess at least, until there is none
 
     Sizes are rounded up to units: bytes, or 1/131,072 of what all takes at the most, if that is more. More room never
     gives a choice that loses more.
@@ -138,7 +138,7 @@ def choose(
     if room < 0:
         return None
     sizes = {name: [-(-option.bytes // unit) for option in several] for name, several in found.items()}
-    least, picks = _table(found, sizes, -(-room // unit) if fits else room // unit)
+    least, picks = _table(found, sizes, -(-room // unit) if excess else room // unit)
     left = len(least) - 1
     while left >= 0 and math.isfinite(least[left]):
         chosen, rest = {}, left
@@ -146,9 +146,10 @@ def choose(
             at = picks[name][rest]
             chosen[name] = found[name][at]
             rest -= sizes[name][at]
-        if fits is None or fits(chosen):
+        over = excess(chosen) if excess else 0
+        if over <= 0:
             return {name: chosen[name] for name in found}
-        left -= rest + 1  # down to what was chosen nothing else is
+        left -= max(rest + 1, over // 2 // unit)  # with as much room as was taken nothing else is chosen
     return None
 
 

@@ -160,7 +160,7 @@ def choice(
     smallest = {name: several[0] for name, several in found.items()}
     overhead = size(smallest) - sum(option.bytes for option in smallest.values())
     room = limit - overhead + SLACK * len(found)
-    return choose(found, room, lambda chosen: size(chosen) <= limit) or smallest
+    return choose(found, room, lambda chosen: size(chosen) - limit) or smallest
 
 
 def blank_size(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> int:

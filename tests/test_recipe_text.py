@@ -1,0 +1,24 @@
+"""A recipe that was written is the recipe that is read."""
+
+from __future__ import annotations
+
+from subbyte.folder import open_model
+from subbyte.recipe import parse_recipe, resolve, resolved
+from subbyte.recipe_text import recipe_text
+from tiny_packed import EVERY_KIND
+
+
+def test_what_is_written_is_read_again(tiny_folder):
+    model = open_model(tiny_folder)
+    recipe = parse_recipe(
+        f'name = "a \\"b\\"\\u007f"\ndescription = "c\\nd"\nactivations = "float32"\n{EVERY_KIND}', "test", ""
+    )
+    schemes = resolve(recipe, model)
+    first, second = [*schemes][:2]
+    notes = {first: ["cheap"], second: ["two", "lines"]}
+    text = recipe_text(resolved(recipe, schemes), ["a head " * 40, "and more"], notes)
+    again = parse_recipe(text, "again", "none")
+    assert (again.name, again.description, again.activations) == ('a "b"\x7f', "c\nd", "float32")
+    assert resolve(again, model) == schemes
+    assert "# and more\n" in text and f'"{first}",  # cheap\n' in text.replace("      ", "") + text
+    assert "# two\n# lines\n" in text and max(map(len, text.splitlines())) <= 120
