@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,13 +19,21 @@ def word_frequencies(model: Model, tokenizer: Tokenizer, lines: Iterable[str]) -
     A line is a source sentence, a tab and its translation; a line without a tab counts on both sides. Where the two
     sides share a vocabulary their counts are added.
     """
+    halves = (line.partition("\t") for line in lines)
+    pairs = ((tokenizer.encode(a), tokenizer.encode_target(b if tab else a)) for a, tab, b in halves)
+    return count_words(model, pairs, separate=tokenizer.separate)
+
+
+def count_words(
+    model: Model, pairs: Iterable[tuple[Sequence[int], Sequence[int]]], *, separate: bool
+) -> dict[str, np.ndarray]:
+    """As `word_frequencies`, for sentences and translations as ids; `separate`: two vocabularies."""
     sources: Counter[int] = Counter()
     targets: Counter[int] = Counter()
-    for line in lines:
-        source, tab, target = line.partition("\t")
-        sources.update(tokenizer.encode(source))
-        targets.update(tokenizer.encode_target(target if tab else source))
-    sides = {"encoder": sources, "decoder": targets} if tokenizer.separate else {}
+    for source, target in pairs:
+        sources.update(source)
+        targets.update(target)
+    sides = {"encoder": sources, "decoder": targets} if separate else {}
     found = {}
     for name, role in model.roles.items():
         if role.kind in WORD_ROLES:

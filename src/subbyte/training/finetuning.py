@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -15,17 +15,17 @@ import torch
 from subbyte import store
 from subbyte.calibration import grams
 from subbyte.engine import Engine, available_cores
-from subbyte.errors import ModelError, UsageError
+from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.evaluation import score
 from subbyte.folder import open_model
-from subbyte.frequencies import word_frequencies
+from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model
 from subbyte.models import ARCHITECTURES
 from subbyte.models.marian import settings
-from subbyte.quantization import quantize_model
+from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
-from subbyte.schemes import Clustered
+from subbyte.schemes import Clustered, Scheme
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 from subbyte.training.batches import MOST_TOKENS, Pair
@@ -91,23 +91,30 @@ def finetune(
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
     if model.architecture not in ARCHITECTURES:
         raise ModelError(f"{model_folder}: is a {model.architecture}; translation models can be finetuned")
+    schemes = resolve(chosen, model)
+    _check_shapes(model, schemes)
     out = Path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)
+    facts = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
     run = {
-        "model": str(model.folder), "recipe": chosen.name, "finetune": asdict(settings), "seed": seed,
+        "model": str(model.folder), **facts, "finetune": asdict(settings), "seed": seed,
         "source": str(source), "target": str(target) if target else None, "valid_source": str(valid_source),
-        "valid_target": str(valid_target) if valid_target else None, "precision": precision,
-        "teacher_beam": teacher_beam,
+        "valid_target": str(valid_target) if valid_target else None,
+        "frequencies": str(frequencies) if frequencies else None, "precision": precision, "teacher_beam": teacher_beam,
     }  # fmt: skip
-    kept = Checkpoints(Path(checkpoints or f"{out}.finetune"), run, resume=resume)
+    working = Path(checkpoints or f"{out}.finetune")
+    if working.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
+    kept = Checkpoints(working, run, resume=resume)
     tokenizer = load_tokenizer(model.folder, model.config)
     text = _Text(model, tokenizer, threads, progress)
-    pairs = text.pairs(source, target, teacher_beam, kept)
     valid = text.validation(valid_source, valid_target)
-    schemes = resolve(chosen, model)
-    counts = word_frequencies(model, tokenizer, _lines(frequencies, source, target))
+    counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
+    pairs = text.pairs(source, target, teacher_beam, kept)
+    if counts is None:
+        counts = count_words(model, pairs, separate=tokenizer.separate)
     clusters = {
         name: scheme.clusters.assign(counts[name])
         for name, scheme in schemes.items()
@@ -123,10 +130,10 @@ def finetune(
         precision="bf16" if precision == "bf16" else "no", seed=seed,
     )  # fmt: skip
     history: list[Validation] = []
+    validated = 0
     if resume and (state := kept.load()):
-        history = state.pop("history")
+        history, validated = state["history"], state["validated"]
         trainer.restore(state)
-    facts = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
     report = {
         "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "precision": precision},
         "text": {"sentences": len(pairs), "distilled": target is None},
@@ -143,8 +150,9 @@ def finetune(
                 store.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
             history.append(found)
 
-    _train(trainer, kept, history, keep_best, progress)
-    store.save(store.load(kept.best), out, report={**report, "validations": history}, force=force)
+    _train(trainer, kept, history, validated, keep_best, progress)
+    best = replace(store.load(kept.best), folder=model.folder)
+    store.save(best, out, report={**report, "validations": history}, force=force)
     kept.clear()
     return inspect(out)
 
@@ -153,14 +161,14 @@ def _train(
     trainer: Trainer,
     kept: Checkpoints,
     history: list[Validation],
+    validated: int,
     keep_best: Callable[[], None],
     progress: Progress | None,
 ) -> None:
-    """Steps to the last update, or until nothing gets better."""
+    """Steps to the last update, or until nothing gets better. `validated`: the update of the last validation."""
     settings = trainer.settings
     saved = logged = time.monotonic()
     losses: list[float] = []
-    validated = history[-1]["update"] if history else 0
     while trainer.update < settings.updates:
         losses.append(trainer.step())
         last = trainer.update == settings.updates
@@ -174,14 +182,18 @@ def _train(
         if trainer.whole and (last or trainer.update - validated >= settings.validate_every):
             keep_best()
             validated = trainer.update
-            best = max((one["bleu"] for one in history), default=0.0)
-            since = next((i for i, one in enumerate(reversed(history)) if one["bleu"] == best), 0)
-            if settings.patience and since >= settings.patience:
+            if settings.patience and _without_gain(history) >= settings.patience:
                 return
             logged = time.monotonic()
         if time.monotonic() - saved > SAVE_SECONDS or last:
-            kept.save({**trainer.state(), "history": history})
+            kept.save({**trainer.state(), "history": history, "validated": validated})
             saved = time.monotonic()
+
+
+def _without_gain(history: Sequence[Validation]) -> int:
+    """How many validations there were since the best one (of equals the first, which is the one that is kept)."""
+    scores = [one["bleu"] for one in history]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 class _Text:
@@ -201,10 +213,7 @@ class _Text:
         else:
             targets = [self.tokenizer.encode_target(line) for line in read_lines(target)]
         if len(sources) != len(targets):
-            raise UsageError(
-                f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
-                "line i of the one should be the translation of line i of the other"
-            )
+            raise UsageError(_unequal(source, len(sources), target, len(targets)))
         longest = min(MOST_TOKENS, settings(self.model.config).max_positions)
         pairs = [Pair(*both) for both in zip(sources, targets, strict=True)]
         pairs = [p for p in pairs if min(len(p.source), len(p.target)) > 1 and p.tokens <= longest]
@@ -220,8 +229,10 @@ class _Text:
         else:
             made = self._translated([self.tokenizer.encode(line) for line in sources], 1)
             references = [self.tokenizer.decode(ids[:-1]) for ids in made]
-        if len(sources) != len(references) or not sources:
-            raise UsageError(f"{source} and {target} should have the same number of lines, at least one")
+        if not sources:
+            raise UsageError(f"{source}: is empty")
+        if len(sources) != len(references):
+            raise UsageError(_unequal(source, len(sources), target, len(references)))
 
         def bleu(model: Model) -> float:
             translator = Translator(Engine(model, threads=self.threads), self.tokenizer)
@@ -237,10 +248,18 @@ class _Text:
         )
 
 
-def _lines(frequencies: str | Path | None, source: str | Path, target: str | Path | None) -> Any:
-    """The text whose words are counted, a line a pair."""
-    if frequencies:
-        return read_lines(frequencies)
-    if target is None:
-        return read_lines(source)
-    return (f"{a}\t{b}" for a, b in zip(read_lines(source), read_lines(target), strict=False))
+def _check_shapes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> None:
+    """Refuse a scheme that does not fit its matrix, before any work."""
+    for name, scheme in schemes.items():
+        rows, cols = model.tensors[name].shape
+        try:
+            blank_matrix((rows, cols), scheme)
+        except SchemeError as error:
+            raise SchemeError(f"{name}: {error}") from None
+
+
+def _unequal(source: object, sources: int, target: object, targets: int) -> str:
+    return (
+        f"{source} has {sources:,} lines and {target} has {targets:,}; "
+        "line i of the one should be the translation of line i of the other"
+    )

@@ -98,4 +98,6 @@ def check(settings: Finetuning) -> Finetuning:
             if not number or not least <= value <= most:
                 kind = "a whole number" if hints[name] is int else "a number"
                 raise RecipeError(f"[finetune]: {name} is {value!r}, should be {kind} from {least:g} to {most:g}")
+    if settings.phases and settings.updates < 3:
+        raise RecipeError(f"[finetune]: updates is {settings.updates}; three phases need at least 3")
     return settings

@@ -12,8 +12,13 @@ BATCH = 64  # sentences
 def translations(
     engine: Engine, sources: Sequence[Sequence[int]], beam_size: int, progress: Callable[[int, int], None] | None = None
 ) -> list[list[int]]:
-    """The model's translation of each sentence, with its end; an empty list where it does not come to one."""
+    """The model's translation of each sentence, with its end; an empty list where it does not come to one.
+
+    What is longer than the model can read is cut.
+    """
     search = engine.generation(beam_size=beam_size)
+    most = engine.max_positions
+    sources = [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in sources]
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found: list[list[int]] = [[] for _ in sources]
     for start in range(0, len(order), BATCH):

@@ -225,7 +225,7 @@ class Trainer:
     def _overwrites(self) -> bool:
         """Whether weights are overwritten after this update: at every period, and at the end of a phase."""
         s = self.settings
-        ends = [s.updates * (i + 1) // len(PHASES) for i in range(len(PHASES))] if s.phases else [s.updates]
+        ends = [-(-s.updates * (i + 1) // len(PHASES)) for i in range(len(PHASES))] if s.phases else [s.updates]
         return self.update % s.period == 0 or self.update in ends
 
     @torch.no_grad()
