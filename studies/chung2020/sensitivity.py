@@ -185,8 +185,8 @@ def table() -> str:
                 if solver == "greedy":
                     losses = [r["bleu"] - start for r in mine if r and "bleu" in r]
                     paper = [bleu - PAPER_FLOAT for bleu in PAPER[block]]
-                    cells += [f"{np.mean(losses):+.1f}" if len(losses) == len(BITS) else ""]
-                    cells += [", ".join(f"{loss:+.1f}" for loss in paper), f"{np.mean(paper):+.1f}"]
+                    cells += [f"{np.mean(losses):+.2f}" if len(losses) == len(BITS) else ""]
+                    cells += [", ".join(f"{loss:+.1f}" for loss in paper), f"{np.mean(paper):+.2f}"]
                 rows.append(cells)
             parts.append(f"Solver {solver}; float32 has BLEU {start:.2f}.\n\n{rows_to_markdown(rows)}")
     pairs = records(f"{STUDY}_pair")
