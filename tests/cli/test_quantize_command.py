@@ -142,3 +142,17 @@ def test_the_comparison_can_have_a_text_or_be_left_out(run, floats, tmp_path, ca
     assert found[0]["lines"] == 1 and found[1] is None and caplog.text.count("disagrees strongly") == 1
     result = run("quantize", floats, tmp_path / "out", "--recipe", "log1", "--no-check", "--check", tmp_path / "text")
     assert result.code == 2 and "exclude each other" in result.err
+
+
+@pytest.mark.parametrize(
+    "budget, sentence",
+    [
+        ("3 parsecs", "budget is '3 parsecs', should be like 2.6bits (of each weight) or 3MB; units: B kB MB"),
+        ("1bits", "but the weights of this model take"),
+    ],
+)
+def test_budgets_that_cannot_be(run, floats, tmp_path, budget, sentence):
+    text = tmp_path / "text"
+    text.write_text("a dog\n" * 20)
+    result = run("quantize", floats, tmp_path / "out", "--budget", budget, "--calibration", text)
+    assert result.code == 1 and sentence in result.err and result.out == "" and not (tmp_path / "out").exists()
