@@ -137,6 +137,14 @@ def test_the_lowest_of_equals_is_chosen(isa: str) -> None:
         assert _core.greatest(w, x, bias, banned, isa=isa)[0] == [greatest]
 
 
+def test_bounds_cover_what_rounding_does(isa: str) -> None:
+    """Beside a bias of 2^20 products keep steps of 1/8: what is above the middle of one becomes a tie with the best."""
+    rng = np.random.default_rng(2)
+    for scale in np.geomspace(2e-6, 2e-4, 60, dtype=np.float32):
+        w = matrix(np.clip(np.rint(rng.standard_normal((60, 64)) * 35), -127, 127), float(scale))
+        check(w, rng.standard_normal((4, 64), np.float32), np.full(60, 2.0**20, np.float32), [], isa)
+
+
 def test_what_has_no_bounds_is_left_to_the_matrix() -> None:
     levels, bias = np.ones((20, 32), np.int8), np.zeros(20, np.float32)
     x = np.ones((1, 32), np.float32)
