@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from subbyte.errors import ModelError
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import marian
 from subbyte.schemes import Clustered, Scheme
@@ -30,6 +31,7 @@ from subbyte.training.settings import Finetuning
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-9
+MOST_DROPPED = 0.9
 FOLLOW = 8  # updates between least-squares steps of the scales, where products use rounded weights
 WORDS = ("embedding", "output")  # roles that the first phase rounds
 PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
@@ -107,7 +109,8 @@ class Trainer:
         self.rounded: dict[str, Tensor] = {}  # of the matrices whose rounded values products use
         self._fitted: dict[str, int] = {}  # the update at which each was fitted from scratch
         self.update = 0
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        self.precision = precision  # not accelerate's, which is one for all that a process ever trains
+        self.accelerator = Accelerator(cpu=True)
         optimizer = torch.optim.Adam(self.weights.parameters(), lr=0.0, betas=BETAS, eps=EPSILON)
         self.loss, self.optimizer = self.accelerator.prepare(self.weights, optimizer)
         self._batches = self._batches_from(0)
@@ -118,7 +121,8 @@ class Trainer:
         batch = to_tensors(next(self._batches), self.shape.decoder_start)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
-        loss = self.loss(Batch(*(part.to(self.accelerator.device) for part in batch)), self.rounded)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.loss(batch, self.rounded)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
         self.optimizer.step()
@@ -249,5 +253,8 @@ class Trainer:
 
 def _dropout(config: Mapping[str, Any]) -> Dropout:
     """As transformers' Marian has it."""
-    shares = (config.get(name) or 0.0 for name in ("dropout", "attention_dropout", "activation_dropout"))
-    return Dropout(*map(float, shares))
+    shares = {name: config.get(name) or 0.0 for name in ("dropout", "attention_dropout", "activation_dropout")}
+    for name, share in shares.items():
+        if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
+            raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
+    return Dropout(*map(float, shares.values()))

@@ -1,0 +1,56 @@
+"""The [finetune] table: the presets' own, and what is refused. No torch here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from subbyte.errors import RecipeError
+from subbyte.recipe import load_recipe, presets
+from subbyte.training.settings import Finetuning, from_table
+
+METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log": "error_feedback"}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_table_of_every_preset_is_valid(name: str) -> None:
+    settings = from_table(load_recipe(name).finetune)
+    for prefix, method in METHODS.items():
+        if name.startswith(prefix):
+            assert settings.method == method
+
+
+def test_no_table_means_the_defaults_and_options_stand_in_for_keys() -> None:
+    assert from_table({}) == Finetuning()
+    settings = from_table({"updates": 7, "method": "periodic"}).with_options(updates=9, period=None)
+    assert (settings.updates, settings.method, settings.period) == (9, "periodic", Finetuning().period)
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ({"upates": 3}, "[finetune]: 'upates' is not a key; did you mean 'updates'?; there are: method "),
+        ({"method": "ste"}, "[finetune]: method is 'ste', should be one of straight_through error_feedback periodic"),
+        ({"method": []}, "[finetune]: method is [], should be one of"),
+        ({"phases": 1}, "[finetune]: phases is 1, should be true or false"),
+        ({"updates": 0}, "[finetune]: updates is 0, should be a whole number from 1 to 1e+09"),
+        ({"updates": 10.0}, "[finetune]: updates is 10.0, should be a whole number"),
+        ({"updates": True}, "[finetune]: updates is True, should be a whole number"),
+        ({"learning_rate": float("nan")}, "[finetune]: learning_rate is nan, should be a number from 1e-09 to 1"),
+        ({"distillation": 1.5}, "[finetune]: distillation is 1.5, should be a number from 0 to 1"),
+        ({"learning_rate": "fast"}, "[finetune]: learning_rate is 'fast', should be a number"),
+        ({"phases": True, "updates": 2}, "[finetune]: updates is 2; three phases need at least 3"),
+    ],
+    ids=str,
+)
+def test_tables_that_are_not_right_are_refused_in_one_sentence(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)) as error:
+        from_table(table)
+    assert "\n" not in str(error.value)
+
+
+def test_options_are_checked_too() -> None:
+    with pytest.raises(RecipeError, match="batch_tokens is 1, should be"):
+        Finetuning().with_options(batch_tokens=1)
