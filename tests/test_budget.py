@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from subbyte.folder import open_model
 from subbyte.models import marian
 from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, parse_recipe, resolve
-from subbyte.schemes import BinaryCoding, Clustered, Uniform
+from subbyte.schemes import BinaryCoding, Uniform
 from subbyte.sensitivity import measure
 from subbyte.store import weights_size
 from subbyte.tokenization import load_tokenizer
@@ -102,11 +101,10 @@ def test_a_blank_model_has_the_size_of_a_real_one(tmp_path, student):
                 assert one is None or (one.shape, one.dtype) == (other.shape, other.dtype), field
 
 
-@pytest.mark.parametrize("seed", range(1))
-def test_the_choice_fits_closely_and_never_loses_more_for_more(tiny_folder, seed):
+def test_the_choice_fits_closely_and_never_loses_more_for_more(tiny_folder):
     model = open_model(tiny_folder)
     schemes = offered(model, None)
-    costs = costs_of(model, schemes, seed)
+    costs = costs_of(model, schemes)
     ends = [blank_size(model, {name: several[i] for name, several in schemes.items()}) for i in (0, -1)]
     losses = []
     for limit in np.linspace(ends[0], ends[1] + 1000, 6).astype(int):
@@ -180,20 +178,18 @@ def test_a_budget_needs_a_text_and_something_must_say_the_bits(tiny_folder, tmp_
         subbyte.quantize(tiny_folder, tmp_path / "out")
 
 
-def test_what_matters_more_is_measured_to_matter_more(tiny_folder):
+def test_each_matrix_is_measured_and_wider_ones_lose_less(tiny_folder):
     model = open_model(tiny_folder)
     tokenizer = load_tokenizer(model.folder, model.config)
     first, second = (f"model.decoder.layers.0.{name}.weight" for name in ("fc1", "fc2"))
-    tensors = dict(model.tensors)
-    tensors[second] = np.full_like(tensors[second], 0.25)  # every width has these weights
-    model = replace(model, tensors=tensors)
     schemes = {name: [Uniform(bits, mode="affine", range="minmax") for bits in (2, 3, 4)] for name in (first, second)}
     sentences = [tokenizer.encode(line) for line in LINES[:12]]
     calls = []
     found = measure(model, sentences, grams(model, tokenizer, LINES), schemes, progress=lambda *c: calls.append(c))
     assert calls == [(i, 4) for i in range(1, 5)] and found.tokens > 12
     losses = {name: [cost.loss(one) for one in schemes[name]] for name, (cost,) in found.costs.items()}
-    assert losses[first][0] > losses[first][1] > losses[first][2] > 0 and losses[first][0] > 10 * losses[second][0]
+    for two, three, four in losses.values():
+        assert two >= three >= four > 0
 
 
 def test_words_are_measured_by_ranges_of_falling_frequency(tiny_folder, monkeypatch):
@@ -224,14 +220,3 @@ def test_noise_is_not_taken_for_a_gain(tiny_folder, monkeypatch):
     model = open_model(tiny_folder)
     ((cost,),) = measure(model, [[5, 0]], {}, {name: [Uniform(2), Uniform(3)]}).costs.values()
     assert {*cost.losses.values()} == {0.125, 50.0}
-
-
-def test_clusters_can_be_chosen(tiny_folder):
-    model = open_model(tiny_folder)
-    schemes = offered(model, None)
-    costs = costs_of(model, schemes)
-    head, tail = costs[marian.SHARED]
-    many = {scheme: 100 * nats for scheme, nats in head.losses.items()}
-    costs[marian.SHARED] = (replace(head, losses=many), tail)
-    limit = blank_size(model, {name: BinaryCoding(3) for name in schemes})
-    assert isinstance(choice(model, schemes, costs, limit)[marian.SHARED].scheme, Clustered)
