@@ -17,10 +17,12 @@ from subbyte import store
 from subbyte.engine import Engine
 from subbyte.errors import FormatError, ModelError
 from subbyte.folder import open_model
+from subbyte.model import PackedMatrix
 from subbyte.models import bergamot, marian
 from subbyte.models.bergamot_file import floats, parse_items
 from subbyte.models.flat_yaml import parse_flat_yaml
-from subbyte.quantization import dequantize
+from subbyte.quantization import dequantize, quantize_model
+from subbyte.recipe import load_recipe, resolve
 from subbyte.tokenization import load_tokenizer
 from tiny_marian import edit_json, tiny_marian_folder
 from tiny_student import (
@@ -181,6 +183,17 @@ def test_weights_are_the_float32_numbers_that_int8_stands_for(tmp_path: Path) ->
         assert isinstance(tensor, np.ndarray) and tensor.dtype == np.float32 and np.array_equal(tensor, wanted), name
     assert str(model.roles["model.decoder.layers.1.ssru.forget.weight"]) == "decoder.1.recurrence"
     assert len(model.tensors) == len(values)
+
+
+def test_student8_stores_the_codes_of_the_file(tmp_path: Path) -> None:
+    model = open_model(write_student(tmp_path / "m", tiny_student()[0]))
+    packed = quantize_model(model, resolve(load_recipe("student8"), model))
+    for name in model.roles:
+        w, matrix = model.tensors[name], packed.tensors[name]
+        assert isinstance(w, np.ndarray) and isinstance(matrix, PackedMatrix)
+        steps = w / (np.abs(w).max() / np.abs(matrix.blocks[0].codes).max())  # whole numbers in the file
+        assert np.array_equal(matrix.blocks[0].codes, np.round(steps)), name
+        assert np.abs(dequantize(matrix) - w).max() < np.abs(w).max() / 2000, name  # float16 of the scale
 
 
 def test_an_output_matrix_of_old_is_turned(tmp_path: Path) -> None:
