@@ -184,9 +184,9 @@ def _read_into(descriptor: int, body: np.ndarray, start: int) -> int:
     def read(first: int) -> int:
         return os.preadv(descriptor, [body[first : first + PIECE].data], start + first)
 
-    if not body.size:
-        return 0
-    with ThreadPoolExecutor(min(READERS, -(-body.size // PIECE))) as pool:
+    if body.size <= PIECE:
+        return read(0)
+    with ThreadPoolExecutor(READERS) as pool:
         return sum(pool.map(read, range(0, body.size, PIECE)))
 
 
