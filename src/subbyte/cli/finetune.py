@@ -16,7 +16,7 @@ from subbyte.errors import UsageError
 def finetune(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, or a Bergamot folder.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    recipe: Annotated[str, typer.Option(metavar="R", help="A preset (nmt-mixed, log4, student2, ...) or a TOML file.")],
+    recipe: Annotated[str, typer.Option(metavar="R", help="A preset (nmt-mixed, log4, student4, ...) or a TOML file.")],
     source: Annotated[Path, typer.Option(metavar="FILE", help="Training text, a sentence a line (.gz too).")],
     valid_source: Annotated[Path, typer.Option(metavar="FILE", help="Text on which the best model is chosen.")],
     target: Annotated[
@@ -92,7 +92,7 @@ def finetune(
 ) -> None:
     """Compress the float32 model in MODEL, train it as it is stored, and write the best to the folder OUT.
 
-    Needs torch: pip install "subbyte\\[finetune]". Stopped at any time, it goes on with --resume.
+    Needs torch: pip install "subbyte[finetune]". Stopped at any time, it goes on with --resume.
     """
     try:
         from subbyte.training.finetuning import finetune as run

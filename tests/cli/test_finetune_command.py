@@ -1,0 +1,71 @@
+"""`subbyte finetune`"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n[finetune]\nupdates = 3\nbatch_tokens = 64\n'
+
+
+@pytest.fixture
+def arguments(floats, tmp_path):
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    (tmp_path / "en").write_text("a dog runs\nthe man\ntwo dogs\n")
+    (tmp_path / "de").write_text("ein Hund\nder Mann\nzwei Hunde\n")
+    return [
+        "finetune", floats, tmp_path / "out", "--recipe", tmp_path / "mine.toml", "--source", tmp_path / "en",
+        "--target", tmp_path / "de", "--valid-source", tmp_path / "en", "--valid-target", tmp_path / "de",
+        "--threads", 1,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def installed():
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+
+
+@pytest.mark.usefixtures("installed")
+def test_prints_the_document_of_inspect_and_what_it_writes_translates(run, arguments, tmp_path):
+    result = run(*arguments, "--json")
+    assert result.code == 0 and result.err == ""
+    assert result.json == json.loads(run("inspect", tmp_path / "out", "--json").out)
+    assert run("translate", tmp_path / "out", stdin=b"a dog\n").out.count("\n") == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_prints_sizes_for_people_and_options_stand_in_for_keys(run, arguments, tmp_path):
+    options = ["--method", "periodic", "--period", 1, "--updates", 2, "--checkpoints", tmp_path / "work"]
+    result = run(*arguments, *options)
+    assert result.code == 0 and "times smaller" in result.out
+    finetune = json.loads((tmp_path / "out" / "report.json").read_text())["finetune"]
+    assert (finetune["method"], finetune["period"], finetune["updates"]) == ("periodic", 1, 2)
+    assert (tmp_path / "work" / "log.jsonl").exists() and not (tmp_path / "out.finetune").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_faults_are_one_sentence_and_exit_code_1(run, arguments, tmp_path):
+    (tmp_path / "de").write_text("ein Hund\n")
+    result = run(*arguments)
+    assert result.code == 1 and result.out == ""
+    assert "has 3 lines and" in result.err and "Traceback" not in result.err and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("absent", ["torch", "accelerate"])
+def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
+    if absent == "accelerate":
+        pytest.importorskip("torch", reason="torch is not installed")
+    for name in ("finetuning", "trainer"):
+        monkeypatch.delitem(sys.modules, f"subbyte.training.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, absent, None)
+    result = run(*arguments)
+    assert result.code == 1 and f'{absent} is not installed; pip install "subbyte[finetune]"' in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_usage(run, arguments):
+    assert run(*arguments, "--method", "magic").code == 2
+    assert run("finetune", "model", "out").code == 2
