@@ -17,11 +17,12 @@ from subbyte.training.rounding import Rounded, Rounder  # noqa: E402
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))
 PLAIN: list[Scheme] = [
-    *(Uniform(bits, granularity=g, mode=mode) for mode, bits, g in product(("midrise", "symmetric", "affine"), (2, 4, 7), GRANULARITIES)),
-    *(Uniform(8, granularity=g, mode=mode) for mode, g in product(("symmetric", "affine"), GRANULARITIES)),
+    *(Uniform(bits, g, mode) for mode, bits, g in product(("midrise", "affine"), (2, 7), GRANULARITIES)),
+    *(Uniform(bits, g, "symmetric") for bits, g in product((3, 8), GRANULARITIES)),
+    Uniform(8, mode="affine"),
     *(Logarithmic(bits, granularity=g) for bits, g in product((1, 4), GRANULARITIES)),
-    *(BinaryCoding(bits, granularity=g) for bits, g in product((1, 2, 3, 4), GRANULARITIES)),
-    *(BinaryCoding(3, granularity=g, solver="greedy") for g in GRANULARITIES),
+    *(BinaryCoding(bits, granularity=g) for bits, g in product((1, 3), GRANULARITIES)),
+    BinaryCoding(3, solver="greedy"),
 ]  # fmt: skip
 CLUSTERED = [
     Clustered(BinaryCoding(4), RowClusters(4, 2)),
@@ -91,16 +92,16 @@ def test_a_fit_is_that_of_quantization(scheme: Scheme | Clustered) -> None:
 
 @pytest.mark.parametrize("scheme", [Uniform(4), Uniform(4, granularity=PerTensor()), CLUSTERED[0]], ids=label)
 def test_a_fit_is_that_of_quantization_where_a_matrix_is_worked_on_in_parts(scheme: Scheme | Clustered) -> None:
-    w = matrix(rows=3 * CHUNK // 1024, cols=512)
+    w = matrix(rows=CHUNK // 512 + 5, cols=512)
     packed = fitted(scheme, w).pack(torch.from_numpy(w))
     assert_same(packed, quantize_matrix(w, scheme, cluster_of(scheme, len(w))))
 
 
 @over_all_kinds
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_adopting_a_packed_matrix_keeps_its_codes(scheme: Scheme | Clustered, calibrated: bool) -> None:
+def test_adopting_a_packed_matrix_keeps_its_codes(scheme: Scheme | Clustered) -> None:
+    """Also where codes are not the nearest, as calibrated rounding chooses them."""
     w, x = matrix(), matrix(8, 100).astype(np.float64)
-    packed = quantize_matrix(w, scheme, cluster_of(scheme, len(w)), x.T @ x if calibrated else None)
+    packed = quantize_matrix(w, scheme, cluster_of(scheme, len(w)), x.T @ x)
     rounder = Rounder(w.shape, scheme, packed.cluster)
     values = rounder.adopt(packed)
     np.testing.assert_array_equal(values.numpy(), dequantize(packed))
@@ -115,7 +116,7 @@ def test_following_scales_never_raises_the_error(scheme: Scheme) -> None:
     """But for float16: a scale that is off by a share of 2**-11 costs (2**-11)**2 of the values' squares."""
     rounder = fitted(scheme, matrix())
     lowered = 0
-    for seed in range(6, 12):
+    for seed in range(6, 9):
         w = matrix(seed)
         before = squared_errors(w, rounder.round(torch.from_numpy(w)), scheme)
         rounder.rescale(torch.from_numpy(w))
