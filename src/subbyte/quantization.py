@@ -72,7 +72,8 @@ def blank_matrix(shape: tuple[int, int], scheme: Scheme | Clustered) -> PackedMa
     blocks = []
     for one, count in zip(schemes, sizes, strict=True):
         shared = (1, 1) if one.granularity == PerTensor() else (count, cols // size)
-        spread = {key: np.broadcast_to(p[0, 0], (*shared, *p.shape[2:])) for key, p in _zero(one).items()}
+        hashable: Any = one
+        spread = {key: np.broadcast_to(p[0, 0], (*shared, *p.shape[2:])) for key, p in _zero(hashable).items()}
         row = pack_block(np.zeros((1, cols), np.uint8), spread, one)
         codes = np.broadcast_to(row.codes, (*row.codes.shape[:-2], count, row.codes.shape[-1]))
         blocks.append(replace(row, codes=codes))

@@ -42,8 +42,16 @@ def finetune(
             "[default: --source and --target]",
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Start from the codes and scales of this folder, made of MODEL by the same recipe.",
+        ),
+    ] = None,
     method: Annotated[
-        Literal["straight_through", "error_feedback", "periodic"] | None,
+        Literal["straight_through", "error_feedback", "periodic", "scales"] | None,
         typer.Option(show_default=False, help="How rounded weights are trained.  [default: as the recipe says]"),
     ] = None,
     updates: Annotated[
@@ -108,6 +116,7 @@ def finetune(
             valid_source=valid_source,
             valid_target=valid_target,
             frequencies=frequencies,
+            start=start,
             checkpoints=checkpoints,
             resume=resume,
             force=force,

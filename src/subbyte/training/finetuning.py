@@ -20,7 +20,7 @@ from subbyte.evaluation import score
 from subbyte.folder import open_model
 from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
-from subbyte.model import Model
+from subbyte.model import Model, PackedMatrix
 from subbyte.models import ARCHITECTURES
 from subbyte.models.marian import settings
 from subbyte.quantization import blank_matrix, quantize_model
@@ -59,6 +59,7 @@ def finetune(
     valid_source: str | Path,
     valid_target: str | Path | None = None,
     frequencies: str | Path | None = None,
+    start: str | Path | None = None,
     checkpoints: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
@@ -77,6 +78,8 @@ def finetune(
     valid_source  text on which the best model is chosen
     valid_target  its translations; default: those of the float32 model
     frequencies   as for `quantize`; default: the words of the training text
+    start         a folder that was made of the model by the same recipe, whose codes and scales are where training
+                  starts; default: the model, rounded
     checkpoints   the working folder; default: OUT.finetune
     resume        go on with the run that is in it
     precision     of the products in training; bf16 is faster on processors that have it
@@ -97,12 +100,13 @@ def finetune(
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)
-    facts = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
+    facts: dict[str, Any] = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
     run = {
         "model": str(model.folder), **facts, "finetune": asdict(settings), "seed": seed,
         "source": str(source), "target": str(target) if target else None, "valid_source": str(valid_source),
         "valid_target": str(valid_target) if valid_target else None,
-        "frequencies": str(frequencies) if frequencies else None, "precision": precision, "teacher_beam": teacher_beam,
+        "frequencies": str(frequencies) if frequencies else None, "start": str(start) if start else None,
+        "precision": precision, "teacher_beam": teacher_beam,
     }  # fmt: skip
     working = Path(checkpoints or f"{out}.finetune")
     if working.resolve().is_relative_to(out.resolve()):
@@ -120,8 +124,12 @@ def finetune(
         for name, scheme in schemes.items()
         if isinstance(scheme, Clustered) and name in counts
     }
-    rounded = None
-    if settings.calibrate:
+    rounded = _started(start, model, facts["recipe"]) if start else None
+    if rounded:
+        clusters = {
+            n: t.cluster for n, t in rounded.tensors.items() if isinstance(t, PackedMatrix) and t.cluster is not None
+        }
+    elif settings.calibrate:
         say = (lambda done, total: progress("calibrating", done, total)) if progress else None
         sums = grams(model, tokenizer, read_lines(source), say)
         rounded = quantize_model(model, schemes, counts, sums)
@@ -155,6 +163,18 @@ def finetune(
     store.save(best, out, report={**report, "validations": history}, force=force)
     kept.clear()
     return inspect(out)
+
+
+def _started(folder: str | Path, model: Model, recipe: Mapping[str, Any]) -> Model:
+    """The compressed model that training starts from."""
+    found = open_model(folder)
+    if not found.compressed:
+        raise UsageError(f"{folder}: is not compressed; give a folder that quantize or finetune made")
+    if found.recipe.get("tensors") != recipe["tensors"]:
+        raise UsageError(
+            f"{folder}: was made by recipe {found.recipe.get('name')}, which is another than {recipe['name']}"
+        )
+    return found
 
 
 def _train(

@@ -5,6 +5,7 @@ The schemes are those that `quantization` uses, with torch's arrays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,25 @@ class Rounder:
             rounded[part.rows] = part.round(w[part.rows])
         return rounded
 
-    def pack(self, w: Tensor) -> PackedMatrix:
-        """What `round` gives, as it is stored: nothing is fitted again."""
+    def ones(self) -> list[Tensor]:
+        """A factor of 1 for every scale, by the parts of the matrix."""
+        return [torch.ones(part.params["scale"].shape) for part in self._parts]
+
+    def scaled(self, values: Tensor, factors: Sequence[Tensor]) -> Tensor:
+        """Rounded values with every scale times its factor, as it would be stored; gradients go to the factors."""
+        if len(self._parts) == 1:
+            return self._parts[0].scaled(values, factors[0])
+        result = torch.empty_like(values)
+        for part, factor in zip(self._parts, factors, strict=True):
+            result[part.rows] = part.scaled(values[part.rows], factor)
+        return result
+
+    def pack(self, w: Tensor, factors: Sequence[Tensor] | None = None) -> PackedMatrix:
+        """What `round` gives, or `scaled` of it, as it is stored: nothing is fitted again."""
         blocks = []
-        for part in self._parts:
+        for part, factor in zip(self._parts, factors or self.ones(), strict=True):
             arrays = {key: value.numpy() for key, value in part.params.items()}
+            arrays["scale"] = part.stored(factor).numpy()
             blocks.append(pack_block(part.codes(w[part.rows]).numpy(), arrays, part.scheme))
         size = group_size(self._parts[0].scheme.granularity, self.shape[1])
         return PackedMatrix(self.shape, size, tuple(blocks), self.cluster, to_plain(self.scheme))
@@ -94,6 +109,15 @@ class _Part:
         ratio = (weights * values).sum(-1) / (values * values).sum(-1).clamp(min=TINY)
         scale: Any = self.params["scale"].float() * ratio
         self.params = {**self.params, "scale": torch.as_tensor(half(scale))}
+
+    def stored(self, factor: Tensor) -> Tensor:
+        scale: Any = self.params["scale"].float() * factor
+        return torch.as_tensor(half(scale))
+
+    def scaled(self, values: Tensor, factor: Tensor) -> Tensor:
+        ratio = self.stored(factor.detach()).float() / self.params["scale"].float()
+        scaled: Tensor = self._grouped(values) * (factor + (ratio - factor).detach())[..., None]
+        return scaled.reshape(values.shape)
 
     def codes(self, w: Tensor) -> Tensor:
         codes: Any = self.scheme.encode(self._grouped(w), self._known)

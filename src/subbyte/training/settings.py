@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from subbyte.errors import RecipeError
 from subbyte.recipe import did_you_mean
 
-Method = Literal["straight_through", "error_feedback", "periodic"]
+Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
 # (least, most) of the numbers
 LIMITS: Mapping[str, tuple[float, float]] = {
     "updates": (1, 1e9),
@@ -34,6 +34,8 @@ class Finetuning:
                      "error_feedback": the same, but starting from the rounded weights (Aji & Heafield 2020)
                      "periodic": ordinary training; every `period` updates the weights are overwritten by their rounded
                      values (Chung et al. 2020, "pNR"); with a period of 1 that is training without error feedback
+                     "scales": codes stay as they are, and scales, biases and norms are trained (Chen et al. 2024,
+                     "EfficientQAT", second phase)
     calibrate        matrices start at their calibrated rounding (compensation.py), for the first lines of the text
     phases           the embedding is rounded first, then the decoder too, then the encoder, a third of the updates each
     updates          steps of the optimizer

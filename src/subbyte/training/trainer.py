@@ -6,6 +6,7 @@ straight_through  products use Q(W), the step moves W. W starts as the float32 w
 error_feedback    the same, W starts as Q(W). Aji & Heafield write it as a quantized weight and a residual R = W - Q(W)
                   that is added to the next step; that is this, step for step (tests/training/test_methods.py).
 periodic          products use W, and every `period` steps W becomes Q(W).
+scales            products use Q(W) times factors of its scales; the step moves these, and codes stay.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-9
 MOST_DROPPED = 0.9
 FOLLOW = 8  # updates between least-squares steps of the scales, where products use rounded weights
+SHADOWED = ("straight_through", "error_feedback")  # methods that keep weights behind the rounded ones
 WORDS = ("embedding", "output")  # roles that the first phase rounds
 PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
 
@@ -45,7 +47,18 @@ class Weights(nn.Module):
         self.network, self.teacher, self.settings = network, teacher, settings
         self.names = list(model.tensors)
         self.values = nn.ParameterList(torch.from_numpy(np.array(model.tensors[name])) for name in self.names)
+        self.factors = nn.ModuleList()  # of the scales of each matrix, where these are trained
+        self.scaled: dict[str, tuple[Rounder, nn.ParameterList]] = {}
         self.original = {name: value.detach().clone() for name, value in self.named()} if teacher else {}
+
+    def train_scales(self, rounders: Mapping[str, Rounder]) -> None:
+        """From now on matrices stand as they are, and factors of their scales are trained in their place."""
+        for name, value in self.named():
+            if name in rounders:
+                value.requires_grad_(False)
+                factors = nn.ParameterList(rounders[name].ones())
+                self.factors.append(factors)
+                self.scaled[name] = (rounders[name], factors)
 
     def named(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters."""
@@ -56,6 +69,8 @@ class Weights(nn.Module):
         used: dict[str, Tensor] = {
             name: Rounded.apply(value, rounded[name]) if name in rounded else value for name, value in self.named()
         }
+        for name, (rounder, factors) in self.scaled.items():
+            used[name] = rounder.scaled(used[name], list(factors))
         wanted = batch.labels != FILL
         logits = self.network.logits(used, batch.source, batch.inputs, wanted).float()
         weight = self.settings.distillation if self.teacher else 0.0
@@ -90,7 +105,7 @@ class Trainer:
 
         schemes    of the matrices that are rounded; {} finetunes the float32 model
         clusters   name -> uint8 [rows], the cluster of each row, for clustered schemes
-        rounded    the model under `schemes`, if its rounding is where they start; default: to the nearest
+        rounded    the model under `schemes` that training starts from; default: `model`, rounded to the nearest
         precision  of products: no or bf16
         """
         torch.manual_seed(seed)
@@ -111,10 +126,11 @@ class Trainer:
         self.update = 0
         self.precision = precision  # not accelerate's, which is one for all that a process ever trains
         self.accelerator = Accelerator(cpu=True)
-        optimizer = torch.optim.Adam(self.weights.parameters(), lr=0.0, betas=BETAS, eps=EPSILON)
+        self._start(rounded)
+        trained = [parameter for parameter in self.weights.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=0.0, betas=BETAS, eps=EPSILON)
         self.loss, self.optimizer = self.accelerator.prepare(self.weights, optimizer)
         self._batches = self._batches_from(0)
-        self._start(rounded)
 
     def step(self) -> float:
         """One update; returns the loss of its batch, in nats per token."""
@@ -154,16 +170,20 @@ class Trainer:
         active = set(self._active)
         with torch.no_grad():
             tensors = {
-                name: self.rounders[name].pack(value) if name in active else value.numpy().copy()
+                name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
         return replace(self.source, tensors=tensors, **changes)
+
+    def _packed(self, name: str, value: Tensor) -> PackedMatrix:
+        _, factors = self.weights.scaled.get(name, (None, None))
+        return self.rounders[name].pack(value, list(factors) if factors else None)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""
         return {
             "update": self.update,
-            "values": {name: value.detach() for name, value in self.weights.named()},
+            "weights": self.weights.state_dict(),
             "rounders": {name: self.rounders[name].state_dict() for name in self._fitted},
             "fitted": dict(self._fitted),
             "optimizer": self.optimizer.state_dict(),
@@ -173,16 +193,14 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self.update = state["update"]
-        with torch.no_grad():
-            for name, value in self.weights.named():
-                value.copy_(state["values"][name])
+        self.weights.load_state_dict(state["weights"])
         self._fitted = dict(state["fitted"])
         for name, parameters in state["rounders"].items():
             self.rounders[name].load_state_dict(parameters)
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         self._batches = self._batches_from(self.update)
-        if self.settings.method != "periodic":
+        if self.settings.method in SHADOWED:
             self._round(self._active)
 
     def _batches_from(self, update: int) -> Any:
@@ -198,18 +216,23 @@ class Trainer:
             if rounded and isinstance(packed := rounded.tensors[name], PackedMatrix):
                 self.parameters[name].copy_(self.rounders[name].adopt(packed))
                 self._fitted[name] = 0
+        for name, value in rounded.tensors.items() if rounded else ():
+            if isinstance(value, np.ndarray) and name not in self.rounders:
+                self.parameters[name].copy_(torch.from_numpy(value.copy()))
         self._fit([name for name in names if name not in self._fitted])
-        if self.settings.method == "error_feedback":
+        if self.settings.method in ("error_feedback", "scales"):
             self._overwrite(names)
-        if self.settings.method != "periodic":
+        if self.settings.method in SHADOWED:
             self._round(names)
+        if self.settings.method == "scales":
+            self.weights.train_scales(self.rounders)
 
     def _after_step(self) -> None:
         names = self._active
-        if self.settings.method == "periodic":
-            if self._overwrites():
-                self._fit(names)
-                self._overwrite(names)
+        if self.settings.method == "periodic" and self._overwrites():
+            self._fit(names)
+            self._overwrite(names)
+        if self.settings.method not in SHADOWED:
             return
         joining = [name for name in names if name not in self.rounded]
         self._fit(names)
@@ -220,7 +243,7 @@ class Trainer:
     @property
     def _active(self) -> list[str]:
         """The matrices that are rounded by now."""
-        if not self.settings.phases:
+        if not self.settings.phases or self.settings.method == "scales":
             return list(self.rounders)
         stacks = PHASES[min(len(PHASES) - 1, max(0, self.update - 1) * len(PHASES) // self.settings.updates)]
         roles = self.source.roles
