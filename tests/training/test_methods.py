@@ -27,7 +27,7 @@ from subbyte.training.rounding import Rounder  # noqa: E402
 from subbyte.training.settings import Finetuning  # noqa: E402
 from subbyte.training.trainer import Trainer  # noqa: E402
 
-LOG3 = '[[tensors]]\nmatch = "*"\nfamily = "logarithmic"\nbits = 3\n'
+LOG3 = '[[tensors]]\nmatch = "*"\nfamily = "logarithmic"\nbits = 3\ngranularity = "tensor"\n'
 MIXED = """
 [[tensors]]
 match = "*"
@@ -125,7 +125,7 @@ def test_error_feedback_is_that_of_the_paper(model: Model, recipe: str) -> None:
     r = {name: torch.zeros_like(value) for name, value in w.items()}
     trainer = trainer_of(model, "error_feedback", recipe)
     changed = 0
-    for batch, rate in zip(batches(5), rates(), strict=False):
+    for batch, rate in zip(batches(3), rates(), strict=False):
         trainer.step()
         g = gradients(model, w, batch)
         u = {name: w[name] - rate * g[name] for name in w}
@@ -148,7 +148,7 @@ def test_a_period_of_one_is_rounding_without_feedback(model: Model) -> None:
     """nmt.md B3 without R: W = Q(W + step)."""
     trainer = trainer_of(model, "periodic", period=1)
     w = floats_of(model)
-    for batch, rate in zip(batches(4), rates(), strict=False):
+    for batch, rate in zip(batches(3), rates(), strict=False):
         trainer.step()
         w = {name: w[name].add(g, alpha=-rate) for name, g in gradients(model, w, batch).items()}
         for name, scheme in resolve(parse_recipe(MIXED, "test", "test"), model).items():
@@ -233,10 +233,10 @@ def test_phases_round_the_embedding_then_the_decoder_then_the_encoder(model: Mod
 
 
 @pytest.mark.parametrize("method", ["straight_through", "error_feedback", "periodic"])
-@pytest.mark.parametrize("refit", [1, 4])
+@pytest.mark.parametrize("refit", [2, 100])
 def test_what_is_saved_is_what_products_used(model: Model, method: str, refit: int) -> None:
-    trainer = trainer_of(model, method, period=4, refit=refit, learning_rate=0.01)
-    for _ in range(8):
+    trainer = trainer_of(model, method, period=2, refit=refit, learning_rate=0.01)
+    for _ in range(4):
         trainer.step()
     saved, used = trainer.model(), {**parameters(trainer), **trainer.rounded}
     assert len(saved.tensors) == len(used)
@@ -254,7 +254,7 @@ def test_a_restored_run_goes_on_as_if_it_had_not_stopped(model: Model, method: s
     states = []
     for _ in range(8):
         trainer.step()
-        if trainer.update in (1, 5):
+        if trainer.update in (1, 6):
             states.append({key: value for key, value in _copied(trainer.state()).items()})
     for state in states:
         other = trainer_of(model, method, **options)

@@ -21,11 +21,11 @@ PLAIN: list[Scheme] = [
     *(Uniform(bits, g, "symmetric") for bits, g in product((3, 8), GRANULARITIES)),
     Uniform(8, mode="affine"),
     *(Logarithmic(bits, granularity=g) for bits, g in product((1, 4), GRANULARITIES)),
-    *(BinaryCoding(bits, granularity=g) for bits, g in product((1, 3), GRANULARITIES)),
+    *(BinaryCoding(bits, granularity=g, rounds=3) for bits, g in product((1, 3), GRANULARITIES)),
     BinaryCoding(3, solver="greedy"),
 ]  # fmt: skip
 CLUSTERED = [
-    Clustered(BinaryCoding(4), RowClusters(4, 2)),
+    Clustered(BinaryCoding(4, rounds=3), RowClusters(4, 2)),
     Clustered(Uniform(6, mode="affine"), RowClusters(4, 1.75)),
     Clustered(Uniform(4, mode="midrise", granularity=PerGroup(16)), RowClusters(2, 1)),
 ]
