@@ -216,6 +216,21 @@ def test_the_other_methods_and_options_go_from_folder_to_folder(
     assert report["finetune"]["method"] == method and report["finetune"]["precision"] == "bf16"
 
 
+def test_a_run_can_start_from_the_codes_of_another(
+    teacher: Path, text: Path, recipe: Path, done: Path, tmp_path: Path
+) -> None:
+    run(teacher, tmp_path / "out", recipe, text, start=done, method="scales", updates=3)
+    before, after = (subbyte.store.load(folder).tensors for folder in (done, tmp_path / "out"))
+    for name, tensor in before.items():
+        for a, b in zip(getattr(tensor, "blocks", ()), getattr(after[name], "blocks", ()), strict=True):
+            np.testing.assert_array_equal(a.codes, b.codes)
+    with pytest.raises(UsageError, match="is not compressed; give a folder that quantize or finetune made"):
+        run(teacher, tmp_path / "other", recipe, text, start=teacher)
+    subbyte.quantize(teacher, tmp_path / "int8", "int8", check=False)
+    with pytest.raises(UsageError, match="was made by recipe int8, which is another than mine"):
+        run(teacher, tmp_path / "other", recipe, text, start=tmp_path / "int8")
+
+
 def test_students_learn_from_text_alone(text: Path, recipe: Path, tmp_path: Path) -> None:
     folder = tiny_student_folder(tmp_path / "student", FLOAT32)
     document = run(folder, tmp_path / "out", recipe, text, updates=2, valid_target=None)

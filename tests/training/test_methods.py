@@ -246,7 +246,26 @@ def test_what_is_saved_is_what_products_used(model: Model, method: str, refit: i
         np.testing.assert_array_equal(values, used[name].numpy(), err_msg=name)
 
 
-@pytest.mark.parametrize("method", ["straight_through", "error_feedback", "periodic"])
+def test_trained_scales_leave_codes_alone(model: Model) -> None:
+    plain = quantize_model(model, resolve(parse_recipe(MIXED, "test", "test"), model))
+    trainer = trainer_of(model, "scales", learning_rate=0.01)
+    for _ in range(4):
+        trainer.step()
+    moved = 0
+    for name, tensor in trainer.model().tensors.items():
+        if isinstance(tensor, PackedMatrix):
+            rounder, factors = trainer.weights.scaled[name]
+            used = rounder.scaled(trainer.parameters[name], list(factors)).detach().numpy()
+            np.testing.assert_allclose(dequantize(tensor), used, rtol=3e-7)
+            for block, before in zip(tensor.blocks, plain.tensors[name].blocks, strict=True):
+                np.testing.assert_array_equal(block.codes, before.codes)
+                moved += np.count_nonzero(block.scale != before.scale)
+        else:
+            assert (tensor != model.tensors[name]).any() or name.endswith("k_proj.bias"), name  # softmax hides these
+    assert moved > 100
+
+
+@pytest.mark.parametrize("method", ["straight_through", "error_feedback", "periodic", "scales"])
 @pytest.mark.parametrize("phases", [False, True])
 def test_a_restored_run_goes_on_as_if_it_had_not_stopped(model: Model, method: str, phases: bool) -> None:
     options: dict[str, Any] = {"dropout": True, "refit": 3, "period": 2, "distillation": 0.5, "phases": phases}
@@ -261,8 +280,9 @@ def test_a_restored_run_goes_on_as_if_it_had_not_stopped(model: Model, method: s
         other.restore(state)
         while other.update < 8:
             other.step()
-        for name, value in parameters(trainer).items():
-            np.testing.assert_array_equal(parameters(other)[name].numpy(), value.numpy(), err_msg=name)
+        found = other.weights.state_dict()
+        for name, value in trainer.weights.state_dict().items():
+            np.testing.assert_array_equal(found[name].numpy(), value.numpy(), err_msg=name)
 
 
 def _copied(state: Any) -> Any:
