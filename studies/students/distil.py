@@ -5,8 +5,8 @@
     python studies/students/distil.py DATA                        # flores/ and newstest_en_de/ are in DATA
 
 Training text are English lines of newstest but 2013, and for Portuguese what the English-Portuguese student makes of
-them; targets are what the student itself makes of these. The best model is chosen on 300 lines of newstest 2013, by BLEU
-against the float32 student's translations. FLORES dev is read once, for the model that came out. A finished run is
+them; targets are what the student itself makes of these. The best model is chosen on 300 lines of newstest 2013, by
+BLEU against the translations of the float32 student. FLORES dev is read once, for the model that came out. A run is
 appended to distilled.jsonl at once and not run again; folders and texts are kept in studies/checkpoints.
 """
 
