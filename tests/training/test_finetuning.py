@@ -160,6 +160,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes_with_the_targets_it_had(
     assert not out.exists() and (working / "state.pt").exists()
     assert len(json.loads((working / "targets.json").read_text())) == 80
 
+    with pytest.raises(UsageError, match="holds a run that was not finished; give --resume to go on, --force"):
+        run(teacher, out, recipe, text, target=None)
+    assert (working / "state.pt").exists()
     with pytest.raises(UsageError, match=r"holds a run with other settings \(finetune\); give the same ones to resume"):
         run(teacher, out, recipe, text, target=None, resume=True, updates=30)
     with pytest.raises(UsageError, match=r"other settings \(frequencies, seed\)"):

@@ -95,7 +95,9 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the working folder.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an older folder OUT, and give up an unfinished run.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL, train it as it is stored, and write the best to the folder OUT.

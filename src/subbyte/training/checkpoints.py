@@ -18,8 +18,12 @@ STATE, LOG, RUN, TARGETS, BEST = "state.pt", "log.jsonl", "run.json", "targets.j
 class Checkpoints:
     """Files are written beside their place and then renamed, so each is whole, whatever stops us."""
 
-    def __init__(self, folder: Path, run: Mapping[str, Any], *, resume: bool) -> None:
-        """`run`: all that decides what comes out; a run is only resumed if it is the same."""
+    def __init__(self, folder: Path, run: Mapping[str, Any], *, resume: bool, force: bool = False) -> None:
+        """The working folder of a new run, or of one to resume.
+
+        run    all that decides what comes out; a run is only resumed if it is the same
+        force  a run that was not finished may be given up for a new one
+        """
         self.folder = folder
         if resume and (folder / RUN).exists():
             before = json.loads((folder / RUN).read_text("utf-8"))
@@ -29,9 +33,13 @@ class Checkpoints:
             if differing:
                 raise UsageError(
                     f"{folder}: holds a run with other settings ({', '.join(differing)}); give the same ones to resume "
-                    "it, or start anew without --resume"
+                    "it, or start anew with --force"
                 )
             return
+        if (folder / STATE).exists() and not force:
+            raise UsageError(
+                f"{folder}: holds a run that was not finished; give --resume to go on, --force to start anew"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name in (STATE, LOG, TARGETS):
             (folder / name).unlink(missing_ok=True)

@@ -111,7 +111,7 @@ def finetune(
     working = Path(checkpoints or f"{out}.finetune")
     if working.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
-    kept = Checkpoints(working, run, resume=resume)
+    kept = Checkpoints(working, run, resume=resume, force=force)
     tokenizer = load_tokenizer(model.folder, model.config)
     text = _Text(model, tokenizer, threads, progress)
     valid = text.validation(valid_source, valid_target)
