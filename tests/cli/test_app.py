@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("demo", "quantize", "inspect", "translate", "evaluate", "score", "bench")
+COMMANDS = ("demo", "quantize", "finetune", "inspect", "translate", "evaluate", "score", "bench")
 PROGRAM = [sys.executable, "-c", "from subbyte.cli.app import main; main()"]
 
 
