@@ -64,6 +64,8 @@ def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) 
     (source, target), (valid_source, valid_target) = texts(data, "train"), texts(data, "val")
     start = time.monotonic()
     options = dict(run["options"])
+    if "start" in options:  # another run of the queue
+        options["start"] = folder_of({**run, "name": options["start"]})
     updates = options.get("updates")
     if updates == 0:  # without retraining
         calibration = source if options.get("calibrate") else None
