@@ -107,6 +107,7 @@ def search(
     limit = parse_budget(budget, parameters)
     schemes = offered(model, recipe)
     activations = recipe.activations if recipe else "int8"
+    model = replace(model, activations=activations)  # the file says so, and every byte of it counts
     _refuse(limit, model, schemes, parameters)
 
     engine = Engine(model, activations="float32")
