@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Puts the summaries of several runs of run.py, a line each, together: python fuzz/record.py LOG... > fuzz/record.json
+"""Puts the summaries of several runs of run.py, a line each, together, as a line of records.jsonl.
 
-A line of a log is {"kind": ..., "first": ..., "summary": what run.py printed}.
+    python fuzz/record.py --commit COMMIT --seed SEED LOG... >> fuzz/records.jsonl
+
+A line of a log is {"kind": ..., "first": ..., "summary": what run.py printed}; COMMIT is what was fuzzed.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,15 @@ def record(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """The command line."""
-    parts = [
-        json.loads(line) for path in sys.argv[1:] for line in Path(path).read_text().splitlines() if line[:1] == "{"
-    ]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    print(json.dumps({
-        "commit": commit.stdout.strip(),
-        "command": "python fuzz/run.py --seed 2026 --kind KIND --cases N --first F, core with SUBBYTE_SANITIZE",
-        "python": platform.python_version(),
-        **record(parts),
-    }, indent=1))  # fmt: skip
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", nargs="+", type=Path)
+    parser.add_argument("--commit", required=True)
+    parser.add_argument("--seed", required=True)
+    options = parser.parse_args()
+    parts = [json.loads(line) for log in options.logs for line in log.read_text().splitlines() if line[:1] == "{"]
+    command = f"python fuzz/run.py --seed {options.seed} --kind KIND --cases N --first F, core with SUBBYTE_SANITIZE"
+    about = {"commit": options.commit, "command": command, "python": platform.python_version()}
+    print(json.dumps({**about, **record(parts)}))
 
 
 if __name__ == "__main__":
