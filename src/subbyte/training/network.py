@@ -103,12 +103,13 @@ class Network:
 
         def projected(part: str, of: Tensor) -> Tensor:
             y = self._linear(w, f"{name}.{part}.weight", f"{name}.{part}.bias", of)
-            return y.unflatten(-1, (heads, -1)).transpose(1, 2)
+            return y.float().unflatten(-1, (heads, -1)).transpose(1, 2)
 
         q, k, v = projected("q_proj", x), projected("k_proj", read), projected("v_proj", read)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=seen, dropout_p=self.dropout.attention, is_causal=seen is None
-        )
+        with torch.autocast("cpu", enabled=False):  # torch 2.13 takes ten times as long for its gradient in bf16
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=seen, dropout_p=self.dropout.attention, is_causal=seen is None
+            )
         y = self._linear(w, f"{name}.out_proj.weight", f"{name}.out_proj.bias", y.transpose(1, 2).flatten(2))
         return self._norm(w, f"{name}_layer_norm", x + _drop(y, self.dropout.outputs))
 
