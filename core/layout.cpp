@@ -1,19 +1,58 @@
 #include "layout.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
 namespace subbyte {
 namespace {
 
-// Bit j of byte i becomes bit i of byte j.
-inline uint64_t transpose(uint64_t x) {
-  uint64_t t = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
+using Bytes = uint8_t __attribute__((vector_size(16)));
+using Words = uint64_t __attribute__((vector_size(16)));
+
+// Bit j of byte i becomes bit i of byte j; of a word, or of each of two.
+template <class T>
+inline T transpose(T x) {
+  T t = (x ^ x >> 7) & 0x00aa00aa00aa00aaU;
   x ^= t ^ t << 7;
-  t = (x ^ x >> 14) & 0x0000cccc0000cccc;
+  t = (x ^ x >> 14) & 0x0000cccc0000ccccU;
   x ^= t ^ t << 14;
-  t = (x ^ x >> 28) & 0x00000000f0f0f0f0;
+  t = (x ^ x >> 28) & 0x00000000f0f0f0f0U;
   return x ^ t ^ t << 28;
+}
+
+// a0 b0 a1 b1 ..., of the first and of the last 8 bytes of each.
+#if defined(__clang__)
+inline Bytes zip_low(Bytes a, Bytes b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+inline Bytes zip_high(Bytes a, Bytes b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+#else
+inline Bytes zip_low(Bytes a, Bytes b) {
+  return __builtin_shuffle(a, b, Bytes{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+}
+inline Bytes zip_high(Bytes a, Bytes b) {
+  return __builtin_shuffle(a, b, Bytes{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+}
+#endif
+
+// Eight rows of 128 bits: bit i of byte j of row k becomes bit k of byte 8 * j + i of all 128 bytes in `codes`.
+inline void transpose_rows(const Bytes (&row)[8], Bytes (&codes)[8]) {
+  Bytes fours[4], halves[4];  // rows 0 4, 1 5, 2 6, 3 7
+  for (int half = 0; half < 2; ++half) {
+    for (int k = 0; k < 4; ++k) fours[k] = half ? zip_high(row[k], row[k + 4]) : zip_low(row[k], row[k + 4]);
+    for (int k = 0; k < 2; ++k) {  // rows 0 2 4 6, then 1 3 5 7
+      halves[k] = zip_low(fours[k], fours[k + 2]);
+      halves[k + 2] = zip_high(fours[k], fours[k + 2]);
+    }
+    for (int k = 0; k < 4; k += 2) {
+      const Bytes low = zip_low(halves[k], halves[k + 1]), high = zip_high(halves[k], halves[k + 1]);
+      codes[4 * half + k] = (Bytes)transpose((Words)low);
+      codes[4 * half + k + 1] = (Bytes)transpose((Words)high);
+    }
+  }
 }
 
 int code_at(const uint8_t* step, int width, size_t quad, size_t at) {
@@ -47,21 +86,38 @@ void lay_out(const uint8_t* planes, size_t rows, size_t cols, uint8_t* codes) {
       for (size_t r = 0; r < 4; ++r)
         plane[k][r] = first + r < rows ? planes + (k * rows + first + r) * row_bytes : no_row.data();
     uint8_t* out = codes + first / kTile * steps_of(cols) * 32 * bits;
-    for (size_t byte = 0; byte < row_bytes; ++byte) {
+    const size_t at = first % kTile * 4;
+    for (size_t byte = 0; byte < row_bytes; byte += sizeof(Bytes)) {
+      const size_t count = std::min(sizeof(Bytes), row_bytes - byte);  // two bytes are a step
       uint8_t* step = out + byte / 2 * 32 * bits;
-      const size_t at = first % kTile * 4 + byte % 2 * 8;
-      const auto eight = [&](size_t k, size_t r) { return static_cast<uint64_t>(plane[k][r][byte]); };
+      Bytes row[8], transposed[8];
+      const auto load = [&](size_t i, size_t k, size_t r) {
+        if (count == sizeof(Bytes)) {
+          std::memcpy(&row[i], plane[k][r] + byte, sizeof(Bytes));
+        } else {
+          row[i] = Bytes{};
+          std::memcpy(&row[i], plane[k][r] + byte, count);
+        }
+      };
+      const auto store = [&](size_t where) {
+        transpose_rows(row, transposed);
+        for (size_t i = 0; i < (count + 1) / 2; ++i)
+          std::memcpy(step + i * 32 * bits + where + at, &transposed[i], sizeof(Bytes));
+      };
       if constexpr (bits == 4) {  // a byte holds the codes of two rows
-        for (size_t r = 0; r < 4; r += 2)
-          store_8(step + 32 * r + at, transpose(eight(0, r) | eight(1, r) << 8 | eight(2, r) << 16 | eight(3, r) << 24 |
-                                                eight(0, r + 1) << 32 | eight(1, r + 1) << 40 | eight(2, r + 1) << 48 |
-                                                eight(3, r + 1) << 56));
+        for (size_t r = 0; r < 4; r += 2) {
+          for (size_t i = 0; i < 8; ++i) load(i, i % 4, r + i / 4);
+          store(32 * r);
+        }
       } else {
-        if constexpr (bits > 1)  // a byte holds the low two bits of four rows
-          store_8(step + at, transpose(eight(0, 0) | eight(1, 0) << 8 | eight(0, 1) << 16 | eight(1, 1) << 24 |
-                                       eight(0, 2) << 32 | eight(1, 2) << 40 | eight(0, 3) << 48 | eight(1, 3) << 56));
+        if constexpr (bits > 1) {  // a byte holds the low two bits of four rows
+          for (size_t i = 0; i < 8; ++i) load(i, i % 2, i / 2);
+          store(0);
+        }
         if constexpr (bits != 2)  // and the odd plane stays as it is
-          for (size_t r = 0; r < 4; ++r) step[(bits == 3 ? 64 : 0) + 8 * r + at / 8] = plane[bits - 1][r][byte];
+          for (size_t r = 0; r < 4; ++r)
+            for (size_t i = 0; i < count; ++i)
+              step[i / 2 * 32 * bits + (bits == 3 ? 64 : 0) + 8 * r + at / 8 + i % 2] = plane[bits - 1][r][byte + i];
       }
     }
   }

@@ -61,24 +61,29 @@ class Reader {
   const Tensors& tensors_;
 };
 
-// [sin | cos] of position * rate[i], computed in double as transformers does.
-std::vector<float> sinusoids(size_t positions, size_t d, Positions kind) {
-  std::vector<float> table(positions * d);
-  const size_t sines = (d + 1) / 2;
-  for (size_t i = 0; i < sines; ++i) {
-    const double power = kind == Positions::transformers ? 2.0 * static_cast<double>(i) / static_cast<double>(d)
-                                                         : static_cast<double>(i) / (static_cast<double>(d / 2) - 1.0);
-    const double divisor = std::pow(10000.0, power);
-    for (size_t position = 0; position < positions; ++position) {
-      const double angle = static_cast<double>(position) / divisor;
-      table[position * d + i] = static_cast<float>(std::sin(angle));
-      if (sines + i < d) table[position * d + sines + i] = static_cast<float>(std::cos(angle));
-    }
+}  // namespace
+
+Sinusoids::Sinusoids(size_t d, Positions kind) : d_(d), divisors_((d + 1) / 2) {
+  const double width = static_cast<double>(d), half = static_cast<double>(d / 2);
+  for (size_t i = 0; i < divisors_.size(); ++i) {
+    const double at = static_cast<double>(i);
+    divisors_[i] = std::pow(10000.0, kind == Positions::transformers ? 2.0 * at / width : at / (half - 1.0));
   }
-  return table;
 }
 
-}  // namespace
+const float* Sinusoids::row(size_t position) {
+  const size_t sines = divisors_.size();
+  for (; rows_ <= position; ++rows_) {
+    table_.resize((rows_ + 1) * d_);
+    float* out = table_.data() + rows_ * d_;
+    for (size_t i = 0; i < sines; ++i) {
+      const double angle = static_cast<double>(rows_) / divisors_[i];
+      out[i] = static_cast<float>(std::sin(angle));
+      if (sines + i < d_) out[sines + i] = static_cast<float>(std::cos(angle));
+    }
+  }
+  return table_.data() + position * d_;
+}
 
 void Cache::start(size_t hypotheses) { history.assign(hypotheses, {}); }
 
@@ -92,7 +97,7 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
                Rounding rounding)
     : config_(config),
       ops_(kernels, threads, rounding),
-      positions_(sinusoids(config.max_positions, config.d_model, config.positions)),
+      positions_(config.d_model, config.positions),
       scores_(ops_.threads().count()) {
   const Reader read(tensors);
   const size_t d = config.d_model;
@@ -116,9 +121,9 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
   }
 }
 
-void Marian::embed(const Matrix& table, uint32_t token, size_t position, float* out) const {
+void Marian::embed(const Matrix& table, uint32_t token, size_t position, float* out) {
   table.row(token, out);
-  const float* at = positions_.data() + position * config_.d_model;
+  const float* at = positions_.row(position);
   for (size_t i = 0; i < config_.d_model; ++i) out[i] = out[i] * config_.embedding_scale + at[i];
 }
 
@@ -222,7 +227,7 @@ void Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>
   cross_rows_.resize(m);
   for (size_t i = 0; i < m; ++i) {
     if (config_.zero_start && time == 0)
-      std::copy_n(positions_.data(), d, x + i * d);
+      std::copy_n(positions_.row(0), d, x + i * d);
     else
       embed(*target_embedding_, tokens[i], time, x + i * d);
     cache.history[i].push_back(kv + i * stride);

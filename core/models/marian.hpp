@@ -87,6 +87,21 @@ struct Cache {
   std::vector<std::vector<const float*>> next_;
 };
 
+// The position table, [sin | cos] of position * rate, computed in double as transformers does. Rows are made when they
+// are asked for: all of them take as long as a tenth of loading a model.
+class Sinusoids {
+ public:
+  Sinusoids(size_t d, Positions kind);
+
+  // [d], valid until a later row is asked for.
+  const float* row(size_t position);
+
+ private:
+  size_t d_, rows_ = 0;
+  std::vector<double> divisors_;
+  std::vector<float> table_;  // [rows_, d]
+};
+
 class Marian {
  public:
   // Throws std::invalid_argument naming a tensor that is missing or of another shape.
@@ -113,7 +128,7 @@ class Marian {
   size_t screen_bytes() const { return screen_ ? screen_->bytes() : 0; }  // resident, beside the matrices
 
  private:
-  void embed(const Matrix& table, uint32_t token, size_t position, float* out) const;
+  void embed(const Matrix& table, uint32_t token, size_t position, float* out);
   void attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
               const std::vector<const std::vector<const float*>*>& rows, size_t offset);
   void recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states,
@@ -123,8 +138,9 @@ class Marian {
   MarianConfig config_;
   Ops ops_;
   std::shared_ptr<const Matrix> source_embedding_, target_embedding_, output_;
-  std::vector<float> output_bias_, positions_;  // positions [max_positions, d_model]
-  std::unique_ptr<Screen> screen_;              // of output_; null if there is none
+  std::vector<float> output_bias_;
+  Sinusoids positions_;
+  std::unique_ptr<Screen> screen_;  // of output_; null if there is none
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
   // The arena: grows to the largest batch seen and is used again for every layer and token.

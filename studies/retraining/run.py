@@ -10,12 +10,16 @@ MODEL is the float32 MarianMT model, DATA the folder with multi30k/. A finished 
 once, with the commit and all settings, and is not run again: to repeat it, remove its line. The best of a run's
 checkpoints is chosen by greedy BLEU on val; val is then scored with beam 4. Folders stay in studies/checkpoints, which
 git ignores.
+
+A run without a recipe trains the float32 model itself, with the same updates and text: what "float32" means after
+retraining. Recipes that are files are those of recipes/ here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -23,10 +27,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.numpy import load_file, save_file
+
 import subbyte
 from subbyte.evaluation import evaluate_translation
+from subbyte.folder import open_model
 from subbyte.text_lines import read_lines
+from subbyte.tokenization import load_tokenizer
+from subbyte.training.batches import Pair
 from subbyte.training.finetuning import finetune
+from subbyte.training.settings import Finetuning
+from subbyte.training.trainer import Trainer
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"
@@ -60,7 +72,10 @@ def folder_of(run: Mapping[str, Any]) -> Path:
 
 def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     """The record of one run, without quality."""
+    if run["recipe"] is None:
+        return train_float32(model, data, run, threads)
     out = folder_of(run)
+    recipe = HERE / "recipes" / run["recipe"] if run["recipe"].endswith(".toml") else run["recipe"]
     (source, target), (valid_source, valid_target) = texts(data, "train"), texts(data, "val")
     start = time.monotonic()
     options = dict(run["options"])
@@ -73,11 +88,11 @@ def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) 
             pairs.writelines(f"{a}\t{b}\n" for a, b in zip(read_lines(source), read_lines(target), strict=True))
             pairs.flush()
             found = subbyte.quantize(
-                model, out, run["recipe"], frequencies=pairs.name, calibration=calibration, force=True
+                model, out, recipe, frequencies=pairs.name, calibration=calibration, force=True
             )
     else:
         found = finetune(
-            model, out, run["recipe"], source=source, target=target, valid_source=valid_source,
+            model, out, recipe, source=source, target=target, valid_source=valid_source,
             valid_target=valid_target, resume=True, force=True, seed=run["seed"], threads=threads, **options,
         )  # fmt: skip
     report = json.loads((out / "report.json").read_text("utf-8"))
@@ -89,6 +104,37 @@ def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) 
         "average_bits": round(found["average_bits"], 3),
         "minutes": round((time.monotonic() - start) / 60, 1),
     }
+
+
+def train_float32(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
+    """The record of a run that rounds nothing. Its folder is MODEL's, with the weights that were best on val."""
+    torch.set_num_threads(threads or torch.get_num_threads())
+    out, start = folder_of(run), time.monotonic()
+    options = dict(run["options"])
+    precision = options.pop("precision", "no")
+    settings = Finetuning().with_options(**options)
+    source = open_model(model)
+    tokenizer = load_tokenizer(source.folder, source.config)
+    lines = zip(*map(read_lines, texts(data, "train")), strict=True)
+    pairs = [Pair(tokenizer.encode(a), tokenizer.encode_target(b)) for a, b in lines]
+    trainer = Trainer(source, {}, pairs, settings, precision=precision, seed=run["seed"])
+    shutil.copytree(model, out, ignore=shutil.ignore_patterns("expected", "model.safetensors"), dirs_exist_ok=True)
+    stored = load_file(model / "model.safetensors")
+    validations: list[dict[str, Any]] = []
+    while trainer.update < settings.updates:
+        trainer.step()
+        if trainer.update % settings.validate_every == 0:
+            trained = trainer.model().tensors
+            new = {name: trained[name].reshape(old.shape) if name in trained else old for name, old in stored.items()}
+            save_file(new, out / "last.safetensors", metadata={"format": "pt"})
+            kept = (out / "model.safetensors").rename(out / "best.safetensors") if validations else None
+            (out / "last.safetensors").rename(out / "model.safetensors")
+            bleu = quality(out, data, "val", 1, threads)
+            if kept and bleu <= max(one["bleu"] for one in validations):
+                kept.rename(out / "model.safetensors")
+            validations.append({"update": trainer.update, "bleu": bleu})
+    facts = {"bytes_on_disk": sum(f.stat().st_size for f in out.iterdir()), "compression": 1.0, "average_bits": 32.0}
+    return {**run, "validations": validations, **facts, "minutes": round((time.monotonic() - start) / 60, 1)}
 
 
 def quality(folder: Path, data: Path, split: str, beam_size: int, threads: int | None) -> float:

@@ -16,8 +16,7 @@ from subbyte.granularity import PerRow, PerTensor, RowClusters
 from subbyte.quantization import dequantize, quantize_matrix
 from subbyte.schemes import BinaryCoding, Logarithmic, Uniform
 from subbyte.schemes.binary_coding import alternate, greedy, refit, to_integers
-from subbyte.schemes.fitting import Sorted
-from subbyte.schemes.logarithmic import fit_scale
+from subbyte.schemes.fitting import Sorted, fit_scale
 
 DISTRIBUTIONS = ("standard_normal", "laplace")
 
@@ -152,6 +151,10 @@ class TestLogarithmic:
         magnitudes = tuple(float(n) for n in range(2 ** (bits - 1) - 1, -1, -1))
         error = error_of_steps(tensor(distribution), magnitudes, steps)
         assert error == pytest.approx(FIXED_POINT[steps][distribution][4 - bits], rel=0.035)
+        if steps == 5:
+            w = tensor(distribution)[0]
+            stored = relative_error(w, dequantize(quantize_matrix(w, Uniform(bits, PerTensor(), range="steps"))))
+            assert stored == pytest.approx(error, rel=0.005)
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)

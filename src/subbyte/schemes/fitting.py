@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from subbyte.arrays import Array, arange, astype, namespace, sort
+from subbyte.arrays import Array, arange, astype, constant, namespace, sort
 from subbyte.errors import SchemeError
 
 Params = Mapping[str, Array]  # scale float16 [rows, groups] and, by scheme, zero or alphas: the fields of model.Block
@@ -67,6 +67,28 @@ def squared_error(levels: Array, counts: Array, sums: Array) -> Array:
     """[rows, groups]: squared error of `levels` for these bins, less the sum of squared weights (the same for all)."""
     error: Array = (levels * (levels * counts - 2 * sums)).sum(-1)
     return error
+
+
+def fit_scale(groups: Sorted, magnitudes: Sequence[float], scale: Array, steps: int) -> Array:
+    """The scale, [rows, groups], after `steps` rounds of: nearest magnitude for each |w|, then least squares.
+
+    groups      the sorted |w|
+    magnitudes  falling; scale * magnitudes are the positive levels
+    """
+    xp = namespace(scale)
+    for _ in range(steps):
+        levels, (counts, sums) = nearest_bins(groups, magnitudes, scale)
+        refitted = scale * xp.sum(levels * sums, axis=-1) / xp.clip(xp.sum(levels**2 * counts, axis=-1), TINY, None)
+        if bool((refitted == scale).all()):
+            break
+        scale = refitted
+    return scale
+
+
+def nearest_bins(groups: Sorted, magnitudes: Sequence[float], scale: Array) -> tuple[Array, tuple[Array, Array]]:
+    """The positive levels in rising order, [rows, groups, levels], and the |w| that are nearest to each."""
+    levels = constant(magnitudes[::-1], like=scale) * scale[..., None]
+    return levels, groups.bins((levels[..., 1:] + levels[..., :-1]) / 2)
 
 
 def choose(option: str, value: object, allowed: Collection[object]) -> None:

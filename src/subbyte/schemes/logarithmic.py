@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from subbyte.arrays import Array, astype, constant, namespace
 from subbyte.granularity import PER_ROW, Granularity
-from subbyte.schemes.fitting import TINY, Params, Sorted, choose, half, squared_error
+from subbyte.schemes.fitting import Params, Sorted, choose, fit_scale, half, nearest_bins, squared_error
 
 
 @dataclass(frozen=True)
@@ -64,31 +64,11 @@ class Logarithmic:
         return constant(self.levels, like=scale)[astype(codes, "int64")] * scale[..., None]
 
 
-def fit_scale(groups: Sorted, magnitudes: Sequence[float], scale: Array, steps: int) -> Array:
-    """The scale, [rows, groups], after `steps` rounds of: nearest magnitude for each |w|, then least squares.
-
-    groups      the sorted |w|
-    magnitudes  falling; scale * magnitudes are the positive levels
-    """
-    xp = namespace(scale)
-    for _ in range(steps):
-        levels, (counts, sums) = _bins(groups, magnitudes, scale)
-        refitted = scale * xp.sum(levels * sums, axis=-1) / xp.clip(xp.sum(levels**2 * counts, axis=-1), TINY, None)
-        if bool((refitted == scale).all()):
-            break
-        scale = refitted
-    return scale
-
-
 def _better(groups: Sorted, magnitudes: Sequence[float], first: Array, second: Array) -> Array:
     """For each group, the scale with the smaller error."""
     xp = namespace(first)
-    errors = [squared_error(levels, *bins) for levels, bins in (_bins(groups, magnitudes, s) for s in (first, second))]
+    errors = [
+        squared_error(levels, *bins) for levels, bins in (nearest_bins(groups, magnitudes, s) for s in (first, second))
+    ]
     better: Array = xp.where(errors[0] < errors[1], first, second)
     return better
-
-
-def _bins(groups: Sorted, magnitudes: Sequence[float], scale: Array) -> tuple[Array, tuple[Array, Array]]:
-    """The positive levels in rising order, [rows, groups, levels], and the |w| that are nearest to each."""
-    levels = constant(magnitudes[::-1], like=scale) * scale[..., None]
-    return levels, groups.bins((levels[..., 1:] + levels[..., :-1]) / 2)
