@@ -19,7 +19,7 @@ from subbyte.folder import open_model
 from subbyte.models import marian
 from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, parse_recipe, resolve
-from subbyte.schemes import BinaryCoding, Uniform
+from subbyte.schemes import BinaryCoding, Normal, Uniform
 from subbyte.sensitivity import measure
 from subbyte.store import weights_size
 from subbyte.tokenization import load_tokenizer
@@ -147,7 +147,7 @@ def test_the_budget_is_kept_and_the_recipe_gives_the_same_model(tmp_path, text, 
 
 def test_without_a_recipe_both_families_are_offered(tiny_folder):
     model = open_model(tiny_folder)
-    assert {(type(one), one.bits) for one in OFFERED} >= {(BinaryCoding, 1), (Uniform, 3), (Uniform, 8)}
+    assert {(type(one), one.bits) for one in OFFERED} >= {(Normal, 1), (BinaryCoding, 2), (Uniform, 3), (Uniform, 8)}
     assert offered(model, None) == {name: [*OFFERED] for name in model.roles}
     mixed = offered(model, load_recipe("nmt-mixed"))
     assert mixed[marian.SHARED] == [BinaryCoding(bits) for bits in (1, 2, 3, 4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 from subbyte.arrays import namespace
 from subbyte.errors import SchemeError
 from subbyte.granularity import PerGroup, PerTensor, RowClusters
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Params, Uniform, from_plain, to_plain
+from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Params, Uniform, from_plain, to_plain
 from subbyte.schemes.fitting import Sorted
 
 
 def test_plain_data_of_each_family() -> None:
     assert from_plain({"family": "uniform", "bits": 4, "granularity": {"group": 32}}) == Uniform(4, PerGroup(32))
     assert from_plain({"family": "logarithmic", "bits": 3, "granularity": "tensor"}) == Logarithmic(3, PerTensor())
+    assert from_plain({"family": "normal", "bits": 6, "scale_starts": 2}) == Normal(6, scale_starts=2)
     clustered = {"family": "binary_coding", "bits": 4, "clusters": {"count": 4, "ratio": 2}}
     assert from_plain(clustered) == Clustered(BinaryCoding(4), RowClusters(4, 2))
     assert to_plain(from_plain(clustered)) == {
@@ -33,7 +35,7 @@ def test_plain_data_of_each_family() -> None:
     ("plain", "message"),
     [
         ({"family": "unifrom", "bits": 4}, "did you mean 'uniform'?"),
-        ({"bits": 4}, "family: None is none of uniform, logarithmic, binary_coding"),
+        ({"bits": 4}, "family: None is none of uniform, logarithmic, normal, binary_coding"),
         ({"family": "uniform"}, "uniform: bits is missing"),
         ({"family": "uniform", "bit": 4}, "key of uniform: 'bit' is none of .*; did you mean 'bits'?"),
         ({"family": "uniform", "bits": 9}, "bits: expected 1..8, got 9"),
@@ -43,6 +45,7 @@ def test_plain_data_of_each_family() -> None:
         ({"family": "uniform", "bits": 4, "mode": "afine"}, "mode: 'afine' is none of .*; did you mean 'affine'?"),
         ({"family": "uniform", "bits": 4, "range": []}, r"range: '\[\]' is none of|range: \[\] is none of"),
         ({"family": "logarithmic", "bits": 5}, "bits: expected 1..4, got 5"),
+        ({"family": "normal", "bits": 7}, "bits: expected 1..6, got 7"),
         ({"family": "logarithmic", "bits": 4, "scale_starts": 0}, "scale_starts: expected 1..100, got 0"),
         ({"family": "binary_coding", "bits": 4, "solver": "greedily"}, "did you mean 'greedy'?"),
         ({"family": "binary_coding", "bits": 2, "clusters": {"count": 3, "ratio": 1}}, "3 clusters need as many bits"),
@@ -62,6 +65,20 @@ def test_levels() -> None:
     assert Uniform(7, mode="midrise").levels[-1] == 127
     assert Logarithmic(1).levels == (127, -127)
     assert Logarithmic(4).levels == (127, 64, 32, 16, 8, 4, 2, 1, -127, -64, -32, -16, -8, -4, -2, -1)
+
+
+@pytest.mark.parametrize("bits", range(1, 7))
+def test_normal_levels_are_those_of_lloyd_and_max(bits: int) -> None:
+    levels = np.linspace(0.05, 3, 2 ** (bits - 1))
+    for _ in range(20_000):  # each border halfway between two levels, each level the mean of what is nearest to it
+        borders = np.array([0, *(levels[1:] + levels[:-1]) / 2, 40])
+        probability = np.diff([math.erf(x / math.sqrt(2)) for x in borders])
+        density = np.exp(-borders * borders / 2) * math.sqrt(2 / math.pi)
+        before, levels = levels, -np.diff(density) / probability
+        if abs(before - levels).max() < 1e-10:
+            break
+    np.testing.assert_allclose(Normal(bits).magnitudes[::-1], levels / levels[-1] * 127, atol=0.501)
+    assert Normal(bits).levels == (*Normal(bits).magnitudes, *(-m for m in Normal(bits).magnitudes))
 
 
 def test_min_max_reaches_the_ends() -> None:
@@ -109,8 +126,8 @@ def test_symmetric_does_not_use_the_last_code(bits: int) -> None:
     assert scheme.encode(w, scheme.fit(w)).max() == 2**bits - 2
 
 
-@pytest.mark.parametrize("scheme", [Uniform(1), Uniform(4, mode="affine"), Logarithmic(4), BinaryCoding(2)])
-def test_a_scale_too_large_for_float16_is_refused(scheme: Uniform | Logarithmic | BinaryCoding) -> None:
+@pytest.mark.parametrize("scheme", [Uniform(1), Uniform(4, mode="affine"), Logarithmic(4), Normal(4), BinaryCoding(2)])
+def test_a_scale_too_large_for_float16_is_refused(scheme: Uniform | Logarithmic | Normal | BinaryCoding) -> None:
     w = np.array([[[1e8, -1e8, 5e7]]], np.float32)
     with pytest.raises(SchemeError, match=r"a scale of .* does not fit float16 \(at most 65504\)"):
         scheme.fit(w)

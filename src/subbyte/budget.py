@@ -21,7 +21,7 @@ from subbyte.packed_file import arrays_of_matrix
 from subbyte.quantization import blank_matrix
 from subbyte.recipe import Recipe, resolve, resolved
 from subbyte.recipe_text import recipe_text
-from subbyte.schemes import BinaryCoding, Clustered, Scheme, Uniform
+from subbyte.schemes import BinaryCoding, Clustered, Normal, Scheme, Uniform
 from subbyte.sensitivity import measure
 from subbyte.store import weights_size
 from subbyte.tokenization import Tokenizer
@@ -33,7 +33,9 @@ SLACK = 100  # bytes, of each matrix, that this may be wrong by
 HELD_OUT = 3  # one of so many sentences is not rounded for, but measured on
 
 # what a matrix may be without a recipe that says so: whichever loses less
-OFFERED: tuple[Scheme, ...] = (*widths(BinaryCoding(1)), *widths(Uniform(2, mode="affine"))[1:])
+OFFERED: tuple[Scheme, ...] = (
+    *widths(Normal(1)), *widths(BinaryCoding(1))[1:], *widths(Uniform(2, mode="affine"))[1:]
+)  # fmt: skip
 
 
 Progress = Callable[[int, int], None]

@@ -87,9 +87,7 @@ def train(model: Path, data: Path, run: Mapping[str, Any], threads: int | None) 
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pairs:
             pairs.writelines(f"{a}\t{b}\n" for a, b in zip(read_lines(source), read_lines(target), strict=True))
             pairs.flush()
-            found = subbyte.quantize(
-                model, out, recipe, frequencies=pairs.name, calibration=calibration, force=True
-            )
+            found = subbyte.quantize(model, out, recipe, frequencies=pairs.name, calibration=calibration, force=True)
     else:
         found = finetune(
             model, out, recipe, source=source, target=target, valid_source=valid_source,

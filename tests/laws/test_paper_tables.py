@@ -14,7 +14,7 @@ import pytest
 
 from subbyte.granularity import PerRow, PerTensor, RowClusters
 from subbyte.quantization import dequantize, quantize_matrix
-from subbyte.schemes import BinaryCoding, Logarithmic, Uniform
+from subbyte.schemes import BinaryCoding, Logarithmic, Normal, Uniform
 from subbyte.schemes.binary_coding import alternate, greedy, refit, to_integers
 from subbyte.schemes.fitting import Sorted, fit_scale
 
@@ -170,6 +170,17 @@ class TestOursAgainstTheTable:
         w = tensor(distribution)[0]
         error = relative_error(w, dequantize(quantize_matrix(w, Uniform(bits, PerTensor()))))
         assert error <= 1.01 * FIXED_POINT[50][distribution][4 - bits]
+
+
+# Mean squared error of N(0, 1) at 1 to 5 bits (Max 1960, "Quantizing for minimum distortion", table I).
+MAX_1960 = (0.3634, 0.1175, 0.03454, 0.009497, 0.002499)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
+def test_normal_levels_reach_the_least_error(bits: int) -> None:
+    w = tensor("standard_normal")[0]
+    error = relative_error(w, dequantize(quantize_matrix(w, Normal(bits, PerTensor(), scale_steps=100))))
+    assert error == pytest.approx(MAX_1960[bits - 1], rel=0.01)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters, grouped  # noqa: E402
 from subbyte.model import PackedMatrix  # noqa: E402
 from subbyte.quantization import CHUNK, dequantize, quantize_matrix  # noqa: E402
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform, to_plain  # noqa: E402
+from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform, to_plain  # noqa: E402
 from subbyte.training.rounding import Rounded, Rounder  # noqa: E402
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))
@@ -21,6 +21,7 @@ PLAIN: list[Scheme] = [
     *(Uniform(bits, g, "symmetric") for bits, g in product((3, 8), GRANULARITIES)),
     Uniform(8, mode="affine"),
     *(Logarithmic(bits, granularity=g) for bits, g in product((1, 4), GRANULARITIES)),
+    *(Normal(bits, granularity=g) for bits, g in product((2, 5), GRANULARITIES)),
     *(BinaryCoding(bits, granularity=g, rounds=3) for bits, g in product((1, 3), GRANULARITIES)),
     BinaryCoding(3, solver="greedy"),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from subbyte.granularity import (
 from subbyte.schemes.binary_coding import BinaryCoding
 from subbyte.schemes.fitting import Params, unknown
 from subbyte.schemes.logarithmic import Logarithmic
+from subbyte.schemes.normal import Normal
 from subbyte.schemes.uniform import Uniform
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BinaryCoding",
     "Clustered",
     "Logarithmic",
+    "Normal",
     "Params",
     "Scheme",
     "Uniform",
@@ -66,6 +68,7 @@ class Scheme(Protocol):
 SCHEMES: Mapping[str, type[Scheme]] = {
     "uniform": Uniform,
     "logarithmic": Logarithmic,
+    "normal": Normal,
     "binary_coding": BinaryCoding,
 }
 
