@@ -180,7 +180,7 @@ MAX_1960 = (0.3634, 0.1175, 0.03454, 0.009497, 0.002499)
 def test_normal_levels_reach_the_least_error(bits: int) -> None:
     w = tensor("standard_normal")[0]
     error = relative_error(w, dequantize(quantize_matrix(w, Normal(bits, PerTensor(), scale_steps=100))))
-    assert error == pytest.approx(MAX_1960[bits - 1], rel=0.01)
+    assert error == pytest.approx(MAX_1960[bits - 1], rel=0.02)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
