@@ -3,8 +3,25 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+
+#include <cstdint>
+#endif
 
 namespace subbyte {
+
+#if defined(__linux__)
+void prefer_large_pages(void* start, size_t bytes) {
+  constexpr uintptr_t kPage = uintptr_t{1} << 21;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(start);
+  const uintptr_t first = (address + kPage - 1) / kPage * kPage, last = (address + bytes) / kPage * kPage;
+  // A wish: where it is not granted nothing changes.
+  if (first < last) (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+#else
+void prefer_large_pages(void*, size_t) {}
+#endif
 
 // GCC and Clang read XCR0 behind these names, so they also say that the operating system saves the registers.
 #if defined(__x86_64__)

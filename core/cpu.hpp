@@ -1,10 +1,14 @@
 // What the CPU and the operating system allow.
 #pragma once
+#include <cstddef>
 
 namespace subbyte {
 
 bool cpu_has_avx2();
 bool cpu_has_avx512_vnni();
+
+// Ask for large pages behind fresh memory, where the system has them: fewer faults at first touch, fewer misses later.
+void prefer_large_pages(void* start, size_t bytes);
 
 // Denormals are zero and rounding is to nearest while this lives, so that every thread computes alike.
 class FloatMode {

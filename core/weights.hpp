@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "cpu.hpp"
 #include "kernels.hpp"
 
 namespace subbyte {
@@ -24,6 +25,7 @@ class Buffer {
       // calloc knows which memory is fresh from the system and zero already; its block starts before ours.
       void* block = std::calloc(size * sizeof(T) + 2 * kLine, 1);
       if (!block) throw std::bad_alloc();
+      prefer_large_pages(block, size * sizeof(T));
       char* start = static_cast<char*>(block) + 2 * kLine - reinterpret_cast<uintptr_t>(block) % kLine;
       data_ = {reinterpret_cast<T*>(start), Free{block}};
       size_ = size;
