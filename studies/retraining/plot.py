@@ -6,29 +6,19 @@ python studies/retraining/plot.py docs/images/retraining.svg
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from run import HERE, records
+from run import records, rounded
 
-ROUNDED = HERE.parent / "post_training" / "records.jsonl"
 LABELS, WIDTH, NUMBERS, LINE, BAR = 230, 460, 60, 22, 14  # pixels
 LEAST = 30.0  # BLEU, where bars begin
 COLOURS = {
     "error_feedback": "#1f6f54", "straight_through": "#4a5a8a", "periodic": "#b5651d", "float32": "#666666"
 }  # fmt: skip
-
-
-def rounded() -> dict[str, float]:
-    """Preset -> BLEU on val of nearest rounding."""
-    lines = map(json.loads, ROUNDED.read_text("utf-8").splitlines())
-    return {
-        r["recipe"]: r["bleu"] for r in lines if r.get("set") == "val" and r.get("activations") in ("int8", "float32")
-    }
 
 
 def bars(runs: list[dict[str, Any]]) -> Iterator[str]:

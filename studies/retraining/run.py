@@ -4,7 +4,7 @@
     pip install -e ".[finetune]" --constraint constraints.txt
     python studies/retraining/run.py MODEL DATA             # the queue, in its order; stopped, it goes on
     python studies/retraining/run.py MODEL DATA --test      # the test sets, for the runs that CHOSEN names
-    python studies/retraining/run.py MODEL DATA --table
+    python studies/retraining/run.py MODEL DATA --table [PREFIX ...]    # of all runs, or of those whose names start so
 
 MODEL is the float32 MarianMT model, DATA the folder with multi30k/. A finished run is appended to records.jsonl at
 once, with the commit and all settings, and is not run again: to repeat it, remove its line. The best of a run's
@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from subbyte.training.trainer import Trainer
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"
+ROUNDED = HERE.parent / "post_training" / "records.jsonl"
 QUEUE = HERE / "queue.json"
 WORK = HERE.parent / "checkpoints" / "retraining"
 
@@ -150,15 +151,28 @@ def append(record: Mapping[str, Any]) -> None:
         file.write(json.dumps({**record, "commit": done}) + "\n")
 
 
-def table() -> str:
-    """A markdown table of the runs, in the order of the records."""
-    rows = ["| run | recipe | seed | updates | val | test 2016 | test 2017 | bits | compression | minutes |"]
+def rounded() -> dict[str, float]:
+    """Preset -> BLEU on val of nearest rounding, no training; "float32" is the model as it came."""
+    lines = [json.loads(line) for line in ROUNDED.read_text("utf-8").splitlines()]
+    kept = [
+        r for r in lines if r.get("set") == "val" and r["activations"] == ("int8", "float32")[r["recipe"] == "float32"]
+    ]
+    return {r["recipe"]: r["bleu"] for r in kept}
+
+
+def table(prefixes: Sequence[str]) -> str:
+    """A markdown table of the runs whose names start with one of these, in the order of the records."""
+    rows = ["| run | recipe | seed | updates | untrained, val | val | test 2016 | test 2017 | bits | smaller |"]
     rows.append("|" + "---|" * 10)
+    before = rounded()
     for r in records():
-        bleu = r["bleu"]
+        if prefixes and not r["name"].startswith(tuple(prefixes)):
+            continue
+        recipe, bleu = r["recipe"] or "float32", r["bleu"]
         scores = [f"{bleu[key]:.2f}" if key in bleu else "" for key in ("val", "test_2016_flickr", "test_2017_flickr")]
-        facts = [r["name"], f"`{r['recipe']}`", r["seed"], r["options"].get("updates", ""), *scores]
-        rows.append(f"| {' | '.join(map(str, facts))} | {r['average_bits']} | {r['compression']} | {r['minutes']} |")
+        start = f"{before[recipe]:.2f}" if recipe in before else ""
+        facts = [r["name"], f"`{recipe}`", r["seed"], r["options"]["updates"], start, *scores]
+        rows.append(f"| {' | '.join(map(str, facts))} | {r['average_bits']:.2f} | {r['compression']:.2f} |")
     return "\n".join(rows)
 
 
@@ -167,12 +181,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--table", nargs="*", metavar="PREFIX")
     parser.add_argument("--test", nargs="*", metavar="RUN", help="score these runs on the test sets, once")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    if options.table:
-        print(table())
+    if options.table is not None:
+        print(table(options.table))
         return
     WORK.mkdir(parents=True, exist_ok=True)
     if options.test:
