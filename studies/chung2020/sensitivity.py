@@ -15,7 +15,7 @@ Solvers: "greedy" and "alternating" are the package's (integer alphas of one byt
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -209,16 +209,12 @@ COLOURS = ("#1f6f54", "#b5651d", "#8a3a4b", "#4a5a8a", "#111111", "#7a9a01", "#c
 
 
 def plot() -> str:
-    """Two panels, ours and the paper's: BLEU lost over bits, a line a block."""
-    start = next(r["bleu"] for r in records("float32") if r["beam"] == BEAM)
-    ours = {
-        (r["block"], r["bits"]): r["bleu"] - start for r in records(STUDY) if r["solver"] == "greedy" and "bleu" in r
-    }
+    """Two panels, a line a block: our NLL over bits, upside down, and the paper's BLEU."""
+    start = next(r["nll"] for r in records("float32") if r["beam"] == BEAM)
+    ours = {(r["block"], r["bits"]): start - r["nll"] for r in records(STUDY) if r["solver"] == "greedy"}
     paper = {(block, bits): PAPER[block][i] - PAPER_FLOAT for block in BLOCKS for i, bits in enumerate(BITS)}
-    lowest = min(*ours.values(), *paper.values())
-    body: list[str] = []
-    for i, (title, losses) in enumerate((("ours, Multi30k val", ours), ("the paper, newstest2013", paper))):
-        body += _panel(LEFT + i * (WIDTH + LEFT), title, losses, lowest)
+    body = _panel(LEFT, "Nats a token lost, Multi30k val", ours, -1.2, 0.2)
+    body += _panel(2 * LEFT + WIDTH, "BLEU lost, the paper, newstest2013", paper, min(paper.values()), 5)
     width, height = 2 * (LEFT + WIDTH) + 90, TOP + HEIGHT + 50
     for i, block in enumerate(BLOCKS):
         y = TOP + 10 + 20 * i
@@ -232,15 +228,17 @@ def plot() -> str:
     )
 
 
-def _panel(x: int, title: str, losses: dict[tuple[str, int], float], lowest: float) -> list[str]:
-    def point(bits: int, loss: float) -> str:
-        return f"{x + WIDTH * (4 - bits) / 3:.1f} {TOP + HEIGHT * loss / lowest:.1f}"
+def _panel(x: int, title: str, losses: Mapping[tuple[str, int], float], lowest: float, step: float) -> list[str]:
+    """Lines that fall with the losses; what is below `lowest` is drawn there."""
 
-    body = [_text(x, TOP - 16, f"BLEU lost without training, {title}", "bold")]
-    for loss in range(0, int(lowest) - 1, -5):
-        y = TOP + HEIGHT * loss / lowest
+    def point(bits: int, loss: float) -> str:
+        return f"{x + WIDTH * (4 - bits) / 3:.1f} {TOP + HEIGHT * min(1.0, loss / lowest):.1f}"
+
+    body = [_text(x, TOP - 16, title, "bold")]
+    for i in range(int(-lowest / step + 1e-9) + 1):
+        y = TOP + HEIGHT * i * step / -lowest
         body.append(f'<path d="M{x} {y:.1f}h{WIDTH}" stroke="#dddddd"/>')
-        body.append(_text(x - 6, y + 4, str(loss), anchor="end"))
+        body.append(_text(x - 6, y + 4, f"{-i * step:g}", anchor="end"))
     for bits in BITS:
         body.append(_text(x + WIDTH * (4 - bits) / 3, TOP + HEIGHT + 24, f"{bits} bit", anchor="middle"))
     for i, block in enumerate(BLOCKS):

@@ -5,9 +5,10 @@
     python studies/students/distil.py DATA             # flores/, newstest_en_de/ and qnli_small/ are in DATA
 
 Training text are English lines of newstest but 2013, and for Portuguese what the English-Portuguese student makes of
-them and of sentences of Wikipedia (those of QNLI); targets are what the student itself makes of these. The best model is chosen on 300 lines of newstest 2013, by
-BLEU against the translations of the float32 student. FLORES dev is read once, for the model that came out. A run is
-appended to distilled.jsonl at once and not run again; folders and texts are kept in studies/checkpoints.
+them and of sentences of Wikipedia (those of QNLI); targets are what the student itself makes of these. The best model
+is chosen on 300 lines of newstest 2013, by BLEU against the translations of the float32 student. FLORES dev is read
+once, for the model that came out. A run is appended to distilled.jsonl at once and not run again; folders and texts are
+kept in studies/checkpoints.
 """
 
 from __future__ import annotations
