@@ -32,7 +32,7 @@ DIRECTIONS = {"en-pt": "enpt-1693087644", "pt-en": "pten-1693087646"}
 YEARS = range(2009, 2014)
 LINES = 400
 RUNS = [
-    ("float32", False), ("student8", False), ("int8", False), ("student4", True), ("normal4", True),
+    ("float32", False), ("student8", False), ("int8", False), ("student4", True), ("normal4", True), ("normal3", True),
     ("uniform4", True), ("uniform4", False), ("binary4", True),
     ("student4", False), ("uniform3", True), ("binary3", True), ("log4", True), ("log3", True), ("uniform2", True),
     ("binary2", True), ("log2", True), ("binary4", False), ("log4", False), ("uniform3", False), ("binary3", False),
