@@ -7,7 +7,7 @@ namespace subbyte {
 bool cpu_has_avx2();
 bool cpu_has_avx512_vnni();
 
-// Ask for large pages behind fresh memory, where the system has them: fewer faults at first touch, fewer misses later.
+// Ask for large pages behind fresh memory, where the system has them: fewer faults at first touch.
 void prefer_large_pages(void* start, size_t bytes);
 
 // Denormals are zero and rounding is to nearest while this lives, so that every thread computes alike.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ from subbyte.schemes.fitting import Params, Sorted, choose, fit_scale, half, nea
 
 
 @dataclass(frozen=True)
-class SignedLevels:
+class SignedLevels(ABC):
     """value = scale * level, level = +-magnitude.
 
     The top bit of a code is the sign (set: negative), the others are the place of the magnitude. There is no zero: 0.0
