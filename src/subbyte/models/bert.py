@@ -1,0 +1,268 @@
+"""BERT-family encoders: their configurations, the tensors they have, and loading them from a Hugging Face folder.
+
+Run by us are BertModel, DistilBertModel and RobertaModel of transformers 5 with absolute positions, bare or with the head
+of ...ForSequenceClassification. All of them are one shape under the names of BERT: what DistilBERT and RoBERTa call
+otherwise is renamed when it is read. Post-norm; exact GELU (erf) unless the configuration says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from subbyte.errors import ModelError
+from subbyte.files import fault_list
+from subbyte.model import Model, Role
+from subbyte.models.checkpoint import open_checkpoint
+from subbyte.models.specification import Shape, Specification
+
+BARE = ("BertModel", "DistilBertModel", "RobertaModel")
+CLASSIFIERS = ("BertForSequenceClassification", "DistilBertForSequenceClassification", "RobertaForSequenceClassification")
+FAMILIES = ("bert", "distilbert", "roberta")
+ACTIVATIONS = ("gelu", "relu", "silu", "swish")
+
+MOST_LAYERS = 256
+MOST_WIDTH = 1 << 16
+MOST_WORDS = 1 << 24
+MOST_POSITIONS = 1 << 16
+MOST_LABELS = 1 << 16
+DEFAULT_LABELS = 2  # of transformers, where a configuration names none
+
+WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+
+# in a checkpoint's names -> in ours, in this order
+RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "bert": ((r"^bert\.", ""), (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
+    "roberta": (
+        (r"^roberta\.", ""),
+        (r"^classifier\.dense\.", "pooler.dense."),
+        (r"^classifier\.out_proj\.", "classifier."),
+    ),
+    "distilbert": (
+        (r"^distilbert\.", ""),
+        (r"^transformer\.layer\.", "encoder.layer."),
+        (r"\.attention\.q_lin\.", ".attention.self.query."),
+        (r"\.attention\.k_lin\.", ".attention.self.key."),
+        (r"\.attention\.v_lin\.", ".attention.self.value."),
+        (r"\.attention\.out_lin\.", ".attention.output.dense."),
+        (r"\.sa_layer_norm\.", ".attention.output.LayerNorm."),
+        (r"\.ffn\.lin1\.", ".intermediate.dense."),
+        (r"\.ffn\.lin2\.", ".output.dense."),
+        (r"\.output_layer_norm\.", ".output.LayerNorm."),
+        (r"^pre_classifier\.", "pooler.dense."),
+    ),
+}
+# what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., and the pooler of a bare model
+UNUSED = re.compile(r"embeddings\.position_ids$")
+POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of an encoder's config.json, checked. Widths in values, vocabulary and positions in tokens."""
+
+    family: str
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    vocab_size: int
+    positions: int  # rows of the table of positions
+    first_position: int  # the row of a text's first token: RoBERTa counts from behind the padding's id
+    types: int  # token types; 0 for DistilBERT
+    activation: str  # gelu, relu or silu
+    norm_epsilon: float
+    labels: int  # 0 for a bare encoder, which has no pooler and no classifier
+    regression: bool  # the one logit is a number to predict
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text, special ones included."""
+        return self.positions - self.first_position
+
+    @property
+    def pooler_activation(self) -> str:
+        """Between the pooler and the classifier."""
+        return "relu" if self.family == "distilbert" else "tanh"
+
+
+def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
+    """The checked settings of a configuration; all its faults in one ModelError."""
+    faults: list[str] = []
+    family = config.get("model_type")
+    distilled = family == "distilbert"
+
+    def number(name: str, most: int, default: int | None = None, least: int = 1) -> int:
+        value = config.get(name, default)
+        if type(value) is not int or not least <= value <= most:
+            faults.append(f"{name} is {value!r}, should be a whole number from {least} to {most}")
+            return least
+        return value
+
+    def refused(name: str, wanted: object) -> None:
+        if config.get(name, wanted) not in (wanted, None):
+            faults.append(f"{name} is {config[name]!r}; only models where it is {wanted!r} are run")
+
+    refused("position_embedding_type", "absolute")
+    refused("is_decoder", False)
+    refused("add_cross_attention", False)
+    name = "activation" if distilled else "hidden_act"
+    activation = config.get(name, "gelu")
+    if activation not in ACTIVATIONS:
+        faults.append(f"{name} is {activation!r}, should be one of {', '.join(ACTIVATIONS)}")
+    epsilon = 1e-12 if distilled else config.get("layer_norm_eps", 1e-12)
+    if type(epsilon) not in (int, float) or not 0 < epsilon <= 1:
+        faults.append(f"layer_norm_eps is {epsilon!r}, should be a number above 0, and 1 at most")
+    classifies = (config.get("architectures") or [""])[0] in CLASSIFIERS
+    labels, regression = _labels(config, faults) if classifies else (0, False)
+    pad = number("pad_token_id", MOST_WORDS, 1, least=0) if family == "roberta" else 0
+    found = Settings(
+        family=str(family),
+        hidden=number("dim" if distilled else "hidden_size", MOST_WIDTH),
+        layers=number("n_layers" if distilled else "num_hidden_layers", MOST_LAYERS),
+        heads=number("n_heads" if distilled else "num_attention_heads", MOST_WIDTH),
+        ffn=number("hidden_dim" if distilled else "intermediate_size", MOST_WIDTH),
+        vocab_size=number("vocab_size", MOST_WORDS),
+        positions=number("max_position_embeddings", MOST_POSITIONS, least=pad + 3),
+        first_position=pad + 1 if family == "roberta" else 0,
+        types=0 if distilled else number("type_vocab_size", MOST_WORDS, 2),
+        activation="silu" if activation == "swish" else str(activation),
+        norm_epsilon=float(epsilon) if type(epsilon) in (int, float) else 1e-12,
+        labels=labels,
+        regression=regression,
+    )
+    if found.hidden % found.heads:
+        faults.append(f"{found.heads} attention heads do not divide the width {found.hidden}")
+    if faults:
+        raise ModelError(fault_list(where, faults))
+    return found
+
+
+def _labels(config: Mapping[str, Any], faults: list[str]) -> tuple[int, bool]:
+    """How many labels there are, and whether the only one is a number to predict."""
+    named, count = config.get("id2label"), config.get("num_labels")
+    if named is not None and not (
+        isinstance(named, dict)
+        and 0 < len(named) <= MOST_LABELS
+        and {str(i) for i in range(len(named))} == named.keys()
+        and all(isinstance(name, str) for name in named.values())
+    ):
+        faults.append("id2label should name each label by its number, from 0")
+        return 1, False
+    labels = len(named) if named else DEFAULT_LABELS if count is None else count
+    if type(labels) is not int or not 1 <= labels <= MOST_LABELS:
+        faults.append(f"num_labels is {labels!r}, should be a whole number from 1 to {MOST_LABELS}")
+        return 1, False
+    problem = config.get("problem_type")
+    if problem not in (None, "regression", "single_label_classification"):
+        faults.append(f"problem_type is {problem!r}; regression and single_label_classification are run")
+    if problem == "regression" and labels != 1:
+        faults.append(f"problem_type is regression with {labels} labels; one is run")
+    return labels, labels == 1 and problem in (None, "regression")
+
+
+def label_names(config: Mapping[str, Any]) -> list[str]:
+    """The name of each label, in their order; LABEL_0 and so on where the configuration names none, as transformers."""
+    named = config.get("id2label")
+    return [named[str(i)] if named else f"LABEL_{i}" for i in range(settings(config).labels)]
+
+
+def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
+    """The tensors of the model that a configuration describes, in the order in which they are used."""
+    s = settings(config, where)
+    shapes: dict[str, Shape] = {}
+    roles: dict[str, Role] = {}
+
+    def matrix(name: str, shape: Shape, role: Role) -> None:
+        shapes[name] = shape
+        roles[name] = role
+
+    def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
+        matrix(f"{name}.weight", (outputs, inputs), role)
+        shapes[f"{name}.bias"] = (outputs,)
+
+    def layer_norm(name: str) -> None:
+        shapes[f"{name}.weight"] = (s.hidden,)
+        shapes[f"{name}.bias"] = (s.hidden,)
+
+    embedding = Role("embedding", "encoder")
+    matrix(WORDS, (s.vocab_size, s.hidden), embedding)
+    matrix(POSITIONS, (s.positions, s.hidden), embedding)
+    if s.types:
+        matrix(TYPES, (s.types, s.hidden), embedding)
+    layer_norm("embeddings.LayerNorm")
+    for i in range(s.layers):
+        layer = f"encoder.layer.{i}"
+        attention, feed_forward = Role("self_attention", "encoder", i), Role("feed_forward", "encoder", i)
+        for projection in ("query", "key", "value"):
+            linear(f"{layer}.attention.self.{projection}", s.hidden, s.hidden, attention)
+        linear(f"{layer}.attention.output.dense", s.hidden, s.hidden, attention)
+        layer_norm(f"{layer}.attention.output.LayerNorm")
+        linear(f"{layer}.intermediate.dense", s.ffn, s.hidden, feed_forward)
+        linear(f"{layer}.output.dense", s.hidden, s.ffn, feed_forward)
+        layer_norm(f"{layer}.output.LayerNorm")
+    if s.labels:
+        linear("pooler.dense", s.hidden, s.hidden, Role("pooler", "encoder"))
+        linear("classifier", s.labels, s.hidden, Role("classifier", "encoder"))
+    return Specification(shapes, roles, {})
+
+
+def points(s: Settings) -> dict[str, int]:
+    """The activations that may be quantized, in the order in which they are computed -> their width.
+
+    Scores and probabilities of attention have no width of their own and count as 1. BERT-base with a classifier has 161
+    of them (Bondarenko et al. 2021): 3 of the embeddings, 13 a layer, pooler and classifier.
+    """
+    found = {"embeddings.words": s.hidden, "embeddings.sum": s.hidden, "embeddings.output": s.hidden}
+    for i in range(s.layers):
+        widths = {
+            "query": s.hidden, "key": s.hidden, "value": s.hidden, "scores": 1, "probabilities": 1,
+            "context": s.hidden, "attention_output": s.hidden, "attention_sum": s.hidden, "ffn_input": s.hidden,
+            "hidden": s.ffn, "ffn_output": s.hidden, "ffn_sum": s.hidden, "output": s.hidden,
+        }  # fmt: skip
+        found |= {f"layers.{i}.{name}": width for name, width in widths.items()}
+    if s.labels:
+        found |= {"pooler": s.hidden, "classifier": s.labels}
+    return found
+
+
+def our_name(name: str, family: str) -> str:
+    """What we call a tensor of a checkpoint."""
+    for pattern, replacement in RENAMED[family]:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], where: str) -> None:
+    """Nothing: encoders generate nothing, and what such a file says is not read."""
+
+
+def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> Model:
+    """The float32 model in a Hugging Face folder, checked whole. `config` is its parsed config.json."""
+    where = str(folder / "config.json")
+    spec, s = specification(config, where), settings(config, where)
+    checkpoint = open_checkpoint(folder)
+    sources: dict[str, str] = {}
+    for stored in checkpoint.places:
+        name = our_name(stored, s.family)
+        if UNUSED.search(name) or (not s.labels and POOLER.match(name)):
+            continue
+        if name in sources:
+            raise ModelError(f"{folder}: holds {name} twice, as {sources[name]} and as {stored}")
+        sources[name] = stored
+    if faults := spec.faults({name: checkpoint.places[stored][1].shape for name, stored in sources.items()}):
+        raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
+    return Model(
+        architecture=config["architectures"][0],
+        config=config,
+        generation={},
+        tensors={name: checkpoint.read(sources[name]) for name in spec.shapes},
+        roles=spec.roles,
+        aliases=spec.aliases,
+        folder=folder,
+    )
