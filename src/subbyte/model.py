@@ -80,6 +80,20 @@ Tensor = np.ndarray | PackedMatrix
 
 
 @dataclass(frozen=True)
+class SentenceVectors:
+    """How an encoder makes one vector of a text, as sentence-transformers has it.
+
+    pooling     the mean of the tokens' vectors, the first token's, or the largest of each value
+    normalize   to length 1
+    max_tokens  longer texts are cut, special tokens included; None: what the model reads
+    """
+
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    normalize: bool = False
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
 
@@ -88,8 +102,11 @@ class Model:
     tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
     roles        name -> role, for every weight matrix
     aliases      tied name -> the name that holds the weights
-    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic) or "float32"
+    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or "static": to
+                 the grids, and per token where there is none
     folder       where tokenizer and configuration files are copied from
+    grids        static activations: point -> activations.Grid
+    sentence     how an encoder makes one vector of a text, where its folder says so
     """
 
     architecture: str
@@ -99,8 +116,10 @@ class Model:
     roles: Mapping[str, Role]
     aliases: Mapping[str, str]
     folder: Path
-    activations: Literal["int8", "float32"] = "float32"
+    activations: Literal["int8", "float32", "static"] = "float32"
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
+    grids: Mapping[str, Any] = field(default_factory=dict)
+    sentence: SentenceVectors | None = None
 
     @property
     def compressed(self) -> bool:
