@@ -18,7 +18,7 @@ from subbyte.models import bert
 
 DEFAULT_BATCH_SIZE = 32
 Activations = Literal["int8", "float32", "static"]
-Text = str | tuple[str, str]
+Text = str | tuple[str, ...]  # a sentence, or a tuple of one or of two
 
 
 class Label(TypedDict):
