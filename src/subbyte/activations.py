@@ -126,7 +126,8 @@ def quantize(x: Array, grid: Grid) -> Array:
 def dequantize(codes: Array, grid: Grid) -> Array:
     """The values of codes [..., width], float32."""
     scale, zero = grid.columns(codes.shape[-1])
-    return scale * (codes.astype(np.float32) - zero)
+    values: Array = scale * (codes.astype(np.float32) - zero)
+    return values
 
 
 def fake_quantize(x: Array, grid: Grid) -> Array:

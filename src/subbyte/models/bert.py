@@ -20,12 +20,13 @@ from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.pooling import sentence_vectors
 from subbyte.models.specification import Shape, Specification
 
-CLASSIFIER = "ForSequenceClassification"
-# model_type -> the architectures of it that are run
-ARCHITECTURES: Mapping[str, tuple[str, str]] = {
-    family: (f"{name}Model", name + CLASSIFIER)
-    for family, name in {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}.items()
-}
+BARE = ("BertModel", "DistilBertModel", "RobertaModel")
+CLASSIFIERS = (
+    "BertForSequenceClassification",
+    "DistilBertForSequenceClassification",
+    "RobertaForSequenceClassification",
+)
+FAMILIES = ("bert", "distilbert", "roberta")
 ACTIVATIONS = ("gelu", "relu", "silu", "swish")
 
 MOST_LAYERS = 256
@@ -64,6 +65,11 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
 # what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., and the pooler of a bare model
 UNUSED = re.compile(r"embeddings\.position_ids$")
 POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
+
+
+def is_encoder(architecture: str) -> bool:
+    """Whether this is one of the architectures here."""
+    return architecture in (*BARE, *CLASSIFIERS)
 
 
 @dataclass(frozen=True)
