@@ -95,7 +95,7 @@ class Model:
                  "static": by `grids`, and those that have none per token
     folder       where tokenizer and configuration files are copied from
     grids        activation point (models.bert.points) -> how it is rounded; only with "static"
-    permutation  the order of the embedding axis that the tensors are stored in, if it is not the source's (permutation.py)
+    permutation  the order of the embedding axis that the tensors are in, where it is not the source's (permutation.py)
     """
 
     architecture: str
