@@ -198,6 +198,18 @@ def test_whatever_is_in_it_is_a_grid_or_refused(key: str, value: Any, point: Any
 
 
 def test_a_file_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    (tmp_path / activations.FILE).write_text('{"format": 1, "points": {"x": [' + "0," * (1 << 20) + "0]}}")
-    with pytest.raises(FormatError, match="more than 1,048,576 values"):
+    (tmp_path / activations.FILE).write_text('{"format": 1, "points": {"x": [' + "0," * (1 << 16) + "0]}}")
+    with pytest.raises(FormatError, match="more than 65,536 values"):
         activations.read(tmp_path, POINTS)
+
+
+def test_what_can_be_written_can_be_read(tmp_path: Path) -> None:
+    points = {"embeddings.output": 768} | {f"layers.{i}.ffn_sum": 768 for i in range(42)}
+    per_embedding = Grid(8, (1 / 3,) * 768, (-100,) * 768)
+    (tmp_path / activations.FILE).write_text(
+        json.dumps(to_plain(dict.fromkeys([*points][:42], per_embedding), range(768)), indent=2)
+    )
+    grids, permutation = activations.read(tmp_path, points)
+    assert len(grids) == 42 and permutation == tuple(range(768))
+    with pytest.raises(SchemeError, match="more than the 65,536"):
+        to_plain(dict.fromkeys(points, per_embedding))

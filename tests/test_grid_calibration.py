@@ -41,9 +41,7 @@ def error(values: np.ndarray) -> float:
 
 
 def test_groups_keep_outliers_from_the_others_and_a_permutation_does_it_best() -> None:
-    tensor, unordered, ordered, embedding = (
-        error(rounded(*how)) for how in [(1,), (6,), (6, True), (WIDTH,)]
-    )
+    tensor, unordered, ordered, embedding = (error(rounded(*how)) for how in [(1,), (6,), (6, True), (WIDTH,)])
     assert tensor > unordered > ordered >= embedding
     assert unordered > 5 * ordered  # five of the six groups have an outlier, and one of them
 

@@ -59,5 +59,5 @@ def test_what_cannot_be_permuted() -> None:
         with pytest.raises(UsageError, match=r"numbers 0\.\.23"):
             permuted(model, pi)
     packed = quantize_model(model, dict.fromkeys([bert.WORDS], Uniform(8)))
-    with pytest.raises(UsageError, match="word_embeddings.weight is quantized"):
+    with pytest.raises(UsageError, match=r"word_embeddings\.weight is quantized"):
         permuted(replace(packed, recipe={}), PI)

@@ -7,9 +7,15 @@ import pytest
 
 from subbyte.activations import Grid, fake_quantize, from_range
 from subbyte.errors import SchemeError
-from subbyte.ranges import CrossEntropy, Estimator, ESTIMATORS, Percentile, SquaredError
+from subbyte.ranges import ESTIMATORS, CrossEntropy, Estimator, Percentile, SquaredError
 
 BATCHES = [np.array(rows, np.float32) for rows in ([[-1, 2, 0, 4]], [[-3, 1, 1, 2], [0, 0, 5, 6]], [[0, 1, -2, 1]])]
+
+PARTS = np.geomspace(1, 0.02, 60)
+
+
+def one(value: float) -> np.ndarray:
+    return np.array([value])
 
 
 def observed(estimator: Estimator, *batches: np.ndarray) -> Estimator:
@@ -69,11 +75,9 @@ class TestSquaredError:
             "normal": x, "gelu": x / (1 + np.exp(-1.7 * x)), "positive": np.maximum(x, 0), "negative": -abs(x),
             "outliers": np.where(np.arange(10) == 3, 20 + x, x),
         }[name].astype(np.float32)  # fmt: skip
-        parts = np.geomspace(0.02, 1, 60)
-        candidates = [(a, b) for a in parts for b in (parts if not symmetric else [a])]
-        grids = [from_range(x.min() * np.array([a]), x.max() * np.array([b]), bits, symmetric)
-                 for a, b in candidates if x.min() * a <= x.max() * b]  # fmt: skip
-        best = min(squared_error(x, grid) for grid in set(grids[:: 1 if symmetric else 7]))
+        ends = [(a, b) for a in PARTS for b in (PARTS[::4] if not symmetric else [a])]
+        grids = [from_range(x.min() * one(a), x.max().clip(x.min() * a) * one(b), bits, symmetric) for a, b in ends]
+        best = min(squared_error(x, grid) for grid in grids)
         found = from_range(*observed(SquaredError(bits, symmetric=symmetric), x).range(), bits, symmetric)
         assert squared_error(x, found) <= 1.03 * best
 

@@ -28,8 +28,8 @@ DIGIT = 255  # code = DIGIT * high + low at 16 bits
 FILE = "activations.json"
 FORMAT = 1
 KEYS = ("format", "permutation", "points")
-MOST_VALUES = 1 << 20  # in the file; a value for each dimension at every point of a BERT-base are 250 thousand
-MOST_BYTES = 1 << 25
+MOST_VALUES = 1 << 16  # of the file; BERT-base with x, h and y per embedding has 56 thousand
+MOST_BYTES = 1 << 22
 
 
 def limit(bits: int) -> int:
@@ -143,7 +143,13 @@ def split(codes: Array) -> tuple[Array, Array]:
 
 
 def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None) -> dict[str, Any]:
-    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in."""
+    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in.
+
+    SchemeError if that is more than is read again.
+    """
+    values = sum(2 * grid.groups + 6 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
+    if values > MOST_VALUES:
+        raise SchemeError(f"{values:,} numbers of activations are more than the {MOST_VALUES:,} that a folder may have")
     return {
         "format": FORMAT,
         "permutation": None if permutation is None else [int(i) for i in permutation],

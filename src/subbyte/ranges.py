@@ -165,8 +165,8 @@ class SquaredError(Estimator):
         n = np.clip(np.rint(u), -top - zero, top - zero)
         rest = u - n
         integral = n / 12 + rest * rest * rest / 3
-        error: Array = np.einsum("kc,kc->k", self.counts, np.diff(integral, axis=1))
-        return error * (scale**3 / width)[:, 0]
+        error: Array = np.einsum("kc,kc->k", self.counts, np.diff(integral, axis=1)) * (scale**3 / width)[:, 0]
+        return error
 
 
 class CrossEntropy(Estimator):
