@@ -32,6 +32,7 @@ from subbyte.folder import open_model
 from subbyte.inspection import folder_bytes
 from subbyte.tokenization import Tokenizer
 
+LEAST_AGREEMENT = 0.999  # mean cosine between the same model's vectors in float32
 SETTLE = 0.3  # seconds; idle OpenMP threads spin for up to 0.2, on cores that the next engine needs
 
 
@@ -151,6 +152,7 @@ def benchmark(
                 run = _record(subject, task, given, counts, workers[subject].opened, engines[subject.engine].versions())
                 if task.form == "vectors" and reference:
                     run["agreement"] = mean_cosine(given[0]["found"], reference)
+                    _check_agreement(subject, task, run["agreement"])
                 published = engines[subject.engine].PUBLISHED
                 missed = [one.statement for one in published if one.missed(run, threads, models.parameters)]
                 if missed:
@@ -258,6 +260,15 @@ def _record(
         "details": opened["details"],
         "note": None,
     }
+
+
+def _check_agreement(subject: Subject, task: Task, agreement: float) -> None:
+    """Raise MeasurementError if an engine in float32 does not give what another one does: one of them is broken."""
+    if subject.precision == "float32" and agreement < LEAST_AGREEMENT:
+        raise MeasurementError(
+            f"{subject}: what it makes of {task.tokens} tokens has a cosine of {agreement:.4f} with what the first "
+            "engine in float32 makes of them, so that their times cannot be compared"
+        )
 
 
 def mean_cosine(vectors: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> float:

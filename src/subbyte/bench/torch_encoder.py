@@ -12,7 +12,6 @@ from typing import Any
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "vectors"
-MOST_OFF = 1e-3  # between values in torch and in the exported model, which differ by 1e-5 where all is well
 OPSET = 17
 
 
@@ -30,7 +29,7 @@ def open_encoder(folder: str | Path, attention: str) -> Any:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # of a bare encoder: nobody reads it
 
-    class Encoder(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    class Encoder(torch.nn.Module):  # type: ignore[misc]  # torch need not be there
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -46,28 +45,17 @@ def open_encoder(folder: str | Path, attention: str) -> Any:
 
 
 def export(folder: Path, out: Path) -> None:
-    """Write OUT/model.onnx, for any number of texts of any length, and hold it against torch on two other shapes."""
-    import onnx.reference
+    """Write OUT/model.onnx, for any number of texts of any length."""
     import torch
 
     model = open_encoder(folder, "eager")
-    ids = torch.randint(3, model.model.config.vocab_size, (2, 9))
-    mask = torch.ones_like(ids)
-    mask[1, 7:] = 0
-    file = str(out / "model.onnx")
+    ids = torch.full((2, 9), 3)
     axes = {name: {0: "texts", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "texts"}}
     with torch.no_grad():
         torch.onnx.export(
-            model, (ids, mask), file, input_names=[*INPUTS], output_names=[OUTPUT], dynamic_axes=axes,
-            opset_version=OPSET, dynamo=False,  # the newer exporter's graphs are slower in ONNX Runtime
+            model, (ids, torch.ones_like(ids)), str(out / "model.onnx"), input_names=[*INPUTS], output_names=[OUTPUT],
+            dynamic_axes=axes, opset_version=OPSET, dynamo=False,  # the newer exporter's run slower in ONNX Runtime
         )  # fmt: skip
-        runner = onnx.reference.ReferenceEvaluator(file)
-        for texts, tokens in ((1, 5), (3, 16)):
-            ids = torch.randint(3, model.model.config.vocab_size, (texts, tokens))
-            mask = torch.ones_like(ids)
-            (found,) = runner.run(None, dict(zip(INPUTS, (ids.numpy(), mask.numpy()), strict=True)))
-            if not (off := abs(torch.from_numpy(found) - model(ids, mask)).max().item()) < MOST_OFF:
-                sys.exit(f"the exported model is off by {off:.2g} for {texts} texts of {tokens} tokens")
 
 
 def main() -> None:
