@@ -141,9 +141,7 @@ def records(rows: int, rounds: int, folder: Path, floats: Model, low: dict[str, 
         "torch float32": lambda: [torch.nn.functional.linear(x, w) for x, w in pairs],
     }
     for name, matrices in ours.items():
-        products[name] = lambda matrices=matrices: [  # type: ignore[misc]
-            _core.linear(w, x) for x, w in zip(inputs, matrices, strict=True)
-        ]
+        products[name] = lambda matrices=matrices: [_core.linear(w, x) for x, w in zip(inputs, matrices, strict=True)]
     work = sum(2.0 * rows * w.shape[0] * w.shape[1] for w in dense)
     with torch.inference_mode():
         found = measured(products, rounds)
@@ -160,7 +158,7 @@ def records(rows: int, rounds: int, folder: Path, floats: Model, low: dict[str, 
         engines["subbyte 4/4"] = EncoderEngine(static(low["uniform4"], floats, texts, 4), threads=1)
         layers: dict[str, Callable[[], object]] = {"torch float32": lambda: model(input_ids=ids)}
         for name, engine in engines.items():
-            layers[name] = lambda engine=engine: engine.pooled(texts)  # type: ignore[misc]
+            layers[name] = lambda engine=engine: engine.pooled(texts)
         found = measured(layers, rounds)
     median = {name: seconds["median_seconds"] for name, seconds in found.items()}
     yield {

@@ -341,7 +341,8 @@ def a_run(engine: str, **changes: object) -> Run:
         "engine": engine, "version": "1", "precision": "int8", "batch_size": 1, "beam_size": 1, "sequence_length": None,
         "median_seconds": 2.0, "p25_seconds": 1.0, "p75_seconds": 4.0, "tokens_per_second": 500.0,
         "bytes_on_disk": 1_000_000, "peak_rss_bytes": 3_000_000, "rss_growth_bytes": 2_000_000, "load_seconds": 0.5,
-        "form": "tokens", "rounds": 5, "sentences": 100, "tokens": 1000, "agreement": None, "versions": {}, "details": {}, "note": None,
+        "form": "tokens", "rounds": 5, "sentences": 100, "tokens": 1000, "versions": {}, "details": {}, "note": None,
+        "agreement": None,
     }  # fmt: skip
     return run | changes  # type: ignore[return-value]
 

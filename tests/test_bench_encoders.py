@@ -26,7 +26,7 @@ SMALL = {"sentences": 4, "rounds": 1, "batch_sizes": [4], "sequence_lengths": [8
 @pytest.fixture
 def tiny(tmp_path):
     """A bare encoder in float32."""
-    return tiny_bert_folder(tmp_path / "tiny")
+    return tiny_bert_folder(tmp_path / "bert")
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:

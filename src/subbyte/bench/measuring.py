@@ -151,8 +151,8 @@ def benchmark(
                 counts = _token_counts(subject, task, given, found.tokenizer)
                 run = _record(subject, task, given, counts, workers[subject].opened, engines[subject.engine].versions())
                 if task.form == "vectors" and reference:
-                    run["agreement"] = mean_cosine(given[0]["found"], reference)
-                    _check_agreement(subject, task, run["agreement"])
+                    run["agreement"] = agreement = mean_cosine(given[0]["found"], reference)
+                    _check_agreement(subject, task, agreement)
                 published = engines[subject.engine].PUBLISHED
                 missed = [one.statement for one in published if one.missed(run, threads, models.parameters)]
                 if missed:
