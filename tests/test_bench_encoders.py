@@ -116,7 +116,7 @@ def test_an_engine_in_float32_that_makes_other_vectors_is_an_error_and_int8_may_
     task = Task("vectors", 1, 1, 8, 8)
     _check_agreement(Subject("fake", "int8", Path()), task, 0.5)
     _check_agreement(Subject("fake", "float32", Path()), task, 0.9999)
-    with pytest.raises(MeasurementError, match="fake float32: what it makes of 8 tokens has a cosine of 0.9900"):
+    with pytest.raises(MeasurementError, match=r"fake float32: what it makes of 8 tokens has a cosine of 0\.9900"):
         _check_agreement(Subject("fake", "float32", Path()), task, 0.99)
 
 
