@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from subbyte.activations import Grid
+
 RoleKind = Literal[
     "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
 ]
+Activations = Literal["int8", "float32", "static"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,11 @@ class Model:
     tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
     roles        name -> role, for every weight matrix
     aliases      tied name -> the name that holds the weights
-    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic) or "float32"
+    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or, in encoders,
+                 "static": by `grids`, and those that have none per token
     folder       where tokenizer and configuration files are copied from
+    grids        activation point (models.bert.points) -> how it is rounded; only with "static"
+    permutation  the order of the embedding axis that the tensors are stored in, if it is not the source's (permutation.py)
     """
 
     architecture: str
@@ -99,8 +105,10 @@ class Model:
     roles: Mapping[str, Role]
     aliases: Mapping[str, str]
     folder: Path
-    activations: Literal["int8", "float32"] = "float32"
+    activations: Activations = "float32"
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    permutation: tuple[int, ...] | None = None
 
     @property
     def compressed(self) -> bool:

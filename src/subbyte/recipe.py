@@ -1,7 +1,7 @@
 """Recipes: TOML that says which matrix gets which scheme. Reading them, and resolving them against a model.
 
 description = "4 bits, the embedding in 8"
-activations = "int8"            # or "float32"
+activations = "int8"            # or "float32"; or "static", for encoders, with [[points]]
 
 [[tensors]]                     # rules, in order: of those that cover a matrix, the last one holds
 match = "*"                     # a pattern of tensor names, or several
@@ -10,38 +10,53 @@ bits = 4
 granularity = "row"
 
 [[tensors]]
-role = "embedding"              # or by role, stack and layer; a rule covers what fits all that it names
-family = "uniform"
+role = "embedding"              # or by role, stack, layer, and half = "lower" or "upper" of the layers of a stack;
+family = "uniform"              # a rule covers what fits all that it names
 bits = 8
+
+Static activations are rounded by rules too: those of point_rules.py.
+
+permute = true                  # the embedding axis is ordered by range before groups are formed (permutation.py)
+
+[[points]]
+match = "*"                     # or by layer and half
+bits = 8                        # 2 to 8, or 16; 32: not rounded
+groups = 1                      # of consecutive columns with a scale each
+symmetric = false
+range = "running"               # the estimator of the range: ranges.py
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeVar, get_args
 
+from subbyte import point_rules
 from subbyte.errors import RecipeError, SchemeError
 from subbyte.files import fault_list
-from subbyte.model import Model, Role, RoleKind
+from subbyte.model import Activations, Model, Role, RoleKind
+from subbyte.models import bert
+from subbyte.point_rules import PointRule, Rounding
 from subbyte.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
+from subbyte.selectors import check_keys, did_you_mean, half, in_half, layers, words
 
 SIZE_LIMIT = 1 << 17  # bytes
 # a.b.c..., of 16 parts and more: Python's reader takes the square of their number for them
 LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){15}""")
 ROLES: tuple[str, ...] = get_args(RoleKind)
 STACKS = ("encoder", "decoder", "shared")
-ACTIVATIONS = ("int8", "float32")
-KEYS = ("name", "description", "activations", "tensors", "finetune")
-SELECTORS = ("match", "role", "stack", "layer")
+ACTIVATIONS: tuple[str, ...] = get_args(Activations)
+KEYS = ("name", "description", "activations", "permute", "tensors", "points", "finetune")
+SELECTORS = ("match", "role", "stack", "layer", "half")
 
 Schemes = Mapping[str, Scheme | Clustered]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -53,14 +68,16 @@ class Rule:
     stack: tuple[str, ...]
     layer: tuple[int, ...]
     scheme: Scheme | Clustered
+    half: tuple[str, ...] = ()
 
-    def covers(self, name: str, role: Role) -> bool:
-        """Whether the rule is about this matrix."""
+    def covers(self, name: str, role: Role, count: int) -> bool:
+        """Whether the rule is about this matrix, in a stack of `count` layers."""
         return (
             (not self.match or any(fnmatchcase(name, pattern) for pattern in self.match))
             and (not self.role or role.kind in self.role)
             and (not self.stack or role.stack in self.stack)
             and (not self.layer or role.layer in self.layer)
+            and (not self.half or in_half(self.half, role.layer, count))
         )
 
 
@@ -69,14 +86,18 @@ class Recipe:
     """A recipe that was read and checked.
 
     activations  how the inputs of matrix products are rounded
+    points       with static activations, how those of an encoder are rounded; else ()
+    permute      whether the embedding axis is ordered before groups of it are formed
     finetune     the [finetune] table as it came; training/settings.py checks it, and nothing but finetuning reads it
     """
 
     name: str
     description: str
-    activations: Literal["int8", "float32"]
+    activations: Activations
     rules: tuple[Rule, ...]
     finetune: Mapping[str, Any] = field(default_factory=dict)
+    points: tuple[PointRule, ...] = ()
+    permute: bool = False
 
 
 def presets() -> tuple[str, ...]:
@@ -127,19 +148,38 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
     finetune = document.get("finetune", {})
     if not isinstance(finetune, dict):
         faults.append("finetune should be a [finetune] table")
-    rules = []
-    tables = document.get("tensors")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        faults.append("a recipe needs at least one [[tensors]] table")
-    else:
-        for i, table in enumerate(tables):
-            try:
-                rules.append(_rule(table))
-            except (RecipeError, SchemeError) as e:
-                faults.append(f"[[tensors]] number {i + 1}: {e}")
+    rules = _each(document, "tensors", _rule, faults)
+    points = _each(document, "points", point_rules.parse, faults) if activations == "static" else ()
+    permute = document.get("permute", False)
+    if type(permute) is not bool:
+        faults.append(f"permute is {permute!r}, should be true or false")
+    if activations != "static":
+        faults += [f'{key} needs activations = "static"' for key in ("points", "permute") if key in document]
+    if permute and points and all(rule.rounding.groups == 1 for rule in points):
+        faults.append("permute = true orders the embedding axis for groups; no [[points]] table has any")
     if faults:
         raise RecipeError(fault_list(where, faults))
-    return Recipe(document.get("name", name), document.get("description", ""), activations, tuple(rules), finetune)
+    return Recipe(
+        document.get("name", name), document.get("description", ""), activations, rules, finetune, points, permute
+    )
+
+
+def _each(
+    document: Mapping[str, Any], key: str, parse: Callable[[Mapping[str, Any]], R], faults: list[str]
+) -> tuple[R, ...]:
+    """What `parse` makes of each of the tables [[key]]; what is wrong with them goes to `faults`."""
+    tables = document.get(key)
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        static = " with static activations" if key == "points" else ""
+        faults.append(f"a recipe{static} needs at least one [[{key}]] table")
+        return ()
+    rules = []
+    for i, table in enumerate(tables):
+        try:
+            rules.append(parse(table))
+        except (RecipeError, SchemeError) as e:
+            faults.append(f"[[{key}]] number {i + 1}: {e}")
+    return tuple(rules)
 
 
 def _whole_numbers(document: Mapping[str, Any]) -> Iterator[int]:
@@ -161,59 +201,36 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     families = [SCHEMES[family]] if family in SCHEMES else SCHEMES.values()
     options = {field.name for kind in families for field in fields(kind)}
     known = [*SELECTORS, "family", "clusters", *sorted(options)]
-    for key in table:
-        if key not in known:
-            raise RecipeError(f"{key!r} is not a key of a rule{did_you_mean(key, known)}; there are: {' '.join(known)}")
+    check_keys(table, known)
     if not any(key in table for key in SELECTORS):
         raise RecipeError(f'names no tensors; give one of {" ".join(SELECTORS)}, such as match = "*"')
     return Rule(
-        match=_words(table, "match", None),
-        role=_words(table, "role", ROLES),
-        stack=_words(table, "stack", STACKS),
-        layer=_layers(table),
+        match=words(table, "match", None),
+        role=words(table, "role", ROLES),
+        stack=words(table, "stack", STACKS),
+        layer=layers(table),
         scheme=from_plain(plain),
+        half=half(table),
     )
-
-
-def _words(table: Mapping[str, Any], key: str, known: Collection[str] | None) -> tuple[str, ...]:
-    """The value of a selector, one word or a list of words; () where it is not given."""
-    if key not in table:
-        return ()
-    value = table[key]
-    words = value if isinstance(value, list) else [value]
-    if not words or not all(isinstance(word, str) and word for word in words):
-        raise RecipeError(f"{key} is {value!r}, should be a word or a list of words")
-    for word in words:
-        if known is not None and word not in known:
-            raise RecipeError(f"{word!r} is not a {key}{did_you_mean(word, known)}; there are: {' '.join(known)}")
-    return tuple(words)
-
-
-def _layers(table: Mapping[str, Any]) -> tuple[int, ...]:
-    if "layer" not in table:
-        return ()
-    value = table["layer"]
-    layers = value if isinstance(value, list) else [value]
-    if not layers or not all(type(layer) is int and layer >= 0 for layer in layers):
-        raise RecipeError(f"layer is {value!r}, should be a number from 0 or a list of such")
-    return tuple(layers)
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`; did you mean 'int8'?` if a known word is near, else nothing."""
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
     """Tensor name -> scheme, for every matrix of the model: that of the last rule that covers it.
 
-    Raises RecipeError with the name of every matrix that no rule covers.
+    Raises RecipeError with the name of every matrix that no rule covers, and for a recipe that is not for such a model.
     """
+    if recipe.activations == "static" and not bert.is_encoder(model.architecture):
+        raise RecipeError(
+            f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "
+            f'take a recipe with activations = "int8", such as uniform4'
+        )
+    counts: dict[str, int] = {}
+    for role in model.roles.values():
+        counts[role.stack] = max(counts.get(role.stack, 0), 0 if role.layer is None else role.layer + 1)
     schemes = {}
     faults = []
     for name, role in model.roles.items():
-        covering = [rule.scheme for rule in recipe.rules if rule.covers(name, role)]
+        covering = [rule.scheme for rule in recipe.rules if rule.covers(name, role, counts[role.stack])]
         if covering:
             schemes[name] = covering[-1]
         else:
@@ -223,14 +240,27 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
     return schemes
 
 
+def resolve_points(recipe: Recipe, model: Model) -> dict[str, Rounding]:
+    """Point -> how it is rounded, for every activation of an encoder that is, in the order in which they are computed.
+
+    {} where activations are not static. Raises RecipeError with all that does not fit (point_rules.resolve).
+    """
+    if recipe.activations != "static":
+        return {}
+    points = bert.points(bert.settings(model.config))
+    return point_rules.resolve(recipe.points, points, f"recipe {recipe.name}")
+
+
 def resolved(recipe: Recipe, schemes: Schemes) -> dict[str, Any]:
     """A resolved recipe as plain data, every tensor by name and every option written out; itself a recipe again."""
     names: dict[Scheme | Clustered, list[str]] = {}
     for name, scheme in schemes.items():
         names.setdefault(scheme, []).append(name)
+    static = {"permute": recipe.permute, "points": [rule.to_plain() for rule in recipe.points]}
     return {
         "name": recipe.name,
         "description": recipe.description,
         "activations": recipe.activations,
         "tensors": [{"match": covered, **to_plain(scheme)} for scheme, covered in names.items()],
+        **(static if recipe.activations == "static" else {}),
     }

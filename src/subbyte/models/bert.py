@@ -20,7 +20,11 @@ from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.specification import Shape, Specification
 
 BARE = ("BertModel", "DistilBertModel", "RobertaModel")
-CLASSIFIERS = ("BertForSequenceClassification", "DistilBertForSequenceClassification", "RobertaForSequenceClassification")
+CLASSIFIERS = (
+    "BertForSequenceClassification",
+    "DistilBertForSequenceClassification",
+    "RobertaForSequenceClassification",
+)
 FAMILIES = ("bert", "distilbert", "roberta")
 ACTIVATIONS = ("gelu", "relu", "silu", "swish")
 
@@ -60,6 +64,11 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
 # what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., and the pooler of a bare model
 UNUSED = re.compile(r"embeddings\.position_ids$")
 POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
+
+
+def is_encoder(architecture: str) -> bool:
+    """Whether this is one of the architectures here."""
+    return architecture in (*BARE, *CLASSIFIERS)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The forward pass of BERT, DistilBERT and RoBERTa in torch, as a function of weights by name.
 
-The names of weights and of activation points are those of models/bert.py. Only attention sees sentences: everything else
-works on tokens that stand one behind the other, without filling, as in the engine. So what is counted at a point (ranges,
-errors, gradients of scales) is counted over tokens that are there.
+The names of weights and of activation points are those of models/bert.py. Only attention sees sentences: everything
+else works on tokens that stand one behind the other, without filling, as in the engine. So what is counted at a point
+(ranges, errors, gradients of scales) is counted over tokens that are there.
 """
 
 from __future__ import annotations

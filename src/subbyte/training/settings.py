@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from subbyte.errors import RecipeError
-from subbyte.recipe import did_you_mean
+from subbyte.selectors import did_you_mean
 
 Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
 # (least, most) of the numbers

@@ -1,0 +1,208 @@
+"""How the activations of an encoder are rounded: grids of integers, and the file that keeps those of a folder.
+
+    code  = clip(round_half_even(x * inverse) + zero, -limit, limit),  inverse = 1 / scale
+    value = scale * (code - zero)
+
+all in float32. The formula is that of Bondarenko et al. 2021 with codes around zero: their 2**bits levels 0..2**bits - 1
+become the 2**bits - 1 levels -limit..limit, so that 8 bits fit the engine's kernels, and 16 bits are two passes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbyte.arrays import Array
+from subbyte.errors import FormatError, SchemeError
+from subbyte.files import fault_list, read_json
+
+BITS = (2, 3, 4, 5, 6, 7, 8, 16)
+LEAST_SCALE = float(np.float32(1e-8))  # the paper's floor
+MOST_SCALE = float(np.float32(1e30))  # so that no value overflows
+DIGIT = 255  # code = DIGIT * high + low at 16 bits
+
+FILE = "activations.json"
+FORMAT = 1
+KEYS = ("format", "permutation", "points")
+MOST_VALUES = 1 << 20  # in the file; a value for each dimension at every point of a BERT-base are 250 thousand
+MOST_BYTES = 1 << 25
+
+
+def limit(bits: int) -> int:
+    """The largest code; the least is its negative."""
+    return DIGIT * 127 + 127 if bits == 16 else (1 << bits - 1) - 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers that an activation is rounded to. Each of K groups of consecutive columns has a scale and a zero.
+
+    bits   2..8 or 16
+    scale  K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
+    zero   K codes, those of the value 0.0; all are 0 in a symmetric grid
+
+    Raises SchemeError, with all that is wrong.
+    """
+
+    bits: int
+    scale: tuple[float, ...]
+    zero: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if faults := _faults(self.bits, self.scale, self.zero):
+            raise SchemeError(f"grid: {'; '.join(faults)}")
+        object.__setattr__(self, "scale", tuple(float(np.float32(scale)) for scale in self.scale))
+        object.__setattr__(self, "zero", tuple(self.zero))
+
+    @property
+    def groups(self) -> int:
+        """K."""
+        return len(self.scale)
+
+    def columns(self, width: int) -> tuple[Array, Array]:
+        """Scale and zero of each of `width` columns, both float32 [width]."""
+        if width % self.groups:
+            raise SchemeError(f"{width} columns do not divide into {self.groups} groups")
+        size = width // self.groups
+        return np.repeat(np.array(self.scale, np.float32), size), np.repeat(np.array(self.zero, np.float32), size)
+
+
+def _faults(bits: object, scale: object, zero: object) -> list[str]:
+    """What keeps these from being a grid."""
+    if type(bits) is not int or bits not in BITS:
+        return [f"bits are {bits!r}, should be 2 to 8, or 16"]
+    faults = []
+    top = limit(bits)
+    if not isinstance(scale, Sequence) or not all(
+        type(one) in (int, float) and LEAST_SCALE <= one <= MOST_SCALE for one in scale
+    ):
+        faults.append(f"scale should be numbers from {LEAST_SCALE} to {MOST_SCALE}")
+    if not isinstance(zero, Sequence) or not all(type(one) is int and -top <= one <= top for one in zero):
+        faults.append(f"zero should be whole numbers from {-top} to {top}")
+    if not faults and not len(scale) == len(zero) > 0:  # type: ignore[arg-type]
+        faults.append(f"{len(scale)} scales with {len(zero)} zeros; each group has one of both")  # type: ignore[arg-type]
+    return faults
+
+
+def scale_and_zero(low: Array, high: Array, bits: int, symmetric: bool) -> tuple[Array, Array]:
+    """The scales (values of float32) and zeros, both float64, of the grids over ranges, arrays of one shape.
+
+    A range is widened to have 0.0 in it, which is then exactly a level; data on one side of it use all codes. A
+    symmetric grid reaches to the farther end on both sides.
+    """
+    low, high = np.minimum(low, 0).astype(np.float64), np.maximum(high, 0).astype(np.float64)
+    top = limit(bits)
+    width = np.maximum(-low, high) / top if symmetric else (high - low) / (2 * top)
+    scale = np.clip(width, LEAST_SCALE, MOST_SCALE).astype(np.float32).astype(np.float64)
+    zero = np.zeros_like(scale) if symmetric else np.clip(np.rint(-top - low / scale), -top, top)
+    return scale, zero
+
+
+def from_range(low: Array, high: Array, bits: int, symmetric: bool = False) -> Grid:
+    """The grid over ranges low..high, [K] each. SchemeError if they are no ranges."""
+    low, high = np.atleast_1d(low), np.atleast_1d(high)
+    if low.shape != high.shape or low.ndim != 1 or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
+        raise SchemeError("a range needs finite numbers, and its low end below its high end")
+    if bits not in BITS:
+        raise SchemeError(f"grid: {_faults(bits, (), ())[0]}")
+    scale, zero = scale_and_zero(low, high, bits, symmetric)
+    return Grid(bits, tuple(scale.tolist()), tuple(int(one) for one in zero))
+
+
+def quantize(x: Array, grid: Grid) -> Array:
+    """The codes of float32 [..., width], all of it finite: int8, or int16 at 16 bits."""
+    x = np.asarray(x, np.float32)
+    scale, zero = grid.columns(x.shape[-1])
+    top = limit(grid.bits)
+    with np.errstate(over="ignore"):  # what is infinitely many steps away is clipped all the same
+        codes = np.clip(np.rint(x * (np.float32(1) / scale)) + zero, -top, top)
+    return codes.astype(np.int16 if grid.bits == 16 else np.int8)
+
+
+def dequantize(codes: Array, grid: Grid) -> Array:
+    """The values of codes [..., width], float32."""
+    scale, zero = grid.columns(codes.shape[-1])
+    values: Array = scale * (codes.astype(np.float32) - zero)
+    return values
+
+
+def fake_quantize(x: Array, grid: Grid) -> Array:
+    """float32 [..., width] rounded to the grid, as float32."""
+    return dequantize(quantize(x, grid), grid)
+
+
+def split(codes: Array) -> tuple[Array, Array]:
+    """Codes of 16 bits as two passes of 8: int8 high and low, code = 255 * high + low, both in -127..127."""
+    high = (codes.astype(np.int32) + 127) // DIGIT
+    return high.astype(np.int8), (codes - DIGIT * high).astype(np.int8)
+
+
+def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None) -> dict[str, Any]:
+    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in."""
+    return {
+        "format": FORMAT,
+        "permutation": None if permutation is None else [int(i) for i in permutation],
+        "points": {
+            name: {"bits": grid.bits, "scale": list(grid.scale), "zero": list(grid.zero)}
+            for name, grid in grids.items()
+        },
+    }
+
+
+def from_plain(
+    document: Mapping[str, Any], points: Mapping[str, int], where: str = FILE
+) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
+    """Grids and permutation from a document that a stranger may have written; all its faults in one FormatError.
+
+    points  those that the model has -> width (models.bert.points)
+    """
+    if document.get("format") != FORMAT or type(document["format"]) is not int:
+        raise FormatError(f"{where}: is of format {document.get('format')!r}, should be {FORMAT}")
+    faults = [f"{key!r} is not a key of it" for key in document if key not in KEYS]
+    permutation = document.get("permutation")
+    width = points["embeddings.output"]
+    if permutation is not None and not _is_permutation(permutation, width):
+        faults.append(f"permutation should be the numbers 0..{width - 1} in some order, or null")
+    listed = document.get("points")
+    if not isinstance(listed, dict):
+        faults.append("points should be an object")
+        listed = {}
+    grids = {}
+    for name, plain in listed.items():
+        if found := _point_faults(name, plain, points):
+            faults += [f"{name}: {fault}" for fault in found]
+        else:
+            grids[name] = Grid(plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]))
+    if faults:
+        raise FormatError(fault_list(where, faults))
+    return grids, None if permutation is None else tuple(permutation)
+
+
+def _is_permutation(numbers: object, width: int) -> bool:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) == width
+        and all(type(i) is int for i in numbers)
+        and sorted(numbers) == [*range(width)]
+    )
+
+
+def _point_faults(name: str, plain: object, points: Mapping[str, int]) -> list[str]:
+    if name not in points:
+        return ["is not a point of this model"]
+    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero"}:
+        return ["should have bits, scale and zero, and nothing else"]
+    faults = _faults(**plain)
+    if not faults and points[name] % len(plain["scale"]):
+        faults.append(f"{points[name]} columns do not divide into {len(plain['scale'])} groups")
+    return faults
+
+
+def read(folder: Path, points: Mapping[str, int]) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
+    """Grids and permutation from the activations.json of a folder."""
+    document = read_json(folder, FILE, FormatError, MOST_BYTES, MOST_VALUES)
+    return from_plain(document, points, str(folder / FILE))
