@@ -86,6 +86,22 @@ struct QuantizeRows {
   size_t m, cols, x_stride, steps, groups;
 };
 
+// A grid that values are rounded to: code = clamp(round-to-even(x * inverse) + zero, -limit, limit), which stands for
+// scale * (code - zero).
+struct GridGroup {
+  float inverse, scale, zero, limit;
+};
+
+// The codes of n values, padded with 0 to a multiple of 16, and their sum. With `low`, limit is up to 32,512 and a code
+// is 255 * high + low, both in -127..127; else up to 127.
+struct GridCodes {
+  const float* x;
+  size_t n;
+  GridGroup grid;
+  int8_t *high, *low;           // low: null up to 8 bits
+  int32_t *high_sum, *low_sum;  // low_sum: null up to 8 bits
+};
+
 // y[i] = layer norm of (x[i] + residual[i]); mean and variance by folded lane sums, then
 // (v - mean) * (1 / sqrt(var + eps)) * gamma + beta.
 struct LayerNorm {
@@ -111,6 +127,19 @@ struct Attention {
   float scale;
 };
 
+// Softmax attention of all positions of a text over each other, one head.
+//   score[i, t] = sum over k of q[i, k] * key[t, k], one fused multiply-add after the other from +0;  rounded to
+//   `scores` e[t] = exp(score[i, t] * scale - max);  p[t] = e[t] * (1 / sum of e), lane t % 16;  rounded to
+//   `probabilities` y[i] = sum over t of p[t] * value[t], one fused multiply-add after the other from +0
+struct SelfAttention {
+  const float *q, *key, *value;  // [length, stride]
+  float* y;                      // [length, stride]
+  float* scratch;                // [self_attention_scratch(length, head_dim)], 64-byte aligned
+  size_t length, head_dim, stride;
+  float scale;
+  const GridGroup *scores, *probabilities;  // null: not rounded
+};
+
 // The recurrence of a simpler simple recurrent unit (Kim et al. 2019), value by value:
 //   f = 1 / (1 + exp(-forget));  state = f * previous + (1 - f) * input;  y = max(state, 0)
 struct Ssru {
@@ -122,7 +151,13 @@ struct Ssru {
   size_t n;
 };
 
-enum class Activation { relu, swish, gelu };
+enum class Activation { relu, swish, gelu, tanh };
+
+// Queries that self-attention works on at a time, and the floats of scratch it needs.
+constexpr size_t kQueries = 4;
+constexpr size_t self_attention_scratch(size_t length, size_t head_dim) {
+  return (length + 2 * kTile - 1) / (2 * kTile) * (2 * kTile) * (head_dim + kQueries);
+}
 
 struct Kernels {
   const char* isa;
@@ -131,8 +166,11 @@ struct Kernels {
   void (*linear_float)(const LinearFloat&);
   void (*linear_dense)(const LinearDense&);
   void (*quantize_rows)(const QuantizeRows&);
+  void (*round_to_grid)(float* x, size_t n, const GridGroup&);  // each value becomes what its code stands for
+  void (*grid_codes)(const GridCodes&);
   void (*layer_norm)(const LayerNorm&);
   void (*attention)(const Attention&);
+  void (*self_attention)(const SelfAttention&);
   void (*ssru)(const Ssru&);
   void (*activate)(Activation, float* x, size_t n);
   // Largest value of each run of 128 of x[0..n) (the last run may be shorter).

@@ -18,7 +18,7 @@ size_t Ops::chunks_for(size_t units, size_t work) const {
 }
 
 void Ops::quantize(Inputs& inputs, size_t groups) {
-  if (inputs.quantized_groups == groups) return;
+  if (!inputs.grid && inputs.quantized_groups == groups) return;
   const size_t steps = steps_of(inputs.cols);
   int8_t* q = x_.grow(inputs.m * steps * kTile);
   float* scale = x_scale_.grow(inputs.m);
@@ -27,6 +27,7 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
     kernels_.quantize_rows({inputs.x + row * inputs.cols, q + row * steps * kTile, scale + row, sum + row * groups, 1,
                             inputs.cols, inputs.cols, steps, groups});
   });
+  inputs.grid = nullptr;
   inputs.quantized_groups = groups;
 }
 
@@ -53,12 +54,60 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
 
 void Ops::linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
   quantize(inputs, parts.front().packed.groups);
+  products(parts, inputs, x_, x_sum_, x_scale_.data(), bias, y, y_stride);
+}
+
+void Ops::products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
+                   const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride) {
   for (const Matrix::Part& part : parts) {
     split(part.packed.rows, part.packed.rows * inputs.m * inputs.cols, [&](size_t begin, size_t end, size_t worker) {
-      kernels_.linear_int8({part.packed, x_.data(), x_sum_.data(), x_scale_.data(), bias, part.outputs, y, inputs.m,
-                            y_stride, begin, end, scratch_[worker].grow(256 * part.packed.steps)});
+      kernels_.linear_int8({part.packed, x.data(), x_sum.data(), x_scale, bias, part.outputs, y, inputs.m, y_stride,
+                            begin, end, scratch_[worker].grow(256 * part.packed.steps)});
     });
   }
+}
+
+void Ops::quantize(Inputs& inputs, const Grid& grid) {
+  const size_t groups = grid.groups.size(), size = inputs.cols / groups, padded = steps_of(inputs.cols) * kTile;
+  if (inputs.grid == &grid && inputs.quantized_groups == groups) return;
+  int8_t* high = x_.grow(inputs.m * padded);
+  int8_t* low = grid.wide() ? low_.grow(inputs.m * padded) : nullptr;
+  int32_t* high_sum = x_sum_.grow(inputs.m * groups);
+  int32_t* low_sum = grid.wide() ? low_sum_.grow(inputs.m * groups) : nullptr;
+  for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
+    for (size_t g = 0; g < groups; ++g) {
+      const size_t at = row * padded + g * size, sum = row * groups + g;
+      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[g], high + at,
+                           low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
+    }
+  });
+  inputs.grid = &grid;
+  inputs.quantized_groups = groups;
+}
+
+void Ops::linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stride) {
+  quantize(inputs, w.grid());
+  float* x_scale = x_scale_.grow(inputs.m);
+  const bool wide = w.grid().wide();
+  std::fill_n(x_scale, inputs.m, wide ? 255.0f * w.x_scale() : w.x_scale());
+  products(w.parts(), inputs, x_, x_sum_, x_scale, w.bias(), y, y_stride);
+  if (!wide) return;
+  size_t rows = 0;
+  for (const Matrix::Part& part : w.parts()) rows += part.packed.rows;
+  float* low = low_product_.grow(inputs.m * rows);
+  std::fill_n(x_scale, inputs.m, w.x_scale());
+  products(w.parts(), inputs, low_, low_sum_, x_scale, nullptr, low, rows);
+  for_rows(inputs.m, rows, [&](size_t row, size_t) {
+    for (size_t i = 0; i < rows; ++i) y[row * y_stride + i] += low[row * rows + i];
+  });
+}
+
+void Ops::round(const Grid& grid, size_t m, size_t n, float* x) {
+  const size_t size = n / grid.groups.size();
+  for_rows(m, n * 4, [&](size_t row, size_t) {
+    for (size_t g = 0; g < grid.groups.size(); ++g)
+      kernels_.round_to_grid(x + row * n + g * size, size, grid.groups[g]);
+  });
 }
 
 Rounded Ops::rounded(const Inputs& inputs, size_t i) const {

@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "grid.hpp"
 #include "layout.hpp"
+#include "static_product.hpp"
 #include "threads.hpp"
 #include "weights.hpp"
 
@@ -18,6 +20,7 @@ struct Inputs {
   const float* x;  // [m, cols]
   size_t m, cols;
   size_t quantized_groups = 0;  // groups of x_sum as it stands; 0: not made yet
+  const Grid* grid = nullptr;   // that the int8 form as it stands is of; null: one scale a row
 };
 
 // One row of inputs as an int8 product has it: x = scale * level.
@@ -45,6 +48,12 @@ class Ops {
   // The same with parts of a matrix, each one scale a row or all the same groups; inputs are rounded to int8.
   void linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const float* bias, float* y, size_t y_stride);
 
+  // The same with inputs on a grid: their codes are made, once for products that share `inputs` and a grid.
+  void linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stride);
+
+  // Each of m rows of n values becomes what its codes on the grid stand for.
+  void round(const Grid& grid, size_t m, size_t n, float* x);
+
   // What that made of row `i` of its inputs, if there was one group; valid until the next product.
   Rounded rounded(const Inputs& inputs, size_t i) const;
 
@@ -71,6 +80,9 @@ class Ops {
   friend class Watch;
   size_t chunks_for(size_t units, size_t work) const;
   void quantize(Inputs& inputs, size_t groups);
+  void quantize(Inputs& inputs, const Grid& grid);
+  void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
+                const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 
   // f(first block, behind the last, worker) over the row blocks of a product.
   template <class F>
@@ -86,9 +98,9 @@ class Ops {
   Threads threads_;
   Rounding rounding_;
   Seen* seen_ = nullptr;
-  Buffer<int8_t> x_;
-  Buffer<float> x_scale_;
-  Buffer<int32_t> x_sum_;
+  Buffer<int8_t> x_, low_;
+  Buffer<float> x_scale_, low_product_;
+  Buffer<int32_t> x_sum_, low_sum_;
   std::vector<Buffer<uint8_t>> scratch_;  // one a worker
 };
 

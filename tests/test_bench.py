@@ -206,7 +206,7 @@ def test_a_benchmark_of_ours_alone(tiny_folder):
         assert run["tokens_per_second"] == run["tokens"] / run["median_seconds"]
         assert run["peak_rss_bytes"] > run["rss_growth_bytes"] > 0
         assert (run["rounds"], run["sentences"], run["note"]) == (2, 3, None)
-        assert run["details"]["isa"] in [name for name, _ in subbyte.engine.instruction_sets()]  # type: ignore[attr-defined]
+        assert run["details"]["isa"] in [name for name, _ in subbyte.resident.instruction_sets()]  # type: ignore[attr-defined]
     assert [run["tokens"] for run in document["runs"][:2]] == [12, 12]
     floats, packed = document["runs"][:2]
     assert floats["details"]["activations"] == "float32" and packed["details"]["activations"] == "int8"

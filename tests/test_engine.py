@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from subbyte.engine import Engine, available_cores
+from subbyte.engine import Engine
 from subbyte.errors import KernelError, ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
+from subbyte.resident import available_cores
 from tiny_marian import tiny_marian_folder
 
 

@@ -13,11 +13,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from subbyte import models
-from subbyte.engine import Engine, Hypothesis, instruction_sets
+from subbyte.engine import Engine, Hypothesis
 from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.model import Model, PackedMatrix
 from subbyte.quantization import dequantize, quantize_model
 from subbyte.recipe import load_recipe, presets, resolve
+from subbyte.resident import instruction_sets
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
 from tiny_marian import RECORDINGS
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.engine import Engine, Hypothesis, instruction_sets
+from subbyte.engine import Engine, Hypothesis
 from subbyte.folder import open_model
 from subbyte.granularity import PerGroup, RowClusters
 from subbyte.model import Model
 from subbyte.quantization import quantize_model
+from subbyte.resident import instruction_sets
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
 from subbyte.tokenization import load_tokenizer
 from subbyte.translator import Translator

@@ -32,6 +32,7 @@ inline Activation activation_of(const std::string& name) {
   if (name == "relu") return Activation::relu;
   if (name == "swish" || name == "silu") return Activation::swish;
   if (name == "gelu") return Activation::gelu;
+  if (name == "tanh") return Activation::tanh;
   throw std::invalid_argument("activation_function \"" + name + "\" is not supported; relu, swish and gelu are");
 }
 
@@ -44,5 +45,6 @@ inline Rounding rounding_of(const std::string& activations) {
 void define_matrices(nb::module_& m);    // matrices.cpp
 void define_operations(nb::module_& m);  // operations.cpp
 void define_marian(nb::module_& m);      // marian.cpp
+void define_bert(nb::module_& m);        // bert.cpp
 
 }  // namespace subbyte::bindings

@@ -27,4 +27,5 @@ NB_MODULE(_core, m) {
   define_matrices(m);
   define_operations(m);
   define_marian(m);
+  define_bert(m);
 }

@@ -10,7 +10,8 @@
 //   power_of_two(n)                    2^n for whole n in -126..127
 //   store_levels(p, v), widen(p)       whole numbers to int8 and back
 //   fold16(v, out)                     out[i] = v[i] folded in the written order
-// and the register block of the matrix products: kDenseRows x kDenseInputs, kDenseRowsOfOne for one input.
+// and the register blocks: kDenseRows x kDenseInputs of the matrix products, kDenseRowsOfOne for one input, and
+// kAttendKeys vectors of keys in self-attention.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -245,6 +246,120 @@ void attention(const Attention& a) {
   }
 }
 
+inline F32x16 grid_code(F32x16 x, const GridGroup& g) {
+  const F32x16 round = splat(constants::kRound), limit = splat(g.limit);
+  const F32x16 code = (x * splat(g.inverse) + round) - round + splat(g.zero);
+  return smaller(larger(code, splat(0.0f) - limit), limit);
+}
+
+inline F32x16 on_grid(F32x16 x, const GridGroup& g) { return splat(g.scale) * (grid_code(x, g) - splat(g.zero)); }
+
+void round_to_grid(float* x, size_t n, const GridGroup& grid) {
+  for (size_t i = 0; i < n; i += kTile) store_upto(x + i, on_grid(load_upto(x + i, n - i), grid), n - i);
+}
+
+void grid_codes(const GridCodes& a) {
+  const F32x16 round = splat(constants::kRound);
+  F32x16 high_sum = splat(0.0f), low_sum = splat(0.0f);  // of whole numbers below 2^24: exact
+  for (size_t i = 0; i < a.n; i += kTile) {
+    const F32x16 code = first_lanes(grid_code(load_upto(a.x + i, a.n - i), a.grid), a.n - i);
+    const F32x16 high = a.low ? (code * splat(constants::kHigh) + round) - round : code;
+    store_levels(a.high + i, high);
+    high_sum = high_sum + high;
+    if (!a.low) continue;
+    const F32x16 low = code - splat(255.0f) * high;
+    store_levels(a.low + i, low);
+    low_sum = low_sum + low;
+  }
+  *a.high_sum = static_cast<int32_t>(fold(high_sum));
+  if (a.low) *a.low_sum = static_cast<int32_t>(fold(low_sum));
+}
+
+// Scores of up to kQueries positions, 16 * kAttendKeys keys at a time; keys stand transposed, [head_dim, padded].
+template <size_t queries>
+inline void attend_scores(const SelfAttention& a, size_t first, const float* keys, size_t padded, float* scores) {
+  for (size_t t = 0; t < padded; t += kTile * kAttendKeys) {
+    F32x16 acc[queries][kAttendKeys];
+    for (size_t i = 0; i < queries; ++i)
+      for (size_t j = 0; j < kAttendKeys; ++j) acc[i][j] = splat(0.0f);
+    for (size_t k = 0; k < a.head_dim; ++k) {
+      F32x16 key[kAttendKeys];
+      for (size_t j = 0; j < kAttendKeys; ++j) key[j] = load(keys + k * padded + t + j * kTile);
+      for (size_t i = 0; i < queries; ++i) {
+        const F32x16 q = splat(a.q[(first + i) * a.stride + k]);
+        for (size_t j = 0; j < kAttendKeys; ++j) acc[i][j] = multiply_add(q, key[j], acc[i][j]);
+      }
+    }
+    for (size_t i = 0; i < queries; ++i)
+      for (size_t j = 0; j < kAttendKeys; ++j) store(scores + i * padded + t + j * kTile, acc[i][j]);
+  }
+}
+
+// Scores of one position to probabilities, in place.
+inline void attend_softmax(const SelfAttention& a, float* scores) {
+  F32x16 max = splat(-INFINITY);
+  for (size_t t = 0; t < a.length; t += kTile) {
+    F32x16 v = load(scores + t);
+    if (a.scores) v = on_grid(v, *a.scores);
+    v = v * splat(a.scale);
+    store(scores + t, v);
+    if (a.length - t < kTile) {  // a copy of the first score cannot change the maximum
+      float part[kTile];
+      for (size_t j = 0; j < kTile; ++j) part[j] = scores[t + (t + j < a.length ? j : 0)];
+      v = load(part);
+    }
+    max = larger(max, v);
+  }
+  const F32x16 top = splat(largest(max));
+  F32x16 total = splat(0.0f);
+  for (size_t t = 0; t < a.length; t += kTile) {
+    const F32x16 e = first_lanes(exp_of(load(scores + t) - top), a.length - t);
+    store(scores + t, e);
+    total = total + e;
+  }
+  const F32x16 inverse = splat(1.0f / fold(total));
+  for (size_t t = 0; t < a.length; t += kTile) {
+    F32x16 p = load(scores + t) * inverse;
+    if (a.probabilities) p = on_grid(p, *a.probabilities);
+    store(scores + t, p);
+  }
+}
+
+template <size_t queries>
+inline void attend_values(const SelfAttention& a, size_t first, size_t padded, const float* probabilities) {
+  const auto columns = [&](size_t k, size_t n, auto load_value) {
+    F32x16 acc[queries];
+    for (size_t i = 0; i < queries; ++i) acc[i] = splat(0.0f);
+    for (size_t t = 0; t < a.length; ++t) {
+      const F32x16 value = load_value(a.value + t * a.stride + k);
+      for (size_t i = 0; i < queries; ++i) acc[i] = multiply_add(splat(probabilities[i * padded + t]), value, acc[i]);
+    }
+    for (size_t i = 0; i < queries; ++i) store_upto(a.y + (first + i) * a.stride + k, acc[i], n);
+  };
+  size_t k = 0;
+  for (; k + kTile <= a.head_dim; k += kTile) columns(k, kTile, [](const float* p) { return load(p); });
+  if (k < a.head_dim) columns(k, a.head_dim - k, [&](const float* p) { return load_upto(p, a.head_dim - k); });
+}
+
+template <size_t queries>
+inline void attend_queries(const SelfAttention& a, size_t first, const float* keys, size_t padded, float* scores) {
+  if constexpr (queries > 1) {
+    if (a.length - first < queries) return attend_queries<queries - 1>(a, first, keys, padded, scores);
+  }
+  attend_scores<queries>(a, first, keys, padded, scores);
+  for (size_t i = 0; i < queries; ++i) attend_softmax(a, scores + i * padded);
+  attend_values<queries>(a, first, padded, scores);
+}
+
+void self_attention(const SelfAttention& a) {
+  const size_t padded = self_attention_scratch(a.length, 1) / (1 + kQueries);
+  float* keys = a.scratch;
+  for (size_t t = 0; t < padded; ++t)
+    for (size_t k = 0; k < a.head_dim; ++k) keys[k * padded + t] = t < a.length ? a.key[t * a.stride + k] : 0.0f;
+  for (size_t i = 0; i < a.length; i += kQueries)
+    attend_queries<kQueries>(a, i, keys, padded, keys + a.head_dim * padded);
+}
+
 void ssru(const Ssru& a) {
   const F32x16 one = splat(1.0f), zero = splat(0.0f);
   for (size_t i = 0; i < a.n; i += kTile) {
@@ -270,6 +385,7 @@ inline F32x16 activated(Activation kind, F32x16 x) {
   const F32x16 one = splat(1.0f), zero = splat(0.0f);
   switch (kind) {
     case Activation::relu: return larger(x, zero);
+    case Activation::tanh: return one - splat(2.0f) / (exp_of(x + x) + one);
     case Activation::swish: return x * (one / (one + exp_of(zero - x)));
     default: return x * splat(0.5f) * (one + erf_of(x * splat(constants::kSqrtHalf)));
   }

@@ -81,8 +81,9 @@ inline void fold16(const F32x16* v, float* out) {
   }
 }
 
-// The register block of the float products.
+// The register blocks of the float products and of self-attention.
 constexpr unsigned long kDenseRows = 2, kDenseInputs = 3, kDenseRowsOfOne = 4;
+constexpr unsigned long kAttendKeys = 1;
 
 }  // namespace
 }  // namespace subbyte

@@ -66,8 +66,9 @@ inline void fold16(const F32x16* v, float* out) {
   _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, one));
 }
 
-// The register block of the float products.
+// The register blocks of the float products and of self-attention.
 constexpr unsigned long kDenseRows = 4, kDenseInputs = 4, kDenseRowsOfOne = 8;
+constexpr unsigned long kAttendKeys = 2;
 
 }  // namespace
 }  // namespace subbyte

@@ -17,6 +17,7 @@ constexpr float kExp[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f /
 // (Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7).
 constexpr float kErfP = 0.3275911f;
 constexpr float kErf[] = {1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f};
+constexpr float kHigh = 1.0f / 255;  // of a 16-bit code, which is 255 * high + low
 constexpr float kSqrtHalf = 0.70710678118654752f;
 
 }  // namespace subbyte::constants

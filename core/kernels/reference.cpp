@@ -90,6 +90,34 @@ void quantize_rows(const QuantizeRows& a) {
   }
 }
 
+float grid_code(float x, const GridGroup& g) {
+  const float code = (x * g.inverse + constants::kRound) - constants::kRound + g.zero;
+  const float low = 0.0f - g.limit, above = code > low ? code : low;
+  return above < g.limit ? above : g.limit;
+}
+
+float on_grid(float x, const GridGroup& g) { return g.scale * (grid_code(x, g) - g.zero); }
+
+void round_to_grid(float* x, size_t n, const GridGroup& grid) {
+  for (size_t i = 0; i < n; ++i) x[i] = on_grid(x[i], grid);
+}
+
+void grid_codes(const GridCodes& a) {
+  const size_t padded = (a.n + kTile - 1) / kTile * kTile;
+  int32_t high_sum = 0, low_sum = 0;
+  for (size_t i = 0; i < padded; ++i) {
+    const float code = i < a.n ? grid_code(a.x[i], a.grid) : 0.0f;
+    const float high = a.low ? (code * constants::kHigh + constants::kRound) - constants::kRound : code;
+    a.high[i] = static_cast<int8_t>(high);
+    high_sum += a.high[i];
+    if (!a.low) continue;
+    a.low[i] = static_cast<int8_t>(code - 255.0f * high);
+    low_sum += a.low[i];
+  }
+  *a.high_sum = high_sum;
+  if (a.low) *a.low_sum = low_sum;
+}
+
 void layer_norm(const LayerNorm& a) {
   const float n = static_cast<float>(a.n);
   for (size_t i = 0; i < a.m; ++i) {
@@ -149,6 +177,34 @@ void attention(const Attention& a) {
   }
 }
 
+void self_attention(const SelfAttention& a) {
+  for (size_t i = 0; i < a.length; ++i) {
+    float max = -INFINITY;
+    for (size_t t = 0; t < a.length; ++t) {
+      float score = 0.0f;
+      for (size_t k = 0; k < a.head_dim; ++k) score = std::fma(a.q[i * a.stride + k], a.key[t * a.stride + k], score);
+      if (a.scores) score = on_grid(score, *a.scores);
+      a.scratch[t] = score * a.scale;
+      max = a.scratch[t] > max ? a.scratch[t] : max;
+    }
+    Lanes total;
+    for (size_t t = 0; t < a.length; ++t) {
+      a.scratch[t] = exp_of(a.scratch[t] - max);
+      total.add(t, a.scratch[t]);
+    }
+    const float inverse = 1.0f / total.fold();
+    for (size_t t = 0; t < a.length; ++t) {
+      a.scratch[t] *= inverse;
+      if (a.probabilities) a.scratch[t] = on_grid(a.scratch[t], *a.probabilities);
+    }
+    for (size_t k = 0; k < a.head_dim; ++k) {
+      float sum = 0.0f;
+      for (size_t t = 0; t < a.length; ++t) sum = std::fma(a.scratch[t], a.value[t * a.stride + k], sum);
+      a.y[i * a.stride + k] = sum;
+    }
+  }
+}
+
 float sigmoid(float x) { return 1.0f / (1.0f + exp_of(0.0f - x)); }
 
 void ssru(const Ssru& a) {
@@ -174,6 +230,7 @@ void activate(Activation kind, float* x, size_t n) {
     switch (kind) {
       case Activation::relu: x[i] = x[i] > 0.0f ? x[i] : 0.0f; break;
       case Activation::swish: x[i] = x[i] * sigmoid(x[i]); break;
+      case Activation::tanh: x[i] = 1.0f - 2.0f / (exp_of(x[i] + x[i]) + 1.0f); break;
       case Activation::gelu: x[i] = x[i] * 0.5f * (1.0f + erf_of(x[i] * constants::kSqrtHalf)); break;
     }
   }
@@ -195,7 +252,8 @@ float exp_sum(const float* x, size_t n, float max) {
 
 }  // namespace
 
-const Kernels kReference = {"reference", 0,         linear_int8, linear_float, linear_dense, quantize_rows,
-                            layer_norm,  attention, ssru,        activate,     run_max,      exp_sum};
+const Kernels kReference = {"reference",   0,          linear_int8, linear_float, linear_dense,   quantize_rows,
+                            round_to_grid, grid_codes, layer_norm,  attention,    self_attention, ssru,
+                            activate,      run_max,    exp_sum};
 
 }  // namespace subbyte

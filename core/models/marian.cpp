@@ -9,35 +9,10 @@
 namespace subbyte {
 namespace {
 
-// Takes tensors by name and shape.
-class Reader {
+// The blocks of MarianMT, by its names.
+class Blocks : public TensorReader {
  public:
-  explicit Reader(const Tensors& tensors) : tensors_(tensors) {}
-
-  std::shared_ptr<const Matrix> matrix(const std::string& name, size_t rows, size_t cols) const {
-    const auto found = tensors_.matrices.find(name);
-    if (found == tensors_.matrices.end()) throw std::invalid_argument(name + ": no such matrix");
-    if ((rows && found->second->rows() != rows) || found->second->cols() != cols)
-      throw std::invalid_argument(name + ": another shape than the configuration says");
-    return found->second;
-  }
-
-  std::vector<float> vector(const std::string& name, size_t size) const {
-    const auto found = tensors_.vectors.find(name);
-    if (found == tensors_.vectors.end()) throw std::invalid_argument(name + ": no such vector");
-    if (found->second.size() != size) throw std::invalid_argument(name + ": another size than the configuration says");
-    return found->second;
-  }
-
-  Linear linear(const std::string& name, size_t cols, size_t rows = 0) const {
-    auto weight = matrix(name + ".weight", rows, cols);
-    const size_t outputs = weight->rows();
-    return {std::move(weight), vector(name + ".bias", outputs)};
-  }
-
-  Norm norm(const std::string& name, size_t size) const {
-    return {vector(name + ".weight", size), vector(name + ".bias", size)};
-  }
+  using TensorReader::TensorReader;
 
   AttentionLayer attention(const std::string& layer, const std::string& name, size_t d) const {
     const std::string at = layer + "." + name + ".";
@@ -56,9 +31,6 @@ class Reader {
     const size_t hidden = in.weight->rows();
     return {std::move(in), linear(layer + ".fc2", hidden, d), norm(layer + ".final_layer_norm", d)};
   }
-
- private:
-  const Tensors& tensors_;
 };
 
 }  // namespace
@@ -99,7 +71,7 @@ Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels
       ops_(kernels, threads, rounding),
       positions_(config.d_model, config.positions),
       scores_(ops_.threads().count()) {
-  const Reader read(tensors);
+  const Blocks read(tensors);
   const size_t d = config.d_model;
   source_embedding_ = read.matrix("model.encoder.embed_tokens.weight", 0, d);
   target_embedding_ = read.matrix("model.decoder.embed_tokens.weight", config.vocabulary, d);

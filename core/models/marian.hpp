@@ -8,6 +8,7 @@
 
 #include "../ops.hpp"
 #include "../screen.hpp"
+#include "tensors.hpp"
 
 namespace subbyte {
 
@@ -22,21 +23,6 @@ struct MarianConfig {
   Positions positions;
   bool recurrent;   // decoder cells are SSRU, not self-attention
   bool zero_start;  // the decoder's first input is a zero vector, not the start token
-};
-
-// Tensors by their Hugging Face names.
-struct Tensors {
-  std::map<std::string, std::shared_ptr<const Matrix>> matrices;
-  std::map<std::string, std::vector<float>> vectors;
-};
-
-struct Linear {
-  std::shared_ptr<const Matrix> weight;
-  std::vector<float> bias;
-};
-
-struct Norm {
-  std::vector<float> gamma, beta;
 };
 
 struct AttentionLayer {

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from subbyte.compression import quantize as quantize
+    from subbyte.encoder import Classifier as Classifier
+    from subbyte.encoder import Encoder as Encoder
+    from subbyte.encoder_evaluation import evaluate_classification as evaluate_classification
+    from subbyte.encoder_evaluation import evaluate_similarity as evaluate_similarity
     from subbyte.errors import FormatError as FormatError
     from subbyte.errors import KernelError as KernelError
     from subbyte.errors import ModelError as ModelError
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 # public name -> the module it is from; imported when it is first used, so that `import subbyte` costs nothing
 _HOMES = {
+    "Classifier": "encoder",
+    "Encoder": "encoder",
     "FormatError": "errors",
     "KernelError": "errors",
     "ModelError": "errors",
@@ -31,6 +37,8 @@ _HOMES = {
     "SubbyteError": "errors",
     "Translator": "translator",
     "UsageError": "errors",
+    "evaluate_classification": "encoder_evaluation",
+    "evaluate_similarity": "encoder_evaluation",
     "evaluate_translation": "evaluation",
     "inspect": "inspection",
     "quantize": "compression",

@@ -90,3 +90,39 @@ class Marian:
     @property
     def weight_bytes(self) -> int:
         """Resident bytes of the matrices, tied ones once, and of the screen."""
+
+class Bert:
+    """An encoder of BERT's family ready to run."""
+
+    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], isa: str, threads: int, activations: str) -> None: ...
+
+    def states(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
+        """
+        The last layer's values of all tokens, [tokens, hidden], one text behind the other.
+        """
+
+    def pooled(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]], pooling: str) -> NDArray[numpy.float32]:
+        """One vector a text, [texts, hidden]."""
+
+    def logits(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
+        """Logits [texts, labels]."""
+
+    def observe(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]], names: Sequence[str]) -> list[NDArray[numpy.float32]]:
+        """
+        The values of points before they are rounded, each as one run of values.
+        """
+
+    def inputs(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]], names: Sequence[str]) -> list[NDArray[numpy.float32]]:
+        """What each of these matrices multiplied, [rows, columns]."""
+
+    @property
+    def isa(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def weight_bytes(self) -> int:
+        """
+        Resident bytes of the matrices, and of what was folded for inputs on grids.
+        """

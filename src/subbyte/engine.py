@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,10 +11,10 @@ import numpy as np
 
 import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError, UsageError
-from subbyte.model import Block, Model, PackedMatrix
+from subbyte.model import Model
 from subbyte.models import marian
+from subbyte.resident import checked_activations, checked_threads, laid_out, vectors
 
-ACTIVATIONS = ("int8", "float32")
 MOST_BEAMS = marian.MOST_BEAMS
 
 # Generation settings that would change what is generated, and the only values for which we generate the same.
@@ -87,22 +85,13 @@ class Engine:
         self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
-        self.activations = activations or model.activations
-        if self.activations not in ACTIVATIONS:
-            raise UsageError(f"activations are {' or '.join(ACTIVATIONS)}, not {self.activations!r}")
-        threads = available_cores() if threads is None else threads
-        if not 1 <= threads <= 1024:
-            raise UsageError(f"threads is {threads}, should be 1 to 1,024")
+        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
         self._settings = marian.settings(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.
         self._generation = {**(model.generation or _settings_in_config(model.config))}
         if self._generation.get("eos_token_id") is None:
             self._generation["eos_token_id"] = model.config.get("eos_token_id")
-        with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
-            laid_out = pool.map(_matrix, [model.tensors[name] for name in model.roles])
-            matrices = dict(zip(model.roles, laid_out, strict=True))
-        matrices |= {alias: matrices[name] for alias, name in model.aliases.items()}
-        matrices = {name: matrix for name, matrix in matrices.items() if name != marian.SHARED}
+        matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != marian.SHARED}
         s = self._settings
         try:
             self._core = _core.Marian(
@@ -120,7 +109,7 @@ class Engine:
                 zero_start=s.zero_start,
                 activation_function=s.activation,
                 matrices=matrices,
-                vectors={name: _vector(t) for name, t in model.tensors.items() if name not in model.roles},
+                vectors=vectors(model),
                 isa=isa,
                 threads=threads,
                 activations=self.activations,
@@ -252,16 +241,6 @@ class Engine:
         return np.asarray(self._core.logits(list(source), list(target)))
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def instruction_sets() -> list[tuple[str, bool]]:
-    """Instruction sets this build knows, best first, and whether this machine runs each."""
-    return [(str(name), bool(runs)) for name, runs in _core.isas()]
-
-
 def _settings_in_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Old folders keep generation settings in config.json; beside a generation_config.json they count for nothing."""
     names = ["decoder_start_token_id", "eos_token_id", "forced_eos_token_id", "bad_words_ids", "num_beams"]
@@ -288,23 +267,3 @@ def _single(config: Mapping[str, Any], name: str) -> int | None:
             raise ModelError(f"{name} has {len(value)} ids; one is supported")
         value = value[0]
     return value
-
-
-def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:
-    assert isinstance(tensor, np.ndarray)
-    return np.ascontiguousarray(tensor, np.float32)
-
-
-def _matrix(tensor: np.ndarray | PackedMatrix) -> _core.Matrix:
-    if isinstance(tensor, np.ndarray):
-        return _core.Matrix.dense(np.ascontiguousarray(tensor, np.float32))
-    rows, cols = tensor.shape
-    cluster = None if tensor.cluster is None else np.ascontiguousarray(tensor.cluster, np.uint8)
-    return _core.Matrix.packed(rows, cols, tensor.group_size, [_block(block) for block in tensor.blocks], cluster)
-
-
-def _block(block: Block) -> tuple[Any, ...]:
-    """The arrays of a block as the core wants them: contiguous, the scale in float32."""
-    levels = None if block.levels is None else np.array(block.levels, np.int8)
-    arrays = [None if a is None else np.ascontiguousarray(a) for a in (block.alphas, block.zero)]
-    return (block.bits, np.ascontiguousarray(block.codes), block.scale.astype(np.float32), levels, *arrays)

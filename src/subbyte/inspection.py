@@ -9,11 +9,12 @@ from typing import TypedDict
 import numpy as np
 
 from subbyte import models
-from subbyte.engine import Engine, instruction_sets
+from subbyte.engine import Engine
 from subbyte.errors import FormatError
 from subbyte.files import read_json
 from subbyte.folder import open_model
 from subbyte.model import Model, PackedMatrix
+from subbyte.resident import instruction_sets
 from subbyte.tensor_files import Entry
 
 REPORT = "report.json"

@@ -83,6 +83,20 @@ Tensor = np.ndarray | PackedMatrix
 
 
 @dataclass(frozen=True)
+class SentenceVectors:
+    """How an encoder makes one vector of a text, as sentence-transformers has it.
+
+    pooling     the mean of the tokens' vectors, the first token's, or the largest of each value
+    normalize   to length 1
+    max_tokens  longer texts are cut, special tokens included; None: what the model reads
+    """
+
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    normalize: bool = False
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
 

@@ -22,7 +22,7 @@ from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
 from subbyte.model import Model
 from subbyte.model_card import model_card
-from subbyte.models import marian
+from subbyte.models import marian, pooling
 from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
 from subbyte.packed_reader import tensors_of
 from subbyte.tensor_files import Header, read_header
@@ -40,7 +40,7 @@ CARD_LIMIT = 1 << 20  # bytes of the source's card, which is read as text
 COPIED = ("generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "NOTICE.md")
 TOKENIZER_FILES = (
     "source.spm", "target.spm", "vocab.json", "target_vocab.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
 
 
@@ -92,7 +92,11 @@ def save(
 
 def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> dict[str, bytes]:
     """Every file of the folder, by name."""
-    quantization = {"quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
+    quantization: dict[str, Any] = {
+        "quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe),
+    }  # fmt: skip
+    if model.sentence:
+        quantization["sentence"] = pooling.to_plain(model.sentence)
     files = {
         "config.json": _json({**model.config, "quantization_config": quantization}),
         WEIGHTS: file_of(model, producer()),
@@ -151,12 +155,16 @@ def load(folder: str | Path) -> Model:
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
     if manifest["aliases"] != spec.aliases:
         faults.append(f"the manifest ties {manifest['aliases']!r}, config.json {dict(spec.aliases)!r}")
-    activations = manifest["activations"]
-    if activations not in ("int8", "float32"):
-        faults.append(f"activations are {activations!r}, should be 'int8' or 'float32'")
+    rounding = manifest["activations"]
+    if rounding not in ("int8", "float32", "static"):
+        faults.append(f"activations are {rounding!r}, should be 'int8', 'float32' or 'static'")
     if faults:
         raise FormatError(fault_list(where, faults))
-    return Model(name, config, generation, tensors, spec.roles, spec.aliases, folder, activations, recipe)
+    sentence = quantization.get("sentence")
+    return Model(
+        name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe,
+        sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError) if sentence else None,
+    )  # fmt: skip
 
 
 def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:

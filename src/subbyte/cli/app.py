@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import bench, demo, evaluate, finetune, inspect, quantize, score, translate
+from subbyte.cli import bench, classify, demo, encode, evaluate, finetune, inspect, quantize, score, translate
 from subbyte.errors import SubbyteError
 
 app = typer.Typer(
     name="subbyte",
-    help="Compress translation models to 1-8 bits per weight and run them on a CPU, without PyTorch.",
+    help="Compress translation models and encoders to 1-8 bits per weight and run them on a CPU, without PyTorch.",
     epilog="stdout is data, stderr is talk. Exit codes: 0 done, 1 failed with a sentence that says why, 2 wrong usage.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,6 +27,8 @@ app.command()(quantize.quantize)
 app.command()(finetune.finetune)
 app.command()(inspect.inspect)
 app.command()(translate.translate)
+app.command()(encode.encode)
+app.command()(classify.classify)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(bench.bench)

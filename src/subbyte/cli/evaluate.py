@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,12 +22,30 @@ from subbyte.cli.options import (
 )
 from subbyte.cli.printing import print_json, print_pairs, progress_bar
 
+NAMES = {"bleu": "BLEU", "chrf": "chrF", "accuracy": "accuracy", "f1": "F1", "matthews": "Matthews"}
+NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
+
 
 def evaluate(
     folder: ModelFolder,
-    source: Annotated[Path, typer.Option(metavar="FILE", help="Text, a sentence a line (.gz too).")],
-    reference: Annotated[Path, typer.Option(metavar="FILE", help="Its translation, line by line.")],
-    task: Annotated[Literal["translation"], typer.Option(help="What to measure.")] = "translation",
+    task: Annotated[
+        Literal["translation", "classification", "sts"],
+        typer.Option(help="What to measure: translations, labels (or numbers), or similarity of sentences."),
+    ] = "translation",
+    source: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Translation: text, a sentence a line (.gz too).")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Translation: that of the text, line by line.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F.tsv",
+            help="The other tasks: tab-separated with a header: label (or score), and sentence, or sentence1 and "
+            "sentence2 (.gz too).",
+        ),
+    ] = None,
     beam_size: BeamSize = None,
     batch_size: BatchSize = None,
     max_length: MaxLength = None,
@@ -36,32 +55,37 @@ def evaluate(
     activations: ActivationsOption = None,
     json: Json = False,
 ) -> None:
-    """Translate a file and compare with its reference translation: BLEU and chrF of sacrebleu, speed and memory."""
-    with progress_bar("translating") as progress:
-        document = subbyte.evaluate_translation(
-            folder,
-            source,
-            reference,
-            threads=threads,
-            isa=isa,
-            activations=activations,
-            beam_size=beam_size,
-            batch_size=batch_size or 32,
-            max_length=max_length,
-            length_penalty=length_penalty,
-            progress=progress,
-        )
+    """Measure quality, speed and memory: BLEU and chrF of sacrebleu; accuracy, F1, Matthews; Pearson and Spearman."""
+    translates = task == "translation"
+    if translates and (source is None or reference is None):
+        raise typer.BadParameter("--task translation needs --source and --reference")
+    if not translates and data is None:
+        raise typer.BadParameter(f"--task {task} needs --data, a labelled TSV")
+    shared: dict[str, Any] = {"threads": threads, "isa": isa, "activations": activations}
+    with progress_bar("translating" if translates else "reading") as progress:
+        shared |= {"batch_size": batch_size or 32, "progress": progress}
+        document: Mapping[str, Any]
+        if source and reference and translates:
+            search = {"beam_size": beam_size, "max_length": max_length, "length_penalty": length_penalty}
+            document = subbyte.evaluate_translation(folder, source, reference, **shared, **search)  # type: ignore[arg-type]
+        else:
+            assert data
+            measure = subbyte.evaluate_classification if task == "classification" else subbyte.evaluate_similarity
+            document = measure(folder, data, **shared)
     if json:
         print_json(document)
         return
-    metrics = document["metrics"]
+    metrics: Mapping[str, Any] = document["metrics"]
+    if translates:
+        shown = {"BLEU": f"{metrics['bleu']:.2f}  {metrics['bleu_signature']}", "chrF": f"{metrics['chrf']:.2f}"}
+    else:
+        shown = {NAMES[name]: f"{100 * value:.2f}" for name, value in metrics.items()}
     print_pairs(
         {
-            "BLEU": f"{metrics['bleu']:.2f}  {metrics['bleu_signature']}",
-            "chrF": f"{metrics['chrf']:.2f}",
-            "sentences": f"{document['examples']:,} in {document['seconds']:.2f} s",
-            "speed": f"{document['tokens_per_second']:,.0f} target tokens per second on {document['threads']} threads, "
-            f"{document['isa']}, {document['activations']} activations",
+            **shown,
+            "sentences" if translates else "examples": f"{document['examples']:,} in {document['seconds']:.2f} s",
+            "speed": f"{document['tokens_per_second']:,.0f} {'target ' if translates else ''}tokens per second on "
+            f"{document['threads']} threads, {document['isa']}, {document['activations']} activations",
             "peak memory": f"{document['peak_rss_bytes']:,} bytes",
         }
     )

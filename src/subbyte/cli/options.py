@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from subbyte.text_lines import decode_lines, read_lines
+
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
     Path,
-    typer.Argument(metavar="DIR", show_default=False, help="A converted, a float32 MarianMT or a Bergamot folder."),
+    typer.Argument(metavar="DIR", show_default=False, help="A converted folder, or one that quantize would take."),
+]
+InputFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Threads = Annotated[
@@ -50,3 +58,8 @@ LengthPenalty = Annotated[
         help="Scores are divided by the number of tokens to this power.  [default: as the model says]",
     ),
 ]
+
+
+def input_lines(file: Path | None) -> Iterator[str]:
+    """The lines of a file, or of stdin."""
+    return decode_lines(sys.stdin.buffer, "stdin") if file is None else read_lines(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from subbyte.cli.options import (
     ActivationsOption,
     BatchSize,
     BeamSize,
+    InputFile,
     Isa,
     Json,
     LengthPenalty,
@@ -27,10 +27,7 @@ from subbyte.text_lines import decode_whole_lines, one_line, read_whole_lines, w
 
 def translate(
     folder: ModelFolder,
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE]", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
-    ] = None,
+    file: InputFile = None,
     beam_size: BeamSize = None,
     batch_size: BatchSize = None,
     max_length: MaxLength = None,

@@ -15,7 +15,7 @@ from typing import Any
 from subbyte.errors import ModelError
 from subbyte.files import read_json
 from subbyte.model import Model
-from subbyte.models import bergamot, marian
+from subbyte.models import bergamot, bert, marian
 from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.specification import Specification
 from subbyte.tensor_files import Entry
@@ -38,6 +38,10 @@ class Architecture:
 ARCHITECTURES: Mapping[str, Architecture] = {
     name: Architecture("marian", marian.specification, marian.load, marian.check_generation)
     for name in (marian.ARCHITECTURE, marian.STUDENT)
+} | {
+    name: Architecture(family, bert.specification, bert.load, bert.check_generation)
+    for family, names in bert.ARCHITECTURES.items()
+    for name in names
 }
 
 
@@ -76,4 +80,8 @@ def load(folder: Path) -> Model:
 
 def stored(folder: Path) -> Mapping[str, tuple[Path, Entry]]:
     """Tensor name -> its file and its bytes there, as a source or a converted folder has it."""
-    return open_checkpoint(folder).places if (folder / CONFIG).exists() else bergamot.stored(folder)
+    if not (folder / CONFIG).exists():
+        return bergamot.stored(folder)
+    places = open_checkpoint(folder).places
+    family = str(read_json(folder, CONFIG, ModelError).get("model_type"))
+    return {bert.our_name(name, family): place for name, place in places.items()} if family in bert.RENAMED else places

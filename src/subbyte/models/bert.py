@@ -1,8 +1,8 @@
 """BERT-family encoders: their configurations, the tensors they have, and loading them from a Hugging Face folder.
 
-Run by us are BertModel, DistilBertModel and RobertaModel of transformers 5 with absolute positions, bare or with the head
-of ...ForSequenceClassification. All of them are one shape under the names of BERT: what DistilBERT and RoBERTa call
-otherwise is renamed when it is read. Post-norm; exact GELU (erf) unless the configuration says otherwise.
+Run by us are BertModel, DistilBertModel and RobertaModel of transformers 5 with absolute positions, bare or with the
+head of ...ForSequenceClassification. All of them are one shape under the names of BERT: what DistilBERT and RoBERTa
+call otherwise is renamed when it is read. Post-norm; exact GELU (erf) unless the configuration says otherwise.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from subbyte.errors import ModelError
 from subbyte.files import fault_list
 from subbyte.model import Model, Role
 from subbyte.models.checkpoint import open_checkpoint
+from subbyte.models.pooling import sentence_vectors
 from subbyte.models.specification import Shape, Specification
 
 BARE = ("BertModel", "DistilBertModel", "RobertaModel")
@@ -100,6 +101,11 @@ class Settings:
         return "relu" if self.family == "distilbert" else "tanh"
 
 
+def is_encoder(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json describes a model of this family."""
+    return config.get("model_type") in ARCHITECTURES
+
+
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     """The checked settings of a configuration; all its faults in one ModelError."""
     faults: list[str] = []
@@ -127,7 +133,7 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     epsilon = 1e-12 if distilled else config.get("layer_norm_eps", 1e-12)
     if type(epsilon) not in (int, float) or not 0 < epsilon <= 1:
         faults.append(f"layer_norm_eps is {epsilon!r}, should be a number above 0, and 1 at most")
-    classifies = (config.get("architectures") or [""])[0] in CLASSIFIERS
+    classifies = str((config.get("architectures") or [""])[0]).endswith(CLASSIFIER)
     labels, regression = _labels(config, faults) if classifies else (0, False)
     pad = number("pad_token_id", MOST_WORDS, 1, least=0) if family == "roberta" else 0
     found = Settings(
@@ -267,11 +273,12 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any])
     if faults := spec.faults({name: checkpoint.places[stored][1].shape for name, stored in sources.items()}):
         raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
     return Model(
-        architecture=config["architectures"][0],
+        architecture=ARCHITECTURES[s.family][s.labels > 0],
         config=config,
         generation={},
         tensors={name: checkpoint.read(sources[name]) for name in spec.shapes},
         roles=spec.roles,
         aliases=spec.aliases,
         folder=folder,
+        sentence=sentence_vectors(folder, s.longest) if not s.labels else None,
     )

@@ -14,7 +14,7 @@ import torch
 
 from subbyte import store
 from subbyte.calibration import grams
-from subbyte.engine import Engine, available_cores
+from subbyte.engine import Engine
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.evaluation import score
 from subbyte.folder import open_model
@@ -25,6 +25,7 @@ from subbyte.models import ARCHITECTURES
 from subbyte.models.marian import settings
 from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.resident import available_cores
 from subbyte.schemes import Clustered, Scheme
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer

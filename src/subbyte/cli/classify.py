@@ -1,0 +1,49 @@
+"""`subbyte classify`"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import subbyte
+from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
+from subbyte.cli.printing import print_json, progress_bar
+from subbyte.encoder import Text
+
+
+def classify(
+    folder: ModelFolder,
+    file: InputFile = None,
+    all_labels: Annotated[bool, typer.Option("--all", help="Every label of each line, best first.")] = False,
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    isa: Isa = "best",
+    activations: ActivationsOption = None,
+    json: Json = False,
+) -> None:
+    """Label each line: label, tab, score. A tab in a line divides it into a pair of sentences.
+
+    The score is the label's probability, or the number that a regression predicts. What is too long is cut.
+    """
+    typed = file is None and sys.stdin.isatty()
+    classifier = subbyte.Classifier.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    texts = map(_text, input_lines(file))
+    found = []
+    with progress_bar("classifying", unless=typed or sys.stdout.isatty()) as progress:
+        for number, scores in enumerate(classifier.scores(texts, batch_size or (1 if typed else 32)), start=1):
+            best = sorted(scores, key=lambda label: -label["score"])[: None if all_labels else 1]
+            if json:
+                found.append(best)
+            else:
+                print("\t".join(f"{label['label']}\t{label['score']:.4f}" for label in best), flush=typed)
+            if progress:
+                progress(number, None)
+    if json:
+        print_json({"model": str(folder), "lines": found})
+
+
+def _text(line: str) -> Text:
+    first, tab, second = line.partition("\t")
+    return (first, second) if tab else line

@@ -1,0 +1,66 @@
+"""`subbyte encode`"""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import subbyte
+from subbyte.atomic_file import new_file
+from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
+from subbyte.cli.printing import print_json, progress_bar
+
+
+def encode(
+    folder: ModelFolder,
+    file: InputFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F.npy", show_default=False, help="Write float32 [lines, width] here.  [default: JSON on stdout]"
+        ),
+    ] = None,
+    normalize: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalize/--no-normalize", show_default=False, help="Vectors of length 1.  [default: as the folder says]"
+        ),
+    ] = None,
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    isa: Isa = "best",
+    activations: ActivationsOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older file.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a vector of each line: a JSON list a line on stdout, or a .npy file. What is too long is cut."""
+    if out and (out.suffix != ".npy" or json):
+        raise typer.BadParameter(f"{out}: should end in .npy, without --json")
+    typed = file is None and sys.stdin.isatty()
+    encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    vectors = encoder.stream(input_lines(file), batch_size or (1 if typed else 32), normalize)
+    kept = []
+    with new_file(out, force=force) if out else nullcontext() as target:
+        with progress_bar("encoding", unless=typed or (out is None and sys.stdout.isatty())) as progress:
+            for number, vector in enumerate(vectors, start=1):
+                if out or json:
+                    kept.append(vector)
+                else:
+                    print(json_text.dumps(_numbers(vector)), flush=typed)
+                if progress:
+                    progress(number, None)
+        if target:
+            np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.engine.settings.hidden), np.float32))
+    if json:
+        print_json({"model": str(folder), "vectors": [_numbers(vector) for vector in kept]})
+
+
+def _numbers(vector: np.ndarray) -> list[float]:
+    """With as many digits as a float32 has."""
+    return [float(f"{value:.9g}") for value in vector]

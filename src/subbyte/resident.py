@@ -1,0 +1,76 @@
+"""A model's tensors as the core holds them in memory, and what this machine and this process allow."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+import subbyte._core as _core
+from subbyte.errors import UsageError
+from subbyte.model import Block, Model, PackedMatrix
+
+ACTIVATIONS = ("int8", "float32", "static")
+MOST_THREADS = 1024
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def instruction_sets() -> list[tuple[str, bool]]:
+    """Instruction sets this build knows, best first, and whether this machine runs each."""
+    return [(str(name), bool(runs)) for name, runs in _core.isas()]
+
+
+def checked_threads(threads: int | None) -> int:
+    """How many threads to use; None: all cores."""
+    threads = available_cores() if threads is None else threads
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads is {threads}, should be 1 to {MOST_THREADS:,}")
+    return threads
+
+
+def checked_activations(model: Model, activations: str | None) -> str:
+    """How inputs of products are rounded; None: as the model was made for."""
+    if activations not in (None, *ACTIVATIONS):
+        raise UsageError(f"activations are {', '.join(ACTIVATIONS)}, not {activations!r}")
+    if activations == "static" and not model.grids:
+        raise UsageError("this model has no static ranges of activations; give int8 or float32, or nothing")
+    return activations or model.activations
+
+
+def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:
+    """Every matrix by its name and its aliases, laid out by this many threads."""
+    with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
+        made = pool.map(_matrix, [model.tensors[name] for name in model.roles])
+        matrices = dict(zip(model.roles, made, strict=True))
+    return matrices | {alias: matrices[name] for alias, name in model.aliases.items()}
+
+
+def vectors(model: Model) -> dict[str, np.ndarray]:
+    """Every tensor that is no matrix, float32 [n]."""
+    return {name: _vector(tensor) for name, tensor in model.tensors.items() if name not in model.roles}
+
+
+def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:
+    assert isinstance(tensor, np.ndarray)
+    return np.ascontiguousarray(tensor, np.float32)
+
+
+def _matrix(tensor: np.ndarray | PackedMatrix) -> _core.Matrix:
+    if isinstance(tensor, np.ndarray):
+        return _core.Matrix.dense(np.ascontiguousarray(tensor, np.float32))
+    rows, cols = tensor.shape
+    cluster = None if tensor.cluster is None else np.ascontiguousarray(tensor.cluster, np.uint8)
+    return _core.Matrix.packed(rows, cols, tensor.group_size, [_block(block) for block in tensor.blocks], cluster)
+
+
+def _block(block: Block) -> tuple[Any, ...]:
+    """The arrays of a block as the core wants them: contiguous, the scale in float32."""
+    levels = None if block.levels is None else np.array(block.levels, np.int8)
+    arrays = [None if a is None else np.ascontiguousarray(a) for a in (block.alphas, block.zero)]
+    return (block.bits, np.ascontiguousarray(block.codes), block.scale.astype(np.float32), levels, *arrays)
