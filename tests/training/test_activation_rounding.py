@@ -34,7 +34,9 @@ def parts(grid: Grid) -> tuple[Any, Any]:
     return torch.tensor(grid.scale), torch.tensor(grid.zero, dtype=torch.float32)
 
 
-def surrogate(x: np.ndarray, scale: np.ndarray, zero: np.ndarray, grid: Grid, at: np.ndarray) -> np.ndarray:
+def surrogate(
+    x: np.ndarray, scale: np.ndarray, zero: np.ndarray, grid: Grid, at: np.ndarray, strict: bool
+) -> np.ndarray:
     """x_hat as a function that differs from the grid by nothing where it is taken, and has no steps; float64.
 
     Rounding adds to x / s what it adds at the point `at`, and clips what it clips there; the zero is used as it is.
@@ -42,7 +44,7 @@ def surrogate(x: np.ndarray, scale: np.ndarray, zero: np.ndarray, grid: Grid, at
     size = WIDTH // grid.groups
     known, known_zero = (np.repeat(np.float64(part), size) for part in (grid.scale, grid.zero))
     added = np.rint(at / known) - at / known
-    codes = np.rint(at / known) + known_zero
+    codes = (at / known if strict else np.rint(at / known)) + known_zero
     s, z = np.repeat(scale, size), np.repeat(zero, size)
     top = limit(grid.bits)
     return np.where(abs(codes) <= top, x + s * added, s * (np.sign(codes) * top - z))
@@ -64,7 +66,7 @@ def test_values_are_those_of_the_grid_bit_for_bit(name: str) -> None:
     grid = GRIDS[name]
     x = values(1000) * 1.5
     scale, zero = parts(grid)
-    rounded, _ = FakeQuantize.apply(x, scale, zero, limit(grid.bits))
+    rounded, _ = FakeQuantize.apply(x, scale, zero, limit(grid.bits), True)
     np.testing.assert_array_equal(rounded.numpy(), fake_quantize(x.numpy(), grid))
     if grid.bits < 8:  # no more levels than the grid has
         for part in rounded.numpy().reshape(-1, grid.groups, WIDTH // grid.groups).transpose(1, 0, 2):
@@ -81,18 +83,19 @@ def test_a_quantizer_starts_with_the_grid_that_it_is_given(name: str, gradient: 
         np.testing.assert_array_equal(quantizer(x).detach().numpy(), fake_quantize(x.numpy(), grid))
 
 
+@pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", GRIDS)
-def test_gradients_are_those_of_the_surrogate_without_steps(name: str) -> None:
+def test_gradients_are_those_of_the_surrogate_without_steps(name: str, strict: bool) -> None:
     grid, x, weights = GRIDS[name], values(6), values(6, seed=1)
     scale, zero = (part.requires_grad_() for part in parts(grid))
     given = x.clone().requires_grad_()
-    rounded, _ = FakeQuantize.apply(given, scale, zero, limit(grid.bits))
+    rounded, _ = FakeQuantize.apply(given, scale, zero, limit(grid.bits), strict)
     (rounded * weights).sum().backward()
     at, w = x.numpy().astype(np.float64), weights.numpy().astype(np.float64)
     s, z = np.float64(grid.scale), np.float64(grid.zero)
 
     def loss(x: np.ndarray, s: np.ndarray, z: np.ndarray) -> float:
-        return float((surrogate(x, s, z, grid, at) * w).sum())
+        return float((surrogate(x, s, z, grid, at, strict) * w).sum())
 
     close = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(given.grad, differences(lambda x: loss(x, s, z), at), **close)
@@ -107,7 +110,7 @@ def test_gradients_are_those_of_the_paper_element_by_element() -> None:
     x = torch.tensor([[0.26, -9.0, 9.0]])
     for i, (inside, of_scale, of_zero) in enumerate([(1.0, 3 - 2.6, 0.0), (0.0, -7 - 2, -0.1), (0.0, 7 - 2, -0.1)]):
         given, scale, zero = x[:, i : i + 1].clone().requires_grad_(), torch.tensor([0.1]), torch.tensor([2.0])
-        FakeQuantize.apply(given, scale.requires_grad_(), zero.requires_grad_(), 7)[0].sum().backward()
+        FakeQuantize.apply(given, scale.requires_grad_(), zero.requires_grad_(), 7, False)[0].sum().backward()
         found = [float(part.grad) for part in (given, scale, zero)]
         assert found == pytest.approx([inside, of_scale, of_zero], abs=1e-5)
 
@@ -118,7 +121,7 @@ def test_the_exact_gradient_of_the_error_is_its_difference(name: str) -> None:
     grid = GRIDS[name]
     x = values(50)
     scale, zero = parts(grid)
-    rounded, codes = FakeQuantize.apply(x, scale, zero, limit(grid.bits))
+    rounded, codes = FakeQuantize.apply(x, scale, zero, limit(grid.bits), True)
     found, _ = error_gradients(x, rounded, codes, scale, zero, limit(grid.bits), exact=True)
     groups, size = grid.groups, WIDTH // grid.groups
     kept = (rounded.double().view(-1, groups, size) / scale.double()[:, None]).round().numpy()
@@ -136,7 +139,7 @@ def test_both_forms_of_the_gradient_with_lsqs_derivative_agree(name: str) -> Non
     """M2 is 2/N sum d * dx_hat/ds, LSQ's derivative, and also what noise and clipping say by themselves."""
     grid, x = GRIDS[name], values(50)
     scale, zero = (part.requires_grad_() for part in parts(grid))
-    rounded, codes = FakeQuantize.apply(x, scale, zero, limit(grid.bits))
+    rounded, codes = FakeQuantize.apply(x, scale, zero, limit(grid.bits), True)
     share = 2 * grid.groups / x.numel()
     (share / 2 * (rounded - x).square()).sum().backward()
     with torch.no_grad():
@@ -147,7 +150,7 @@ def test_both_forms_of_the_gradient_with_lsqs_derivative_agree(name: str) -> Non
         s, z = (part.repeat_interleave(size) for part in (scale, zero))
         top = limit(grid.bits)
         low, high = s * (-top - z), s * (top - z)
-        above, below = (codes > top - z), (codes < -top - z)
+        above, below = x > high, x < low
         noise = ((rounded - x).square() * ~(above | below)).view(-1, grid.groups, size).sum((0, 2))
         clipped = (high * (x - high) * above + -low * (low - x) * below).view(-1, grid.groups, size).sum((0, 2))
         np.testing.assert_allclose(found, share * (noise - clipped), rtol=2e-3, atol=1e-7)
@@ -162,7 +165,7 @@ def test_gradients_of_the_error_of_normal_values_are_those_worked_out(
     """x ~ N(0, 1) with 16 levels (bert.md, B2.3: n = -8, p = 7), which halves of codes make possible here."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal(2_000_000).astype(np.float32))[:, None]
     s, z = torch.tensor([scale]), torch.tensor([0.5])
-    rounded, codes = FakeQuantize.apply(x, s, z, 7.5)
+    rounded, codes = FakeQuantize.apply(x, s, z, 7.5, True)
     found, _ = error_gradients(x, rounded, codes, s, z, 7.5, exact=exact)
     assert float(found) / scale == pytest.approx(expected, abs=0.002)
 
@@ -184,20 +187,25 @@ def test_the_error_moves_a_scale_to_its_best(gradient: Any, start: float) -> Non
         quantizer.settle()
         optimizer.step()
     assert quantizer.grid().scale[0] == pytest.approx(best, rel=0.04)
-    assert float((quantizer(x) - x).square().mean()) < min(errors) * 1.02
+    assert float((quantizer(x) - x).detach().square().mean()) < min(errors) * 1.02
 
 
 def test_gradients_of_parameters_are_those_of_scales_and_zeros() -> None:
     grid, x = Grid(4, (0.13, 0.2), (-3, 2)), values()
     scale, zero = (part.requires_grad_() for part in parts(grid))
-    FakeQuantize.apply(x, scale, zero, 7)[0].square().sum().backward()
-    expected = {
-        "learned": (scale.grad, zero.grad),
-        "lsq": tuple(g / (x.numel() / 2 * 7) ** 0.5 for g in (scale.grad * scale.detach(), zero.grad * 7)),
+    both = []
+    for strict in (False, True):
+        FakeQuantize.apply(x, scale, zero, 7, strict)[0].square().sum().backward()
+        both.append((scale.grad, zero.grad))
+        scale.grad = zero.grad = None
+    (learned, (of_scale, of_zero)) = both
+    expected: dict[Any, Any] = {
+        "learned": learned,
+        "lsq": tuple(g / (x.numel() / 2 * 7) ** 0.5 for g in (of_scale * scale.detach(), of_zero * 7)),
         "fixed": (None, None),
     }
     for gradient, (of_scale, of_zero) in expected.items():
-        quantizer = Quantizer(grid, gradient)  # type: ignore[arg-type]
+        quantizer = Quantizer(grid, gradient)
         given = x.clone().requires_grad_()
         quantizer(given).square().sum().backward()
         quantizer.settle()

@@ -1,7 +1,7 @@
 """Activations rounded to a grid while it is trained: its scales and zeros are parameters.
 
-A grid is that of activations.py, and what comes out in float32 is bit for bit what it gives there. With g = dL/dx_hat,
-and an element inside where its code is not clipped, the gradients are (Bondarenko et al. 2021; LSQ+, Bhalgat et al. 2020)
+A grid is that of activations.py, and what comes out in float32 is bit for bit what it gives there. With g = dL/dx_hat
+the gradients are (Bondarenko et al. 2021; LSQ+, Bhalgat et al. 2020)
 
     dL/dx = g inside, 0 outside
     dL/ds = sum g * (round(x/s) - x/s inside;  -limit - z below;  limit - z above)
@@ -14,21 +14,23 @@ MKQ-BERT is believed to do; with q = x_hat / s and d = x_hat - x):
     LSQ's (M2)   dE/ds = 2/N sum d (q - x/s inside;  q outside)
     both         dE/dz = 2/N sum over outside of -s d
 
-All sums are by group, of N elements. `learned` trains s and z themselves, as Bondarenko et al.; all others train log s
-and z / limit, so that one learning rate serves all points. `lsq` divides by sqrt(N limit) (Esser et al. 2020).
+An element is inside where its code is not clipped (Bondarenko et al.) or, half a step less, where x / s + z is not
+(LSQ, and all but `learned` here). All sums are by group, of N elements. `learned` trains s and z themselves, as
+Bondarenko et al.; all others train log s and z / limit, so that one learning rate serves all points. `lsq` divides
+by sqrt(N limit) (Esser et al. 2020).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from subbyte.activations import LEAST_SCALE, MOST_SCALE, Grid, limit
+from subbyte.training.encoder_settings import Gradient
 
-Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
 GRADIENTS: tuple[str, ...] = get_args(Gradient)
 OF_ERROR = ("mse", "mse_exact", "blend")  # these use the error's gradient
 DECAY = 0.999  # of the mean squares that blended gradients are divided by
@@ -39,19 +41,19 @@ class Span(NamedTuple):
     """A grid with numbers for one group, and with tensors of a number a column for several."""
 
     scale: Any
-    inverse: Any
     low: Any  # least code less the zero: codes are counted from the zero here
     high: Any
+    strict: bool  # what is inside goes by x, not by its code
 
 
 class FakeQuantize(torch.autograd.Function):
-    """x on a grid, and the codes before they are clipped, counted from the zero."""
+    """x on a grid, and its codes before they are clipped, counted from the zero."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-        """x float32 [..., width]; scale and zero float32 [K], zero whole."""
-        span = _span(scale, zero, limit, x.shape[-1])
-        codes = x * span.inverse
+    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, limit: int, strict: bool) -> tuple[Tensor, Tensor]:
+        """x float32 [..., width]; scale and zero float32 [K], zero whole; strict: what is inside goes by x."""
+        span = _span(scale, zero, limit, x.shape[-1], strict)
+        codes = x * _inverse(scale, x.shape[-1])
         codes.round_()
         rounded = codes.clamp(span.low, span.high)
         rounded *= span.scale
@@ -61,49 +63,56 @@ class FakeQuantize(torch.autograd.Function):
         return rounded, codes
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         """Gradients of x, scale and zero."""
         x, rounded, codes = ctx.saved_tensors
-        inside = _inside(gradient, codes, ctx.span)
+        inside = _inside(gradient, x, codes, ctx.span)
         if not ctx.needs_input_grad[1]:
-            return inside, None, None, None
+            return inside, None, None, None, None
         scale = _of_groups(ctx.span.scale, ctx.groups)
         outside = gradient - inside
         of_scale = (_dot(inside, rounded - x, ctx.groups) + _dot(outside, rounded, ctx.groups)) / scale
         of_zero = -scale * _sum(outside, ctx.groups) if ctx.needs_input_grad[2] else None
-        return inside, of_scale, of_zero, None
+        return inside, of_scale, of_zero, None, None
 
 
 def error_gradients(
-    x: Tensor, rounded: Tensor, codes: Tensor, scale: Tensor, zero: Tensor, limit: int, *, exact: bool
+    x: Tensor, rounded: Tensor, codes: Tensor, scale: Tensor, zero: Tensor, limit: int, exact: bool
 ) -> tuple[Tensor, Tensor]:
     """dE/d(log scale) and dE/dzero, [K] each; E is the mean squared error of each group.
 
     rounded, codes  what FakeQuantize gave for x
     exact           M1, else M2
     """
-    groups, span = len(scale), _span(scale, zero, limit, x.shape[-1])
+    groups, span = len(scale), _span(scale, zero, limit, x.shape[-1], True)
     error = rounded - x
-    inside = _inside(error, codes, span)
+    inside = _inside(error, x, codes, span)
     outside = error - inside
     share = 2 * groups / x.numel()
     of_inside = _dot(inside, rounded if exact else inside, groups)
     return share * (of_inside + _dot(outside, rounded, groups)), -share * scale * _sum(outside, groups)
 
 
-def _span(scale: Tensor, zero: Tensor, limit: int, width: int) -> Span:
+def _span(scale: Tensor, zero: Tensor, limit: int, width: int, strict: bool) -> Span:
     if len(scale) == 1:
-        one = float(zero)
-        return Span(float(scale), float(scale.reciprocal()), -limit - one, limit - one)
+        return Span(float(scale), -limit - float(zero), limit - float(zero), strict)
     columns, zeros = (part.repeat_interleave(width // len(scale)) for part in (scale, zero))
-    return Span(columns, columns.reciprocal(), -limit - zeros, limit - zeros)
+    return Span(columns, -limit - zeros, limit - zeros, strict)
 
 
-def _inside(gradient: Tensor, codes: Tensor, span: Span) -> Tensor:
-    """The gradient where codes are not clipped, else 0."""
-    if isinstance(span.low, float):  # in one pass
-        return torch.ops.aten.hardtanh_backward(gradient, codes, span.low - 0.5, span.high + 0.5)
-    return gradient * ((codes >= span.low) & (codes <= span.high))
+def _inverse(scale: Tensor, width: int) -> Any:
+    inverse = scale.reciprocal()
+    return float(inverse) if len(scale) == 1 else inverse.repeat_interleave(width // len(scale))
+
+
+def _inside(gradient: Tensor, x: Tensor, codes: Tensor, span: Span) -> Tensor:
+    """The gradient where x is not clipped, else 0."""
+    at, low, high = (x, span.low * span.scale, span.high * span.scale) if span.strict else (codes, span.low, span.high)
+    if isinstance(low, float):  # in one pass; what is on the border itself is clipped there, so half a code on
+        margin = 0.0 if span.strict else 0.5
+        inside: Tensor = torch.ops.aten.hardtanh_backward(gradient, at, low - margin, high + margin)
+        return inside
+    return gradient * ((at >= low) & (at <= high))
 
 
 def _of_groups(columns: Any, groups: int) -> Any:
@@ -134,6 +143,7 @@ class Quantizer(nn.Module):
         super().__init__()
         self.bits, self.limit, self.gradient, self.blend = grid.bits, limit(grid.bits), gradient, blend
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
+        self.strict = not self.linear
         scale, zero = torch.tensor(grid.scale, dtype=torch.float64), torch.tensor(grid.zero, dtype=torch.float64)
         trained = gradient != "fixed"
         self.scale = nn.Parameter(scale if self.linear else scale.log(), requires_grad=trained)
@@ -147,7 +157,7 @@ class Quantizer(nn.Module):
         """x, float32 [..., width], on the grid."""
         scale, zero = self._values()
         rounded: Tensor
-        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit)  # type: ignore[no-untyped-call]
+        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, self.strict)  # type: ignore[no-untyped-call]
         self._elements = x.numel() // len(scale)
         if self.gradient in OF_ERROR and torch.is_grad_enabled():
             with torch.no_grad():
