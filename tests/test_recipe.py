@@ -11,12 +11,15 @@ import pytest
 from subbyte import models
 from subbyte.errors import RecipeError
 from subbyte.model import Model
-from subbyte.recipe import load_recipe, parse_recipe, presets, resolve, resolved
+from subbyte.recipe import STACKS, load_recipe, parse_recipe, presets, resolve, resolve_points, resolved
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
 from tiny_marian import tiny_marian_folder
 
 NAMES = """int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
            nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student8""".split()
+
+
+ENCODERS = "w8a8 w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()  # test_point_rules.py has more on them
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def test_the_presets_are_those_that_are_promised() -> None:
-    assert set(presets()) == set(NAMES)
+    assert set(presets()) == {*NAMES, *ENCODERS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,6 +116,27 @@ def test_the_last_rule_that_covers_a_matrix_holds(model: Model) -> None:
     assert bits["model.decoder.layers.0.encoder_attn.q_proj.weight"] == 2
 
 
+def test_halves_are_those_of_each_stack(model: Model) -> None:
+    rule = '[[tensors]]\n{}\nfamily = "uniform"\nbits = {}\n'
+    text = rule.format('match = "*"', 2) + rule.format('half = "lower"', 3) + rule.format('half = "upper"', 4)
+    layers = {stack: 1 + max(r.layer or 0 for r in model.roles.values() if r.stack == stack) for stack in STACKS[:2]}
+    for name, scheme in resolve(parse_recipe(text, "test", "test"), model).items():
+        role = model.roles[name]
+        wanted = 2 if role.layer is None else 4 if role.layer >= layers[role.stack] / 2 else 3
+        assert not isinstance(scheme, Clustered) and scheme.bits == wanted
+    both = resolve(parse_recipe(RULE + rule.format('half = ["lower", "upper"]', 3), "test", "test"), model)
+    assert {name for name, scheme in both.items() if scheme == Uniform(3)} == {
+        name for name, role in model.roles.items() if role.layer is not None
+    }
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_translation_model_has_no_static_activations(model: Model, name: str) -> None:
+    with pytest.raises(RecipeError, match=f"recipe {name} is for encoders.*MarianMTModel does not"):
+        resolve(load_recipe(name), model)
+    assert resolve_points(load_recipe("int8"), model) == {}
+
+
 def test_a_matrix_without_a_rule_is_an_error_that_names_all_of_them(model: Model) -> None:
     recipe = parse_recipe('[[tensors]]\nstack = "encoder"\nfamily = "uniform"\nbits = 4', "test", "test")
     with pytest.raises(RecipeError) as error:
@@ -141,7 +165,7 @@ def test_resolved_recipes_are_plain_data_and_name_every_matrix(model: Model, nam
 def test_an_unknown_preset_is_refused_with_the_list(name: str, hint: str) -> None:
     with pytest.raises(RecipeError) as error:
         load_recipe(name)
-    assert all(preset in str(error.value) for preset in NAMES)
+    assert all(preset in str(error.value) for preset in (*NAMES, *ENCODERS))
     assert (f"did you mean {hint}?" if hint else "there is no recipe") in str(error.value)
 
 
@@ -176,7 +200,7 @@ RULE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n'
         ("tensors = 3", r"at least one \[\[tensors\]\]"),
         ("tensors = [3]", r"at least one \[\[tensors\]\]"),
         ('activatons = "int8"\n' + RULE, "'activatons' is not a key of a recipe; did you mean 'activations'"),
-        ('activations = "int4"\n' + RULE, "activations is 'int4', should be one of int8 float32"),
+        ('activations = "int4"\n' + RULE, "activations is 'int4', should be one of int8 float32 static"),
         ("activations = [1]\n" + RULE, r"activations is \[1\]"),
         ("description = 3\n" + RULE, "description is 3, should be text"),
         (RULE + 'granularty = "row"', "number 1: 'granularty' is not a key of a rule; did you mean 'granularity'"),
@@ -188,6 +212,9 @@ RULE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n'
         (RULE + 'role = "feedforward"', "'feedforward' is not a role; did you mean 'feed_forward'"),
         (RULE + 'stack = "both"', "'both' is not a stack; there are: encoder decoder shared"),
         (RULE + "stack = 3", "stack is 3, should be a word"),
+        (RULE + 'half = "top"', "'top' is not a half; there are: lower upper"),
+        (RULE + "half = 1", "half is 1, should be a word"),
+        (RULE + 'half = ["upper", "uper"]', "'uper' is not a half; did you mean 'upper'"),
         (RULE + "role = []", r"role is \[\]"),
         (RULE.replace('match = "*"\n', ""), "names no tensors"),
         (RULE.replace("uniform", "unifrm"), "did you mean 'uniform'"),

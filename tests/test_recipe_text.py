@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from numpy_bert import TINY, described
 from subbyte.folder import open_model
-from subbyte.recipe import parse_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, parse_recipe, resolve, resolved
 from subbyte.recipe_text import recipe_text
 from tiny_packed import EVERY_KIND
 
@@ -22,3 +23,13 @@ def test_what_is_written_is_read_again(tiny_folder):
     assert resolve(again, model) == schemes
     assert "# and more\n" in text and f'"{first}",  # cheap\n' in text.replace("      ", "") + text
     assert "# two\n# lines\n" in text and max(map(len, text.splitlines())) <= 120
+
+
+def test_rules_of_points_are_written_and_read_again():
+    model = described(TINY)
+    for name in ("w8a8-peg", "mkq-4-8"):
+        recipe = load_recipe(name)
+        schemes = resolve(recipe, model)
+        again = parse_recipe(recipe_text(resolved(recipe, schemes), [], {}), "again", "none")
+        assert (again.activations, again.permute, again.points) == ("static", recipe.permute, recipe.points)
+        assert resolve(again, model) == schemes

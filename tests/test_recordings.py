@@ -17,10 +17,11 @@ from subbyte.engine import Engine, Hypothesis
 from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.model import Model, PackedMatrix
 from subbyte.quantization import dequantize, quantize_model
-from subbyte.recipe import load_recipe, presets, resolve
+from subbyte.recipe import load_recipe, resolve
 from subbyte.resident import instruction_sets
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
 from tiny_marian import RECORDINGS
+from tiny_packed import TRANSLATION_PRESETS
 
 NAMES = sorted(folder.name for folder in (RECORDINGS / "marian").iterdir())
 ISAS = dict(instruction_sets())
@@ -34,7 +35,7 @@ SCHEMES: Mapping[str, Scheme | Clustered] = {
     "log-tensor": Logarithmic(4, PerTensor()),
     "binary-groups": BinaryCoding(3, PerGroup(16)),
 }
-LOW_BIT = [("opus", scheme) for scheme in (*presets(), *SCHEMES)]
+LOW_BIT = [("opus", scheme) for scheme in (*TRANSLATION_PRESETS, *SCHEMES)]
 LOW_BIT += [("short", "binary2"), ("separate", "nmt-mixed"), ("half-tied", "log3"), ("untied", "uniform3")]
 
 

@@ -16,9 +16,8 @@ from subbyte.arrays import Array
 from subbyte.engine import Engine
 from subbyte.folder import open_model
 from subbyte.model import Model
-from subbyte.recipe import presets
 from tiny_marian import tiny_marian_folder
-from tiny_packed import EVERY_KIND, quantized
+from tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 from tiny_student import tiny_student_folder
 
 SUPPORTED = [name for name, runs in _core.isas() if runs]
@@ -182,7 +181,7 @@ def screened(model: Model) -> bool:
     return rounded.weight_bytes > exact.weight_bytes
 
 
-@pytest.mark.parametrize("recipe", [None, "every kind", "wide", "mixed", *sorted(presets())])
+@pytest.mark.parametrize("recipe", [None, "every kind", "wide", "mixed", *sorted(TRANSLATION_PRESETS)])
 @pytest.mark.parametrize("name", TINY)
 def test_translations_without_scores_have_the_same_tokens(
     folders: dict[str, Path], name: str, recipe: str | None

@@ -25,10 +25,10 @@ from subbyte.folder import open_model
 from subbyte.model import Block, Model, PackedMatrix, Role
 from subbyte.models.specification import Specification
 from subbyte.quantization import dequantize
-from subbyte.recipe import parse_recipe, presets, resolve
+from subbyte.recipe import parse_recipe, resolve
 from subbyte.tensor_files import read_header
 from tiny_marian import edit_json, tiny_marian_folder
-from tiny_packed import EVERY_KIND, quantized
+from tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def same_array(a: np.ndarray | None, b: np.ndarray | None) -> None:
 # --- round trips
 
 
-@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize("preset", TRANSLATION_PRESETS)
 def test_every_preset_comes_back_and_has_the_bits_it_claims(tiny_folder: Path, tmp_path: Path, preset: str) -> None:
     model = quantized(tiny_folder, preset)
     store.save(model, tmp_path / "out", report={})

@@ -50,6 +50,9 @@ mode = "midrise"
 clusters = {count = 5, ratio = 1.5}
 """
 
+# The presets that a translation model can have; the others are for encoders.
+TRANSLATION_PRESETS = tuple(name for name in presets() if load_recipe(name).activations != "static")
+
 
 def quantized(folder: Path, recipe_text: str = EVERY_KIND) -> Model:
     """The model of a float folder under a recipe, a preset or a text."""

@@ -3,8 +3,8 @@
     code  = clip(round_half_even(x * inverse) + zero, -limit, limit),  inverse = 1 / scale
     value = scale * (code - zero)
 
-all in float32. The formula is that of Bondarenko et al. 2021 with codes around zero: their 2**bits levels 0..2**bits - 1
-become the 2**bits - 1 levels -limit..limit, so that 8 bits fit the engine's kernels, and 16 bits are two passes of them.
+all in float32. The formula is that of Bondarenko et al. 2021 with codes around zero: their levels 0..2**bits - 1 become
+-limit..limit, one less, so that 8 bits fit the kernels of the engine, and 16 bits are two passes of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ DIGIT = 255  # code = DIGIT * high + low at 16 bits
 FILE = "activations.json"
 FORMAT = 1
 KEYS = ("format", "permutation", "points")
-MOST_VALUES = 1 << 20  # in the file; a value for each dimension at every point of a BERT-base are 250 thousand
-MOST_BYTES = 1 << 25
+MOST_VALUES = 1 << 16  # of the file; BERT-base with x, h and y per embedding has 56 thousand
+MOST_BYTES = 1 << 22
 
 
 def limit(bits: int) -> int:
@@ -83,8 +83,8 @@ def _faults(bits: object, scale: object, zero: object) -> list[str]:
         faults.append(f"scale should be numbers from {LEAST_SCALE} to {MOST_SCALE}")
     if not isinstance(zero, Sequence) or not all(type(one) is int and -top <= one <= top for one in zero):
         faults.append(f"zero should be whole numbers from {-top} to {top}")
-    if not faults and not len(scale) == len(zero) > 0:  # type: ignore[arg-type]
-        faults.append(f"{len(scale)} scales with {len(zero)} zeros; each group has one of both")  # type: ignore[arg-type]
+    elif isinstance(scale, Sequence) and not len(scale) == len(zero) > 0:
+        faults.append(f"{len(scale)} scales with {len(zero)} zeros; each group has one of both")
     return faults
 
 
@@ -120,7 +120,8 @@ def quantize(x: Array, grid: Grid) -> Array:
     top = limit(grid.bits)
     with np.errstate(over="ignore"):  # what is infinitely many steps away is clipped all the same
         codes = np.clip(np.rint(x * (np.float32(1) / scale)) + zero, -top, top)
-    return codes.astype(np.int16 if grid.bits == 16 else np.int8)
+    integers: Array = codes.astype(np.int16 if grid.bits == 16 else np.int8)
+    return integers
 
 
 def dequantize(codes: Array, grid: Grid) -> Array:
@@ -142,7 +143,13 @@ def split(codes: Array) -> tuple[Array, Array]:
 
 
 def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None) -> dict[str, Any]:
-    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in."""
+    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in.
+
+    SchemeError if that is more than is read again.
+    """
+    values = sum(2 * grid.groups + 6 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
+    if values > MOST_VALUES:
+        raise SchemeError(f"{values:,} numbers of activations are more than the {MOST_VALUES:,} that a folder may have")
     return {
         "format": FORMAT,
         "permutation": None if permutation is None else [int(i) for i in permutation],

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from subbyte import store
+from subbyte import encoder_compression, store
 from subbyte.agreement import TEXT_LINES, Agreement, agreement, disagree_strongly
 from subbyte.budget import search
 from subbyte.calibration import grams
+from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
+from subbyte.models import bert
 from subbyte.quantization import quantize_model, sqnr_db
-from subbyte.recipe import load_recipe, parse_recipe, resolve, resolved
+from subbyte.recipe import Recipe, load_recipe, parse_recipe, resolve, resolved
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 
@@ -74,6 +76,11 @@ def quantize(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
         )
     store.refuse_output(model.folder, Path(out), force=force)
+    if bert.is_encoder(model.architecture):
+        if given is None or frequencies is not None:
+            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
+        _quantize_encoder(model, given, Path(out), calibration, check_text if check else None, force, progress)
+        return inspect(out)
     tokenizer = load_tokenizer(model.folder, model.config)
     sentences = _sentences(check_text, calibration, frequencies) if check else []
     counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
@@ -103,6 +110,38 @@ def quantize(
     }
     store.save(packed, out, report=report, recipe=found.recipe if found else None, force=force)
     return inspect(out)
+
+
+def _quantize_encoder(
+    model: Model,
+    recipe: Recipe,
+    out: Path,
+    calibration: str | Path | None,
+    check_text: str | Path | None,
+    force: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Save an encoder under a recipe; `check_text` or else the calibration text says how far it agrees."""
+    tokenizer = load_encoder_tokenizer(model.folder, model.config)
+
+    def texts(path: str | Path | None) -> Iterator[tuple[str, ...]]:
+        for line in read_lines(path) if path else ():
+            first, tab, second = line.partition("\t")
+            yield (first, second) if tab else (first,)
+
+    packed = encoder_compression.compressed(
+        model, recipe, tokenizer, texts(calibration) if calibration else None, progress
+    )
+    compared = [*islice(texts(check_text or calibration), encoder_compression.COMPARED)]
+    report = {
+        "recipe": recipe.name,
+        "seed": None,  # nothing is random
+        "calibration": Path(calibration).name if calibration else None,
+        "agreement": encoder_compression.agreement(model, packed, tokenizer, compared),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "tensors": _tensor_reports(model, packed),
+    }
+    store.save(packed, out, report=report, force=force)
 
 
 def _sentences(

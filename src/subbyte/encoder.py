@@ -135,7 +135,7 @@ class Classifier:
 
 def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activations: str | None) -> _Loaded:
     model = folder if isinstance(folder, Model) else open_model(folder)
-    if not bert.is_encoder(model.config):
+    if not bert.is_encoder(model.architecture):
         raise ModelError(f"{model.folder}: is a {model.architecture}, which translates; this needs an encoder")
     most = model.sentence.max_tokens if model.sentence else None
     tokenizer = load_encoder_tokenizer(model.folder, model.config, most)

@@ -12,6 +12,7 @@ from subbyte.activations import Grid, fake_quantize, limit
 from subbyte.errors import KernelError
 from subbyte.model import Model
 from subbyte.models import bert
+from subbyte.permutation import inverse
 from subbyte.resident import checked_activations, checked_threads, laid_out, vectors
 
 Ids = Sequence[Sequence[int]]
@@ -33,6 +34,7 @@ class EncoderEngine:
         self.settings = s = bert.settings(model.config)
         self.points = bert.points(s)
         self._grids = dict(model.grids) if self.activations == "static" else {}
+        self._order = None if model.permutation is None else inverse(model.permutation)
         try:
             self._core = _core.Bert(
                 hidden=s.hidden,
@@ -78,11 +80,11 @@ class EncoderEngine:
     def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
         """The last layer's values of each text, float32 [tokens, hidden]."""
         found = np.asarray(self._core.states(*_lists(texts, types)))
-        return np.split(found, np.cumsum([len(text) for text in texts])[:-1])
+        return np.split(self._ordered(found), np.cumsum([len(text) for text in texts])[:-1])
 
     def pooled(self, texts: Ids, types: Ids = (), pooling: Pooling = "mean") -> np.ndarray:
         """One vector a text, float32 [texts, hidden]: its tokens' mean, the first one's, or each value's largest."""
-        return np.asarray(self._core.pooled(*_lists(texts, types), pooling))
+        return self._ordered(np.asarray(self._core.pooled(*_lists(texts, types), pooling)))
 
     def logits(self, texts: Ids, types: Ids = ()) -> np.ndarray:
         """Of the classifier, float32 [texts, labels]."""
@@ -127,6 +129,10 @@ class EncoderEngine:
             probabilities.append((e / e.sum(-1, keepdims=True)).ravel())
         both = (np.concatenate(values).astype(np.float32)[:, None] for values in (scores, probabilities))
         return next(both), next(both)
+
+    def _ordered(self, x: np.ndarray) -> np.ndarray:
+        """Vectors with their columns as the source model has them."""
+        return x if self._order is None else x[:, self._order]
 
     def _rounded(self, point: str, x: np.ndarray) -> np.ndarray:
         return fake_quantize(x, self._grids[point]) if point in self._grids else x

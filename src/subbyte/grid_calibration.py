@@ -35,9 +35,9 @@ def calibrate(
     observe  what the float32 encoder, in its own order, has at these points; without padding. Scores and probabilities
              come as [count, 1]. All points of a batch are in memory at once
     batches  in the order in which running ranges are to see them
-    permute  the axis is ordered first, by the points with groups; the grids are then for permutation.permuted(model, pi)
+    permute  the embedding axis is ordered first; the grids are then those of permutation.permuted(model, pi)
 
-    Raises UsageError without batches and SchemeError with the name of the point, where values are missing or not finite.
+    Raises UsageError without batches, and SchemeError with the points whose values are missing or not finite.
     """
     if not batches:
         raise UsageError("there is nothing to calibrate activations on; give a text")
@@ -62,8 +62,9 @@ def calibrate(
 
 
 def embedding_order(observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding]) -> Array:
-    """The order of the embedding axis, int64 [d], by the points with groups on it; the range of a dimension is its largest
-    in any of the first batches. (In the reference code the last batch decides: bert.md, trap 2.)
+    """The order of the embedding axis, int64 [d], by the points with groups on it.
+
+    The range of a dimension is its largest in any of the first batches; in the reference code the last one decides.
     """
     points = [point for point, rounding in roundings.items() if rounding.groups > 1 and on_embedding_axis(point)]
     if not points:

@@ -9,11 +9,13 @@ from typing import TypedDict
 import numpy as np
 
 from subbyte import models
+from subbyte.encoder_engine import EncoderEngine
 from subbyte.engine import Engine
 from subbyte.errors import FormatError
 from subbyte.files import read_json
 from subbyte.folder import open_model
 from subbyte.model import Model, PackedMatrix
+from subbyte.models import bert
 from subbyte.resident import instruction_sets
 from subbyte.tensor_files import Entry
 
@@ -95,7 +97,7 @@ def inspect(folder: str | Path) -> Inspection:
     stored = models.stored(model.folder)
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = sum(_elements(tensor) for tensor in model.tensors.values())
-    engine = Engine(model, threads=1)
+    engine = EncoderEngine(model, threads=1) if bert.is_encoder(model.architecture) else Engine(model, threads=1)
     return {
         "architecture": model.architecture,
         "parameters": parameters,
@@ -177,8 +179,8 @@ def _errors(folder: Path) -> dict[str, float]:
     return errors
 
 
-def _kernels(model: Model, engine: Engine) -> Kernels:
-    few = engine.few_inputs if engine.activations == "int8" else 0
+def _kernels(model: Model, engine: Engine | EncoderEngine) -> Kernels:
+    few = engine.few_inputs if engine.activations != "float32" else 0
     paths: list[KernelPath] = []
     matrices = [model.tensors[name] for name in model.roles]
     blocks = [block for tensor in matrices if isinstance(tensor, PackedMatrix) for block in tensor.blocks]

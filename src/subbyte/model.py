@@ -109,7 +109,8 @@ class Model:
                  "static": by `grids`, and those that have none per token
     folder       where tokenizer and configuration files are copied from
     grids        activation point (models.bert.points) -> how it is rounded; only with "static"
-    permutation  the order of the embedding axis that the tensors are stored in, if it is not the source's (permutation.py)
+    permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
+    sentence     how an encoder makes one vector of a text, where its folder says so
     """
 
     architecture: str
@@ -123,6 +124,7 @@ class Model:
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
     grids: Mapping[str, Grid] = field(default_factory=dict)
     permutation: tuple[int, ...] | None = None
+    sentence: SentenceVectors | None = None
 
     @property
     def compressed(self) -> bool:

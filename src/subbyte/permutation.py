@@ -1,8 +1,8 @@
 """An order of the embedding axis in which dimensions of like range are neighbours, folded into the weights.
 
-Bondarenko et al. 2021 sort the dimensions of x, h and y (the input, the output and the sum of the feed-forward layer) by
-their range before groups are formed, so that outliers share the last group. They have an order for each layer, and gather
-between layers; here one order holds for the whole network, and nothing is moved at run time.
+Bondarenko et al. 2021 sort the dimensions of x, h and y (the input, the output and the sum of the feed-forward layer)
+by their range before groups are formed, so that outliers share the last group. They have an order for each layer, and
+gather between layers; here one order holds for the whole network, and nothing is moved at run time.
 
 With the order pi, a vector v of the axis is stored as v[pi].
 """

@@ -50,8 +50,8 @@ class Rounding:
 class PointRule:
     """A rounding for the points that fit every selector that is not empty.
 
-    `layer` is that of the name. `half` goes by the layer whose matrices read the value: layers.2.output belongs to layer
-    3, embeddings.output to layer 0, and the last output to none, so that a half is what its layers multiply.
+    `layer` is that of the name. `half` goes by the layer whose matrices read the value: layers.2.output counts with
+    layer 3, embeddings.output with layer 0, and the last output with none, so that a half is what its layers multiply.
     """
 
     match: tuple[str, ...]  # patterns of names, as the shell's
@@ -107,8 +107,8 @@ def resolve(rules: Sequence[PointRule], points: Mapping[str, int], where: str) -
 
     points  those of the model -> width (models.bert.points)
 
-    Raises RecipeError with all that is wrong: patterns that fit no point, points that no rule covers, and roundings that
-    do not fit the width. So nothing is left unrounded by accident.
+    Raises RecipeError with all that is wrong: patterns that fit no point, points that no rule covers, and roundings
+    that do not fit the width. So nothing is left unrounded by accident.
     """
     faults = []
     known = (*points, *HEADS)

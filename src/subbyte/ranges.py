@@ -30,7 +30,7 @@ Loss = Callable[[Array, Array], Array]  # of the grids over ranges (low, high), 
 
 
 class Estimator(ABC):
-    """Ranges of one point for a grid of `bits`, in `groups` of consecutive columns; one for each point and calibration."""
+    """The ranges of one point for a grid of `bits`, one for each of `groups` of consecutive columns."""
 
     def __init__(self, bits: int, groups: int = 1, symmetric: bool = False) -> None:
         self.bits, self.groups, self.symmetric = bits, groups, symmetric
@@ -119,10 +119,10 @@ class Percentile(_Ends):
 class SquaredError(Estimator):
     """The range whose grid has the least squared error over all batches ("mse").
 
-    The batches are kept as histograms, so every value counts, the rarest outlier too, candidates are chosen when all are
-    known (no margin is needed, trap 6), and the order of the batches does not matter. Cells are a power of two wide, and
-    double whenever a value does not fit. Inside a cell values count as evenly spread, which makes the error of a grid
-    exact however fine its steps are; atoms (the zeros of a ReLU) are spread too, by a cell at most.
+    The batches are kept as histograms: every value counts, the rarest outlier too, candidates are chosen when all are
+    known (so that no margin is needed, trap 6), and the order of the batches does not matter. Cells are a power of two
+    wide, and double whenever a value does not fit. Inside a cell values count as evenly spread, and the error of a grid
+    is integrated over it, however fine its steps are; atoms (the zeros of a ReLU) are spread too, by a cell at most.
     """
 
     def __init__(self, bits: int, groups: int = 1, symmetric: bool = False) -> None:
@@ -163,8 +163,9 @@ class SquaredError(Estimator):
         width = np.ldexp(2 / self.cells, self.exponent)[:, None]
         u = np.arange(-self.cells // 2, self.cells // 2 + 1) * (width / scale)
         n = np.clip(np.rint(u), -top - zero, top - zero)
-        integral = n / 12 + (u - n) ** 3 / 3
-        error: Array = (self.counts * np.diff(integral, axis=1) * scale**3 / width).sum(1)
+        rest = u - n
+        integral = n / 12 + rest * rest * rest / 3
+        error: Array = np.einsum("kc,kc->k", self.counts, np.diff(integral, axis=1)) * (scale**3 / width)[:, 0]
         return error
 
 
@@ -216,8 +217,8 @@ def _log_softmax(x: Array) -> Array:
 def search(loss: Loss, low: Array, high: Array, symmetric: bool) -> Range:
     """The part of each range low..high (low <= 0 <= high) with the least loss.
 
-    Both ends are moved together, then each by itself, twice: the thresholds of the paper, and its shifts, which move one
-    end against the other. A symmetric range has one threshold.
+    Both ends are moved together, then each by itself, twice: the thresholds of the paper, and its shifts, which move
+    one end against the other. A symmetric range has one threshold.
     """
     if symmetric:
         high = np.maximum(-low, high)

@@ -17,8 +17,8 @@ def recipe_text(plain: Mapping[str, Any], head: Sequence[str], notes: Mapping[st
     notes  tensor name -> comment; of one line it stands behind the name, of more above its table
     """
     lines = [line for paragraph in head for line in [*_comment(paragraph), "#"]][:-1]
-    for key in ("name", "description", "activations"):
-        lines.append(f"{key} = {_value(plain[key])}")
+    for key in ("name", "description", "activations", "permute"):
+        lines += [f"{key} = {_value(plain[key])}"] if key in plain else []
     for table in plain["tensors"]:
         names = table["match"]
         width = max(map(len, names))
@@ -29,6 +29,8 @@ def recipe_text(plain: Mapping[str, Any], head: Sequence[str], notes: Mapping[st
             comment = f"  {' ' * (width - len(name))}# {behind[0]}" if len(behind) == 1 else ""
             lines.append(f"  {_value(name)},{comment}")
         lines += ["]", *(f"{key} = {_value(value)}" for key, value in table.items() if key != "match")]
+    for table in plain.get("points", ()):
+        lines += ["", "[[points]]", *(f"{key} = {_value(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 

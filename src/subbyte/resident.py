@@ -36,10 +36,9 @@ def checked_threads(threads: int | None) -> int:
 
 def checked_activations(model: Model, activations: str | None) -> str:
     """How inputs of products are rounded; None: as the model was made for."""
-    if activations not in (None, *ACTIVATIONS):
-        raise UsageError(f"activations are {', '.join(ACTIVATIONS)}, not {activations!r}")
-    if activations == "static" and not model.grids:
-        raise UsageError("this model has no static ranges of activations; give int8 or float32, or nothing")
+    known = ACTIVATIONS if model.activations == "static" else ACTIVATIONS[:2]
+    if activations not in (None, *known):
+        raise UsageError(f"activations are {' or '.join(known)}, not {activations!r}")
     return activations or model.activations
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from subbyte import models
+from subbyte import activations, models
 from subbyte.atomic_folder import new_folder, refuse_existing
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
 from subbyte.model import Model
 from subbyte.model_card import model_card
-from subbyte.models import marian, pooling
+from subbyte.models import bert, marian, pooling
 from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
 from subbyte.packed_reader import tensors_of
 from subbyte.tensor_files import Header, read_header
@@ -103,6 +103,8 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
         "report.json": _json({"producer": producer(), **report}),
         **({} if recipe is None else {RECIPE: recipe.encode()}),
     }
+    if model.activations == "static":
+        files[activations.FILE] = _json(activations.to_plain(model.grids, model.permutation))
     for name in (*(marian.sentencepiece_files(model.config) or TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
@@ -160,9 +162,15 @@ def load(folder: str | Path) -> Model:
         faults.append(f"activations are {rounding!r}, should be 'int8', 'float32' or 'static'")
     if faults:
         raise FormatError(fault_list(where, faults))
+    grids: dict[str, activations.Grid] = {}
+    permutation = None
+    if rounding == "static":
+        if not bert.is_encoder(name):
+            raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
+        grids, permutation = activations.read(folder, bert.points(bert.settings(config)))
     sentence = quantization.get("sentence")
     return Model(
-        name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe,
+        name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids, permutation,
         sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError) if sentence else None,
     )  # fmt: skip
 

@@ -20,13 +20,12 @@ from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.pooling import sentence_vectors
 from subbyte.models.specification import Shape, Specification
 
-BARE = ("BertModel", "DistilBertModel", "RobertaModel")
-CLASSIFIERS = (
-    "BertForSequenceClassification",
-    "DistilBertForSequenceClassification",
-    "RobertaForSequenceClassification",
-)
-FAMILIES = ("bert", "distilbert", "roberta")
+CLASSIFIER = "ForSequenceClassification"
+# model_type -> the architectures of it that are run
+ARCHITECTURES: Mapping[str, tuple[str, str]] = {
+    family: (f"{name}Model", name + CLASSIFIER)
+    for family, name in {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}.items()
+}
 ACTIVATIONS = ("gelu", "relu", "silu", "swish")
 
 MOST_LAYERS = 256
@@ -69,7 +68,7 @@ POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
 
 def is_encoder(architecture: str) -> bool:
     """Whether this is one of the architectures here."""
-    return architecture in (*BARE, *CLASSIFIERS)
+    return any(architecture in names for names in ARCHITECTURES.values())
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,6 @@ class Settings:
     def pooler_activation(self) -> str:
         """Between the pooler and the classifier."""
         return "relu" if self.family == "distilbert" else "tanh"
-
-
-def is_encoder(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json describes a model of this family."""
-    return config.get("model_type") in ARCHITECTURES
 
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:

@@ -1,0 +1,69 @@
+"""What an encoder has on the way when it reads a calibration text: inputs of matrices, and ranges of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from subbyte.arrays import Array
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import EncoderTokenizer
+from subbyte.errors import UsageError
+from subbyte.grid_calibration import Calibrated, calibrate
+from subbyte.model import Model
+from subbyte.point_rules import Rounding
+
+ENOUGH_TOKENS = 10_000  # of the text, as for translation (calibration.py)
+FEWEST_TEXTS = 16
+BATCH = 16  # texts; running ranges see them so many at a time
+
+Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
+Progress = Callable[[int, int], None]
+
+
+def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> list[Batch]:
+    """The first texts as batches of ids, as many as are enough, without empty ones."""
+    chosen: list[tuple[str, ...]] = []
+    tokens = 0
+    for text in texts:
+        if all(part.strip() for part in text):
+            chosen.append(text)
+            tokens += len(tokenizer.encode([text])[0][0])
+        if tokens >= ENOUGH_TOKENS:
+            break
+    if len(chosen) < FEWEST_TEXTS:
+        raise UsageError(
+            f"the calibration text has {len(chosen)} texts; it should have {FEWEST_TEXTS} at least, and a few hundred "
+            "are good"
+        )
+    return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
+
+
+def grams(model: Model, batches: Sequence[Batch], progress: Progress | None = None) -> dict[str, Array]:
+    """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with it.
+
+    Embeddings are only looked up, and left out.
+    """
+    engine = EncoderEngine(model, activations="float32")
+    names = [name for name, role in model.roles.items() if role.kind != "embedding"]
+    sums: dict[str, Array] = {}
+    for done, (ids, types) in enumerate(batches, start=1):
+        for name, x in zip(names, engine.inputs(ids, types, names), strict=True):
+            gram = (x.T @ x).astype(np.float64)
+            sums[name] = sums[name] + gram if name in sums else gram
+        if progress:
+            progress(done, len(batches))
+    return sums
+
+
+def ranges(
+    model: Model, batches: Sequence[Batch], roundings: Mapping[str, Rounding], *, permute: bool = False
+) -> Calibrated:
+    """Static grids for these points, from what the float model has there."""
+    engine = EncoderEngine(model, activations="float32")
+
+    def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
+        return dict(zip(points, engine.observe(*batch, points), strict=True))
+
+    return calibrate(observe, batches, roundings, permute)

@@ -1,0 +1,89 @@
+"""A float encoder and a recipe in, a compressed encoder out: ranges of activations, and the weights rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypedDict
+
+import numpy as np
+
+from subbyte.encoder_calibration import grams, ranges, readable
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import EncoderTokenizer
+from subbyte.errors import UsageError
+from subbyte.model import Model
+from subbyte.permutation import permuted
+from subbyte.quantization import quantize_model
+from subbyte.recipe import Recipe, resolve, resolve_points, resolved
+
+Progress = Callable[[int, int], None]
+COMPARED = 64  # texts
+
+
+class EncoderAgreement(TypedDict):
+    """How far a compressed encoder agrees with its source on some texts.
+
+    cosine  of the mean-pooled vectors, in the mean over the texts
+    labels  share of texts that get the same label; None without a classifier, or with a number to predict
+    """
+
+    texts: int
+    cosine: float
+    labels: float | None
+
+
+def compressed(
+    model: Model,
+    recipe: Recipe,
+    tokenizer: EncoderTokenizer,
+    texts: Iterable[tuple[str, ...]] | None,
+    progress: Progress | None = None,
+) -> Model:
+    """The encoder under a recipe; every layer is rounded by itself, and activations as the float model has them.
+
+    texts  for calibration: weights are then rounded so that outputs change little on them (compensation.py), and static
+           activations get their ranges from them; without any, weights go to the nearest, and static activations are
+           refused with a UsageError
+    """
+    schemes = resolve(recipe, model)
+    batches = readable(tokenizer, texts) if texts is not None else []
+    calibrated = None
+    if recipe.activations == "static":
+        if not batches:
+            raise UsageError(
+                f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
+                "line, a tab between those of a pair, like what the model will read"
+            )
+        calibrated = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
+        if calibrated.permutation is not None:
+            model = permuted(model, calibrated.permutation)
+    sums = grams(model, batches, progress) if batches else None
+    packed = quantize_model(
+        model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total) if progress else None
+    )
+    return replace(
+        packed,
+        activations=recipe.activations,
+        recipe=resolved(recipe, schemes),
+        grids=calibrated.grids if calibrated else {},
+    )
+
+
+def agreement(
+    source: Model, result: Model, tokenizer: EncoderTokenizer, texts: Sequence[tuple[str, ...]]
+) -> EncoderAgreement | None:
+    """The agreement of two encoders; None without texts."""
+    texts = texts[:COMPARED]
+    if not texts:
+        return None
+    batch = tokenizer.encode(texts)
+    engines = [EncoderEngine(model) for model in (source, result)]
+    before, after = (engine.pooled(*batch) for engine in engines)
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    labels = None
+    if engines[0].settings.labels > 1:
+        first, second = (engine.logits(*batch).argmax(1) for engine in engines)
+        labels = round(float(np.mean(first == second)), 4)
+    cosine = float(np.mean(np.einsum("ij,ij->i", before, after) / np.maximum(norms, 1e-12)))
+    return {"texts": len(texts), "cosine": round(cosine, 5), "labels": labels}
