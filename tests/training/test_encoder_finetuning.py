@@ -49,7 +49,7 @@ bits = 8
 [finetune]
 updates = 24
 learning_rate = 0.01
-scale_learning_rate = 0.001
+gradient = "lsq"
 batch_size = 8
 validate_every = 10
 """
@@ -108,7 +108,9 @@ def trainer_of(place: Path, recipe: str | None = None, name: str = "model", **op
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
     train = place / ("numbers.tsv" if name == "regression" else "train.tsv")
     texts = read_labelled(train)
-    settings = EncoderFinetuning(**{"updates": 24, "batch_size": 8, "learning_rate": 0.01, **options})
+    settings = EncoderFinetuning(
+        **{"updates": 24, "batch_size": 8, "learning_rate": 0.01, "gradient": "lsq", **options}
+    )
     schemes, grids = {}, {}
     if recipe:
         chosen = load_recipe(place / recipe)
@@ -220,10 +222,10 @@ def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
     return logits
 
 
-@pytest.mark.parametrize("gradient", ["learned", "blend"])
-def test_what_is_saved_answers_in_our_engine_as_what_was_trained(place: Path, gradient: str) -> None:
+@pytest.mark.parametrize("gradient, rate", [("learned", 1e-4), ("mse", 0.01), ("blend", 0.01)])
+def test_what_is_saved_answers_in_our_engine_as_what_was_trained(place: Path, gradient: str, rate: float) -> None:
     """Float sums differ in their order, which now and then moves an activation to the next code."""
-    trainer = trainer_of(place, "mine.toml", gradient=gradient, scale_learning_rate=0.01)
+    trainer = trainer_of(place, "mine.toml", gradient=gradient, scale_learning_rate=rate)
     before = trainer.grids()
     trained(trainer, 12)
     assert all(trainer.grids()[point] != grid for point, grid in before.items())
@@ -263,22 +265,19 @@ def test_training_only_the_words_of_a_text_is_the_same_as_training_all(
     every = trainer_of(place, recipe)
     trained(every, 10)
     assert few.words and every.words is None
-    np.testing.assert_array_equal(whole(few.model()), whole(every.model()))
+    read = few.words.rows  # the scales of others are not fitted to what they are, again and again
+    np.testing.assert_array_equal(whole(few.model())[read], whole(every.model())[read])
     assert few.grids() == every.grids()
 
 
-@pytest.mark.parametrize("loss", ["output_distillation", "attention_distillation", "value_distillation"])
-@pytest.mark.parametrize("name", ["model", "regression"])
+@pytest.mark.parametrize(
+    "name, loss",
+    [("regression", "output_distillation"), ("model", "attention_distillation"), ("model", "value_distillation")],
+)
 def test_distillation_alone_brings_the_rounded_model_back_to_its_teacher(place: Path, name: str, loss: str) -> None:
     """The teacher's relations and outputs are lost by 4 bits, and come back some way without any labels."""
     trainer = trainer_of(place, "mine.toml", name=name, label_loss=0.0, learning_rate=0.002, **{loss: 1.0})
-    entropy = 0.0
-    if loss == "output_distillation" and name == "model":  # of the teacher: soft labels cannot cost less
-        exact = EncoderEngine(replace(open_model(place / name)), threads=1)
-        logits = exact.logits([e.ids for e in trainer.examples], [e.types for e in trainer.examples])
-        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        entropy = float(-(p * np.log(p)).sum(1).mean())
-    losses = np.array(trained(trainer)) - entropy
+    losses = np.array(trained(trainer))
     assert losses[:6].mean() > 0 and losses[-6:].mean() < 0.7 * losses[:6].mean()
 
 

@@ -157,7 +157,7 @@ class Quantizer(nn.Module):
         """x, float32 [..., width], on the grid."""
         scale, zero = self._values()
         rounded: Tensor
-        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, self.strict)  # type: ignore[no-untyped-call]
+        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, self.strict)
         self._elements = x.numel() // len(scale)
         if self.gradient in OF_ERROR and torch.is_grad_enabled():
             with torch.no_grad():

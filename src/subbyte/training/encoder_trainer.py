@@ -104,7 +104,7 @@ class EncoderTrainer:
             batch = batch._replace(tokens=batch.tokens._replace(ids=self.words.numbered(batch.tokens.ids)))
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self._loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for quantizer in self.quantizers.values():
             quantizer.settle()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
@@ -165,7 +165,7 @@ class EncoderTrainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         used: dict[str, Tensor] = {
-            name: Rounded.apply(value, self.rounded[name]) if name in self.rounded else value  # type: ignore[no-untyped-call]
+            name: Rounded.apply(value, self.rounded[name]) if name in self.rounded else value
             for name, value in self.parameters.items()
         }
         result = self.network.run(used, batch.tokens, self._at)
@@ -267,7 +267,7 @@ def _dropout(config: Mapping[str, Any]) -> Dropout:
     distilled = config.get("model_type") == "distilbert"
     outputs = "dropout" if distilled else "hidden_dropout_prob"
     attention = "attention_dropout" if distilled else "attention_probs_dropout_prob"
-    shares = {name: config.get(name) or 0.0 for name in (outputs, attention)}
+    shares = {name: config.get(name, 0.1) for name in (outputs, attention)}
     classifier = "seq_classif_dropout" if distilled else "classifier_dropout"
     shares[classifier] = config.get(classifier) or (0.2 if distilled else shares[outputs])
     for name, share in shares.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class WordRows:
     def merged(self, whole: PackedMatrix, part: PackedMatrix) -> PackedMatrix:
         """The whole matrix with these rows as they are in `part`. Both have one block, and scales for each row."""
         (old,), (new,) = whole.blocks, part.blocks
-        merged: dict[str, np.ndarray] = {}
+        merged: dict[str, Any] = {}
         for name in ("codes", "scale", "alphas", "zero"):
             array, rows = getattr(old, name), getattr(new, name)
             if array is not None:
