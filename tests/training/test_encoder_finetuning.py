@@ -16,6 +16,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from safetensors.numpy import save_file  # noqa: E402
+
 import subbyte  # noqa: E402
 from subbyte import store  # noqa: E402
 from subbyte.activations import Grid  # noqa: E402
@@ -29,6 +31,7 @@ from subbyte.models import bert  # noqa: E402
 from subbyte.quantization import dequantize  # noqa: E402
 from subbyte.recipe import load_recipe, resolve  # noqa: E402
 from subbyte.training import encoder_finetuning  # noqa: E402
+from subbyte.training.activation_rounding import GRADIENTS  # noqa: E402
 from subbyte.training.encoder_batches import Example, endless, to_tensors  # noqa: E402
 from subbyte.training.encoder_finetuning import calibrated, examples_of, finetune_encoder  # noqa: E402
 from subbyte.training.encoder_settings import EncoderFinetuning  # noqa: E402
@@ -48,7 +51,7 @@ match = "*"
 bits = 8
 [finetune]
 updates = 24
-learning_rate = 0.01
+learning_rate = 0.002
 gradient = "lsq"
 batch_size = 8
 validate_every = 10
@@ -86,14 +89,19 @@ def write_texts(path: Path, seed: int, count: int = 64, score: bool = False) -> 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, texts and a recipe; not to be written to."""
+    """A folder with models that have learned their task, texts and a recipe; not to be written to."""
     folder = tmp_path_factory.mktemp("encoder")
-    tiny_encoder_folder(folder / "model", "bert, classifier", WORDS, scale=0.2)
-    tiny_encoder_folder(folder / "regression", "bert, regression", WORDS, scale=0.2)
     write_texts(folder / "train.tsv", 0)
     write_texts(folder / "valid.tsv", 1)
     write_texts(folder / "numbers.tsv", 0, score=True)
     (folder / "mine.toml").write_text(RECIPE)
+    for name, kind in (("model", "bert, classifier"), ("regression", "bert, regression")):
+        tiny_encoder_folder(folder / name, kind, WORDS, scale=0.2)
+        trainer = trainer_of(folder, name=name, updates=60)
+        losses = trained(trainer)
+        assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
+        tensors = {("" if n.startswith("classifier") else "bert.") + n: t for n, t in trainer.model().tensors.items()}
+        save_file(tensors, folder / name / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 
@@ -198,15 +206,13 @@ def test_a_model_that_is_compressed_or_translates_is_refused(place: Path, done: 
         run(place, tmp_path / "out", model=done)
 
 
-@pytest.mark.parametrize("recipe", [None, "mine.toml"])
-def test_training_learns_the_task(place: Path, recipe: str | None) -> None:
-    losses = trained(trainer_of(place, recipe, updates=40))
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-
-
-def test_a_regression_learns_its_numbers(place: Path) -> None:
-    losses = trained(trainer_of(place, "mine.toml", name="regression", updates=40))
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("name", ["model", "regression"])
+def test_training_brings_back_what_rounding_costs(place: Path, name: str, gradient: str) -> None:
+    trainer = trainer_of(place, "mine.toml", name=name, gradient=gradient, scale_learning_rate=1e-4, learning_rate=2e-3)
+    losses = trained(trainer)
+    print(name, gradient, np.round(losses, 3))
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:3])
 
 
 def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
