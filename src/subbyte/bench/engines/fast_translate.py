@@ -40,7 +40,7 @@ def can(task: Task) -> bool:
 
 
 def refusal(models: Models) -> str | None:
-    if models.student and _its_folder(models.float_folder):
+    if models.kind == "student" and _its_folder(models.float_folder):
         return None
     names = ", ".join(folder.name for folder in _folders())
     return f"runs only the models in its own package ({names}), and this is none of them by sha256; use one of those"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
 
@@ -42,6 +43,26 @@ def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[i
 
 
 def opener(setup: Setup) -> Load:
+    return _encoder_opener(setup) if setup.encoder else _translator_opener(setup)
+
+
+def _encoder_opener(setup: Setup) -> Load:
+    from subbyte.encoder_engine import EncoderEngine
+    from subbyte.folder import open_model
+
+    def load() -> Opened:
+        model = open_model(setup.folder)
+        engine = EncoderEngine(model, threads=len(setup.cores), isa=setup.isa, activations=setup.activations)
+
+        def encode(batch: Sequence[Sequence[int]], task: Task) -> Any:
+            return engine.logits(batch) if engine.settings.labels else engine.pooled(batch)
+
+        return Opened(encode, {"isa": engine.isa, "activations": engine.activations})
+
+    return load
+
+
+def _translator_opener(setup: Setup) -> Load:
     from subbyte.engine import Engine
     from subbyte.folder import open_model
 

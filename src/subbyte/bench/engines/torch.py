@@ -1,9 +1,10 @@
-"""PyTorch: MarianMTModel of transformers in float32, as people run such models. Only the worker imports torch."""
+"""PyTorch: models of transformers in float32, as people run them. Only the worker imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from subbyte.bench.engines import version_of
 from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
@@ -28,11 +29,12 @@ def versions() -> dict[str, str]:
 
 
 def can(task: Task) -> bool:
-    return task.form == "tokens"
+    return task.form in ("tokens", "vectors")
 
 
 def refusal(models: Models) -> str | None:
-    return "cannot run it: transformers has no Bergamot students; use a MarianMT folder" if models.student else None
+    student = models.kind == "student"
+    return "cannot run it: transformers has no Bergamot students; use a MarianMT folder" if student else None
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -47,8 +49,22 @@ def opener(setup: Setup) -> Load:
     import torch
     from transformers import MarianMTModel
 
+    from subbyte.bench.torch_encoder import open_encoder
+
     torch.set_num_threads(len(setup.cores))
     torch.set_num_interop_threads(1)
+
+    details = {"isa": torch.backends.cpu.get_cpu_capability().lower()}
+
+    def load_encoder() -> Opened:
+        model = open_encoder(setup.folder, "sdpa")
+
+        def encode(batch: Sequence[Sequence[int]], task: Task) -> Any:
+            ids = torch.tensor(batch)
+            with torch.inference_mode():
+                return model(ids, torch.ones_like(ids)).numpy()
+
+        return Opened(encode, details)
 
     def load() -> Opened:
         model = MarianMTModel.from_pretrained(setup.folder, dtype=torch.float32, local_files_only=True).eval()
@@ -75,6 +91,6 @@ def opener(setup: Setup) -> Load:
             generated = found[:, 1:].tolist()
             return [tokens.index(end) if end in tokens else len(tokens) for tokens in generated]
 
-        return Opened(translate, {"isa": torch.backends.cpu.get_cpu_capability().lower()})
+        return Opened(translate, details)
 
-    return load
+    return load_encoder if setup.encoder else load
