@@ -4,9 +4,9 @@
     python studies/encoders/post_training.py TEACHERS DATA            # stopped, it goes on
     python studies/encoders/post_training.py TEACHERS DATA --table
 
-TEACHERS has the float32 models cola, mrpc, sst2, stsb that teach.py made; DATA the folders of the same names. Calibration
-texts are the first rows of the training set, after those that teach.py keeps for validation. A finished run is appended
-to post_training.jsonl at once, with the commit, and is not run again. No choice is made here on the dev sets.
+TEACHERS has the float32 models cola, mrpc, sst2, stsb that teach.py made; DATA the folders of the same names.
+Calibration texts are the first rows of the training set, after those that teach.py keeps for validation. A finished run
+is appended to post_training.jsonl at once, with the commit, and is not run again. No choice is made here on dev sets.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import subbyte
 from tasks import TASKS, score, training_rows
+
+import subbyte
 
 RECORDS = Path(__file__).parent / "post_training.jsonl"
 CALIBRATION = 300  # texts
