@@ -17,6 +17,9 @@ struct alignas(64) TileConfig {
 };
 const TileConfig kConfig;
 
+// Of a block as tiles.
+constexpr size_t block_bytes(size_t steps) { return (steps + kTileSteps - 1) / kTileSteps * kTileBytes; }
+
 // The levels of one block as tiles of weights, 4 steps each: row k of a tile is columns 4 * k .. 4 * k + 3 of every
 // output, output by output. The last tile is filled up with zeros, so what it meets beyond an input's columns is
 // nothing.
@@ -99,39 +102,47 @@ inline void finish_block(const LinearInt8& a, size_t block, size_t first, size_t
   }
 }
 
-template <int width, bool two_blocks>
-void tiled_blocks(const LinearInt8& a, size_t block) {
-  const Packed& w = a.w;
-  const size_t x_stride = w.steps * kTile, group_steps = w.steps / w.groups;
+// Up to 32 inputs from `first` on with one or two blocks, whose tiles stand at `w` and behind them.
+template <bool two_halves, bool two_blocks>
+inline void tiled_outputs(const LinearInt8& a, size_t block, size_t first, size_t n, const uint8_t* w) {
+  const size_t groups = a.w.groups, group_steps = a.w.steps / groups, x_stride = a.w.steps * kTile;
   const size_t tiles = (group_steps + kTileSteps - 1) / kTileSteps;
-  uint8_t* second = a.scratch + int8_scratch(w.steps) / 2;
-  expand_tiles<width>(w, block, a.scratch);
-  if (two_blocks) expand_tiles<width>(w, block + 1, second);
   alignas(64) int32_t sums[4 * 256];
   alignas(64) float partial[4 * 256];
-  for (size_t i = 0; i < a.m; i += kInputsAtOnce) {
-    const size_t n = std::min(kInputsAtOnce, a.m - i);
-    for (size_t g = 0; g < w.groups; ++g) {
-      const int8_t* x = a.x + i * x_stride + g * group_steps * kTile;
-      const size_t from = g * group_steps * 256;
-      if (n > kTileInputs)
-        multiply<true, two_blocks>(x, x_stride, a.scratch + from, second + from, tiles, sums);
-      else
-        multiply<false, two_blocks>(x, x_stride, a.scratch + from, second + from, tiles, sums);
-      for (size_t half = 0; half * kTileInputs < n; ++half)
-        for (size_t b = 0; b < (two_blocks ? 2 : 1); ++b)
-          finish_block(a, block + b, i + half * kTileInputs, std::min(kTileInputs, n - half * kTileInputs), g,
-                       sums + half * 512 + b * 256, partial + half * 512 + b * 256);
-    }
+  for (size_t g = 0; g < groups; ++g) {
+    const uint8_t* from = w + g * group_steps * 256;
+    multiply<two_halves, two_blocks>(a.x + first * x_stride + g * group_steps * kTile, x_stride, from,
+                                     from + block_bytes(a.w.steps), tiles, sums);
+    for (size_t half = 0; half < (two_halves ? 2 : 1); ++half)
+      for (size_t b = 0; b < (two_blocks ? 2 : 1); ++b)
+        finish_block(a, block + b, first + half * kTileInputs, std::min(kTileInputs, n - half * kTileInputs), g,
+                     sums + half * 512 + b * 256, partial + half * 512 + b * 256);
   }
 }
 
+// Blocks are made tiles a chunk at a time. Then 32 inputs, which stay in the first cache, meet all of the chunk, which
+// streams by in one run.
 template <int width>
 void tiled(const LinearInt8& a) {
+  const size_t bytes = block_bytes(a.w.steps), chunk = int8_scratch(a.w.steps) / bytes;
   _tile_loadconfig(&kConfig);
-  size_t block = a.block_begin;
-  for (; block + 2 <= a.block_end; block += 2) tiled_blocks<width, true>(a, block);
-  if (block < a.block_end) tiled_blocks<width, false>(a, block);
+  for (size_t begin = a.block_begin; begin < a.block_end; begin += chunk) {
+    const size_t end = std::min(begin + chunk, a.block_end);
+    for (size_t block = begin; block < end; ++block)
+      expand_tiles<width>(a.w, block, a.scratch + (block - begin) * bytes);
+    for (size_t i = 0; i < a.m; i += kInputsAtOnce) {
+      const size_t n = std::min(kInputsAtOnce, a.m - i);
+      for (size_t block = begin; block < end; block += 2) {
+        const uint8_t* w = a.scratch + (block - begin) * bytes;
+        if (n > kTileInputs)
+          block + 1 < end ? tiled_outputs<true, true>(a, block, i, n, w)
+                          : tiled_outputs<true, false>(a, block, i, n, w);
+        else
+          block + 1 < end ? tiled_outputs<false, true>(a, block, i, n, w)
+                          : tiled_outputs<false, false>(a, block, i, n, w);
+      }
+    }
+  }
   _tile_release();
 }
 
