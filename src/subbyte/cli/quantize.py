@@ -14,7 +14,9 @@ from subbyte.cli.printing import print_json, progress_bar
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 folder: MarianMT, a BERT-family encoder; or a Bergamot folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A float32 folder (MarianMT, BERT family), or Bergamot's.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     recipe: Annotated[
         str | None,
@@ -42,7 +44,7 @@ def quantize(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Text in the source language, a sentence a line (of a pair: with a tab between them), like what will be "
+            help="Text in the source language, a sentence a line (a tab between those of a pair), like what will be "
             "read: weights are rounded so that outputs change little on it, and static activations get their ranges. A "
             "few hundred lines are enough; 10,000 tokens are read at most.",
         ),
