@@ -15,11 +15,11 @@ from subbyte.recipe import STACKS, load_recipe, parse_recipe, presets, resolve, 
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
 from tiny_marian import tiny_marian_folder
 
-NAMES = """int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
+NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
            nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student8""".split()
 
 
-ENCODERS = "encoder4 w8a8 w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()  # test_point_rules.py has more on them
+ENCODERS = "w8a8 w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()  # test_point_rules.py has more on them
 
 
 @pytest.fixture(scope="module")
