@@ -70,7 +70,7 @@ def batch(model: Model, lengths: tuple[int, ...] = (5, 1, 11, 3), seed: int = 0)
 
 @cache
 def packed(name: str, scheme: str) -> Model:
-    """A random model with all matrices under a scheme; what does not divide into groups or clusters has a scale a row."""
+    """A random model with all matrices under a scheme; what does not divide into groups or clusters has none."""
     model = random_model(**CONFIGS[name])
     one = SCHEMES[scheme]
     plain = one.scheme if isinstance(one, Clustered) else replace(one, granularity=PerRow())
