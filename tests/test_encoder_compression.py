@@ -136,7 +136,7 @@ def test_a_permuted_encoder_has_its_vectors_in_the_source_order(sentences: Path,
     for pooling in ("mean", "cls", "max"):
         np.testing.assert_allclose(moved.pooled(ids, types, pooling), plain.pooled(ids, types, pooling), atol=1e-5)
     for ours, theirs in zip(moved.states(ids, types), plain.states(ids, types), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
     (seen,), (stored,) = (e.observe(ids, types, ["layers.1.output"]) for e in (plain, moved))
     np.testing.assert_allclose(stored, seen[:, pi], atol=1e-5)
 
