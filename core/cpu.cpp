@@ -1,10 +1,13 @@
 #include "cpu.hpp"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdint>
 #endif
@@ -32,6 +35,18 @@ bool cpu_has_avx512_vnni() {
          __builtin_cpu_supports("avx512vnni") != 0;
 }
 
+bool cpu_has_amx() {
+#if defined(__linux__)
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // of leaf 7
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM: Linux wants to be asked, once a process
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!cpu_has_avx512_vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  return (d & kTile) != 0 && (d & kInt8) != 0 && syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 FloatMode::FloatMode() : saved_(_mm_getcsr()) {
   constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000, kMaskAll = 0x1F80;
   _mm_setcsr((static_cast<unsigned>(saved_) & ~kRounding) | kFlushToZero | kDenormalsAreZero | kMaskAll);
@@ -40,6 +55,7 @@ FloatMode::~FloatMode() { _mm_setcsr(static_cast<unsigned>(saved_)); }
 #elif defined(__aarch64__)
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512_vnni() { return false; }
+bool cpu_has_amx() { return false; }
 
 FloatMode::FloatMode() {
   __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
@@ -50,6 +66,7 @@ FloatMode::~FloatMode() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
 #else
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512_vnni() { return false; }
+bool cpu_has_amx() { return false; }
 FloatMode::FloatMode() : saved_(0) {}
 FloatMode::~FloatMode() = default;
 #endif

@@ -6,6 +6,7 @@ namespace subbyte {
 
 bool cpu_has_avx2();
 bool cpu_has_avx512_vnni();
+bool cpu_has_amx();  // asks the operating system for it
 
 // Ask for large pages behind fresh memory, where the system has them: fewer faults at first touch.
 void prefer_large_pages(void* start, size_t bytes);

@@ -9,6 +9,9 @@ namespace subbyte {
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> list = {
 #if defined(__x86_64__)
+#if defined(__linux__)
+      {&kAmx, cpu_has_amx},
+#endif
       {&kAvx512Vnni, cpu_has_avx512_vnni},
       {&kAvx2, cpu_has_avx2},
 #endif

@@ -43,7 +43,7 @@ struct Packed {
 // where the sum over groups starts with the first product, not with 0.
 struct LinearInt8 {
   Packed w;
-  const int8_t* x;          // [m, 16 * steps]  -127..127 (never -128), 0 in the padding
+  const int8_t* x;  // [m, 16 * steps]  -127..127 (never -128), 0 in the padding; int8_input_bytes(m, steps) readable
   const int32_t* x_sum;     // [m, groups]      sum of x over each group
   const float* x_scale;     // [m]
   const float* bias;        // [outputs] or null (then nothing is added)
@@ -51,8 +51,16 @@ struct LinearInt8 {
   float* y;                 // [m, y_stride]
   size_t m, y_stride;
   size_t block_begin, block_end;  // row blocks to do
-  uint8_t* scratch;               // [256 * steps], 64-byte aligned
+  uint8_t* scratch;               // [int8_scratch(steps)], 64-byte aligned
 };
+
+// Bytes behind LinearInt8's pointers: kernels may expand several blocks at a time, as many as fit a part of the second
+// cache, and read inputs 32 rows and 64 columns at a time, whatever stands in those beyond.
+constexpr size_t int8_scratch(size_t steps) {
+  const size_t block = 256 * ((steps + 3) / 4 * 4), blocks = (size_t{1} << 18) / block / 2 * 2;
+  return (blocks < 2 ? 2 : blocks) * block;
+}
+constexpr size_t int8_input_bytes(size_t m, size_t steps) { return (m + 31) / 32 * 32 * steps * kTile + 64; }
 
 // The same with float activations: the inner sum runs over k in the written order with lane k % 16, the terms are
 // x[i, k] * float(level - zero), and there is no x_scale.
@@ -183,6 +191,9 @@ extern const Kernels kReference;
 #if defined(__x86_64__)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512Vnni;
+#if defined(__linux__)
+extern const Kernels kAmx;
+#endif
 #endif
 
 }  // namespace subbyte

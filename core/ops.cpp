@@ -20,7 +20,7 @@ size_t Ops::chunks_for(size_t units, size_t work) const {
 void Ops::quantize(Inputs& inputs, size_t groups) {
   if (!inputs.grid && inputs.quantized_groups == groups) return;
   const size_t steps = steps_of(inputs.cols);
-  int8_t* q = x_.grow(inputs.m * steps * kTile);
+  int8_t* q = x_.grow(int8_input_bytes(inputs.m, steps));
   float* scale = x_scale_.grow(inputs.m);
   int32_t* sum = x_sum_.grow(inputs.m * groups);
   for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
@@ -67,7 +67,7 @@ void Ops::products(const std::vector<Matrix::Part>& parts, const Inputs& inputs,
   for (const Matrix::Part& part : parts) {
     split(part.packed.rows, part.packed.rows * inputs.m * inputs.cols, [&](size_t begin, size_t end, size_t worker) {
       kernels_.linear_int8({part.packed, x.data(), x_sum.data(), x_scale, bias, part.outputs, y, inputs.m, y_stride,
-                            begin, end, scratch_[worker].grow(256 * part.packed.steps)});
+                            begin, end, scratch_[worker].grow(int8_scratch(part.packed.steps))});
     });
   }
 }
@@ -76,8 +76,8 @@ void Ops::products(const std::vector<Matrix::Part>& parts, const Inputs& inputs,
 void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
   const size_t size = inputs.cols / groups, padded = steps_of(inputs.cols) * kTile;
   if (inputs.grid == &grid && inputs.quantized_groups == groups) return;
-  int8_t* high = x_.grow(inputs.m * padded);
-  int8_t* low = grid.wide() ? low_.grow(inputs.m * padded) : nullptr;
+  int8_t* high = x_.grow(int8_input_bytes(inputs.m, steps_of(inputs.cols)));
+  int8_t* low = grid.wide() ? low_.grow(int8_input_bytes(inputs.m, steps_of(inputs.cols))) : nullptr;
   int32_t* high_sum = x_sum_.grow(inputs.m * groups);
   int32_t* low_sum = grid.wide() ? low_sum_.grow(inputs.m * groups) : nullptr;
   for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {

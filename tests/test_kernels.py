@@ -74,6 +74,19 @@ def test_products_have_the_same_bits(isa, activations, bits, kind, shape):
         np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32), err_msg=f"m = {m}")
 
 
+@pytest.mark.parametrize("rows, cols, groups", [(300, 1024, 1), (40, 192, 1), (40, 80, 1), (64, 384, 6), (64, 384, 12)])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_products_with_many_inputs_have_the_same_bits(isa, bits, rows, cols, groups):
+    """More inputs than a tile has rows, more rows than are expanded at a time, groups that end inside a tile."""
+    matrix, _, _ = example(rows, cols, groups, bits, "zero")
+    bias = np.linspace(-1, 1, rows, dtype=np.float32)
+    for m in (16, 17, 33):
+        x = inputs(m, cols)
+        expected = _core.linear(matrix, x, bias, isa="reference")
+        found = _core.linear(matrix, x, bias, isa=isa)
+        np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32), err_msg=f"m = {m}")
+
+
 @pytest.mark.parametrize("bits, kind, shape", list(cases()))
 def test_reference_products_equal_the_formula(bits, kind, shape):
     matrix, value, scale = example(*shape, bits, kind)

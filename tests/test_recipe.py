@@ -15,7 +15,7 @@ from subbyte.recipe import STACKS, load_recipe, parse_recipe, presets, resolve, 
 from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
 from tiny_marian import tiny_marian_folder
 
-NAMES = """int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
+NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
            nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student8""".split()
 
 

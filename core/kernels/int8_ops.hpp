@@ -48,7 +48,5 @@ void int8_blocks(const LinearInt8& a) {
 
 void linear_int8(const LinearInt8& a) { SUBBYTE_BY_WIDTH(a.w.width, int8_blocks, a) }
 
-#undef SUBBYTE_BY_WIDTH
-
 }  // namespace
 }  // namespace subbyte

@@ -71,9 +71,18 @@ class Columns:
                 errors[:, j - start] = error
             rest[:, stop:] -= errors @ self.spread[start:stop, stop:]
 
-        slope = (w - rounded) @ self.gram  # of half the squared error of the outputs, per weight
-        for at in np.tile(self.order, SWEEPS):
-            before = rounded[:, at].copy()
-            round_column(at, before + slope[:, at] / self.gram[at, at])
-            slope -= np.outer(rounded[:, at] - before, self.gram[at])
+        slope = ((w - rounded) @ self.gram)[:, self.order]  # of half the squared error of the outputs, per weight
+        gram = self.gram[np.ix_(self.order, self.order)]
+        for start in [*range(0, cols, BLOCK)] * SWEEPS:
+            stop = min(start + BLOCK, cols)
+            moved = np.empty((rows, stop - start), np.float32)
+            for j in range(start, stop):
+                at = self.order[j]
+                before = rounded[:, at].copy()
+                round_column(at, before + slope[:, j] / gram[j, j])
+                moved[:, j - start] = rounded[:, at] - before
+                slope[:, j:stop] -= np.outer(moved[:, j - start], gram[j, j:stop])
+            slope[:, :start] -= moved @ gram[start:stop, :start]
+            slope[:, stop:] -= moved @ gram[start:stop, stop:]
+            slope[:, start:stop] -= moved @ np.tril(gram[start:stop, start:stop], -1)
         return codes

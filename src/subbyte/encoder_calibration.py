@@ -40,13 +40,15 @@ def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> l
     return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
 
 
-def grams(model: Model, batches: Sequence[Batch], progress: Progress | None = None) -> dict[str, Array]:
-    """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with it.
+def grams(
+    model: Model, batches: Sequence[Batch], names: Sequence[str], progress: Progress | None = None
+) -> dict[str, Array]:
+    """Name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with these.
 
     Embeddings are only looked up, and left out.
     """
     engine = EncoderEngine(model, activations="float32")
-    names = [name for name, role in model.roles.items() if role.kind != "embedding"]
+    names = [name for name in names if model.roles[name].kind != "embedding"]
     sums: dict[str, Array] = {}
     for done, (ids, types) in enumerate(batches, start=1):
         for name, x in zip(names, engine.inputs(ids, types, names), strict=True):

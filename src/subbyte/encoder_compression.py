@@ -16,9 +16,11 @@ from subbyte.model import Model
 from subbyte.permutation import permuted
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolve_points, resolved
+from subbyte.schemes import Clustered
 
 Progress = Callable[[int, int], None]
 COMPARED = 64  # texts
+ENOUGH_BITS = 8  # weights of so many go to the nearest: there is nothing to gain by more
 
 
 class EncoderAgreement(TypedDict):
@@ -58,7 +60,8 @@ def compressed(
         calibrated = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
         if calibrated.permutation is not None:
             model = permuted(model, calibrated.permutation)
-    sums = grams(model, batches, progress) if batches else None
+    few = [name for name, scheme in schemes.items() if isinstance(scheme, Clustered) or scheme.bits < ENOUGH_BITS]
+    sums = grams(model, batches, few, progress) if batches and few else None
     packed = quantize_model(
         model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total) if progress else None
     )

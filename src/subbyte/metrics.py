@@ -24,7 +24,7 @@ def f1(predicted: ArrayLike, actual: ArrayLike) -> float:
     p, a = _both(predicted, actual)
     hits = np.count_nonzero((p == 1) & (a == 1))
     named = np.count_nonzero(p == 1) + np.count_nonzero(a == 1)
-    return 2 * hits / named if named else 0.0
+    return float(2 * hits / named) if named else 0.0
 
 
 def matthews(predicted: ArrayLike, actual: ArrayLike) -> float:

@@ -19,6 +19,7 @@ from subbyte.model import Block, Model, PackedMatrix, Tensor
 from subbyte.schemes import Clustered, Params, Scheme, to_plain
 
 CHUNK = 1 << 17  # weights worked on at a time, so that what is computed on the way stays in the cache
+CHUNKS_COMPENSATED = 8  # as many where columns are rounded one by one: each is a call, and little of it is in use
 
 Progress = Callable[[str, int, int], None]  # name of the matrix just done, weights done so far, weights in all
 
@@ -165,7 +166,8 @@ def _matrices(
 
 def _quantize_rows(w: Array, scheme: Scheme, columns: Columns | None) -> Block:
     rows, cols = w.shape
-    step = max(1, rows if scheme.granularity == PerTensor() else CHUNK // cols)
+    chunk = CHUNKS_COMPENSATED * CHUNK if columns else CHUNK
+    step = max(1, rows if scheme.granularity == PerTensor() else chunk // cols)
     parts: list[Params] = []
     codes = np.empty((rows, cols), np.uint8)
     for start in range(0, rows, step):

@@ -82,7 +82,7 @@ class Translator:
         """Opens a converted folder, a float32 Hugging Face MarianMT folder, or a Bergamot folder.
 
         threads      cores to use; default: all
-        isa          instruction set: best, avx512_vnni, avx2, reference (the results are the same bits)
+        isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
         activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says
         """
         model = folder if isinstance(folder, Model) else open_model(folder)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tiny_encoder import tiny_encoder_folder
+
 RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n[finetune]\nupdates = 3\nbatch_tokens = 64\n'
 
 
@@ -69,3 +71,33 @@ def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
 def test_wrong_usage(run, arguments):
     assert run(*arguments, "--method", "magic").code == 2
     assert run("finetune", "model", "out").code == 2
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "--source and --valid-source needed, text for a translation model; an encoder needs --train and --valid"),
+        (["--source", "a"], "--valid-source needed, text for"),
+        (["--train", "a.tsv"], "--valid needed, a .tsv of labelled texts for an encoder"),
+        (["--gradient", "mse"], "--train and --valid needed, a .tsv"),
+        (["--train", "a", "--valid", "b", "--source", "c"], "--source for a translation model and --train --valid for"),
+        (["--source", "a", "--valid-source", "b", "--metric", "f1"], "and --metric for an encoder do not go together"),
+    ],
+    ids=str,
+)
+def test_options_of_translation_and_of_encoders_do_not_mix(run, options, message):
+    result = run("finetune", "model", "out", "--recipe", "w8a8", *options)
+    assert result.code == 1 and message in result.err and result.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_encoder_is_finetuned_on_labelled_texts(run, tmp_path):
+    model = tiny_encoder_folder(tmp_path / "model", "bert, classifier", ["good", "bad", "film"])
+    (tmp_path / "a.tsv").write_text("label\tsentence\n" + "1\tgood film\n0\tbad film\n" * 10)
+    texts = ["--train", tmp_path / "a.tsv", "--valid", tmp_path / "a.tsv"]
+    options = ["--recipe", "w8a8", "--updates", 2, "--batch-size", 4, "--metric", "f1", "--threads", 1, "--json"]
+    result = run("finetune", model, tmp_path / "out", *texts, *options)
+    assert result.code == 0, result.err
+    assert result.json == json.loads(run("inspect", tmp_path / "out", "--json").out)
+    finetune = json.loads((tmp_path / "out" / "report.json").read_text())["finetune"]
+    assert (finetune["updates"], finetune["batch_size"], finetune["metric"]) == (2, 4, "f1")

@@ -46,8 +46,8 @@ OPENING += "print(subbyte.Translator.from_pretrained(sys.argv[1], threads=1).tra
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from subbyte.training import finetuning
-finetuning.SAVE_SECONDS = -1.0
+from subbyte.training import finetuning, loop
+loop.SAVE_SECONDS = -1.0
 replace, states = os.replace, []
 
 def replace_until_killed(a, b):

@@ -17,7 +17,7 @@ from subbyte.model import Model, PackedMatrix  # noqa: E402
 from subbyte.models import marian  # noqa: E402
 from subbyte.quantization import dequantize  # noqa: E402
 from subbyte.training.batches import FILL, Pair, to_tensors  # noqa: E402
-from subbyte.training.network import Dropout, Network, _drop, _rounded  # noqa: E402
+from subbyte.training.network import Dropout, Network, drop, rounded_per_token  # noqa: E402
 from tiny_marian import tiny_marian_folder  # noqa: E402
 from tiny_packed import quantized  # noqa: E402
 from tiny_student import FLOAT32, tiny_student_folder  # noqa: E402
@@ -113,7 +113,7 @@ def test_rounded_inputs_are_those_of_the_engine(tmp_path: Path, kind: str) -> No
 
 def test_rounding_of_inputs_is_symmetric_and_passes_gradients_on() -> None:
     x = torch.tensor([[0.5, -1.0, 0.3], [0.0, 0.0, 0.0], [1e-30, 0.0, -1e-30]], requires_grad=True)
-    y = _rounded(x)
+    y = rounded_per_token(x)
     np.testing.assert_array_equal(
         y.detach().numpy()[:2], np.float32([[64, -127, 38], [0, 0, 0]]) * np.float32([[1.0 / 127], [0]])
     )
@@ -139,7 +139,7 @@ def test_a_model_of_zeros_gives_its_bias_and_finite_gradients(tmp_path: Path, ki
 def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
     torch.manual_seed(0)
     count = 200_003
-    y = _drop(torch.ones(count), share)
+    y = drop(torch.ones(count), share)
     dropped = round(256 * share) / 256
     deviation = (dropped * (1 - dropped) / count) ** 0.5
     assert abs(float((y == 0).float().mean()) - dropped) <= 4 * deviation

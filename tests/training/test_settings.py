@@ -9,6 +9,8 @@ import pytest
 
 from subbyte.errors import RecipeError
 from subbyte.recipe import load_recipe, presets
+from subbyte.training import encoder_settings
+from subbyte.training.encoder_settings import EncoderFinetuning
 from subbyte.training.settings import Finetuning, from_table
 
 METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log": "error_feedback"}
@@ -16,7 +18,11 @@ METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log"
 
 @pytest.mark.parametrize("name", presets())
 def test_the_table_of_every_preset_is_valid(name: str) -> None:
-    settings = from_table(load_recipe(name).finetune)
+    recipe = load_recipe(name)
+    if recipe.activations == "static":
+        encoder_settings.from_table(recipe.finetune)
+        return
+    settings = from_table(recipe.finetune)
     for prefix, method in METHODS.items():
         if name.startswith(prefix):
             assert settings.method == method
@@ -54,3 +60,26 @@ def test_tables_that_are_not_right_are_refused_in_one_sentence(table: dict[str, 
 def test_options_are_checked_too() -> None:
     with pytest.raises(RecipeError, match="batch_tokens is 1, should be"):
         Finetuning().with_options(batch_tokens=1)
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ({"bach_size": 3}, "[finetune]: 'bach_size' is not a key; did you mean 'batch_size'?; there are: updates "),
+        ({"gradient": "ste"}, "[finetune]: gradient is 'ste', should be one of learned lsq mse mse_exact blend fixed"),
+        ({"warmup": 1.5}, "[finetune]: warmup is 1.5, should be a number from 0 to 1"),
+        ({"relation_layer": 0.5}, "[finetune]: relation_layer is 0.5, should be a whole number from -256 to 255"),
+        ({"dropout": 0}, "[finetune]: dropout is 0, should be true or false"),
+        ({"label_loss": 0}, "[finetune]: all losses have the weight 0; give one of them another"),
+    ],
+    ids=str,
+)
+def test_tables_for_encoders_that_are_not_right_are_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        encoder_settings.from_table(table)
+
+
+def test_scales_have_the_rate_of_weights_where_they_are_trained_as_these() -> None:
+    assert EncoderFinetuning(learning_rate=3e-5).scale_rate == 3e-5
+    assert EncoderFinetuning(gradient="mse").scale_rate == encoder_settings.SCALE_RATE
+    assert EncoderFinetuning(gradient="mse", scale_learning_rate=0.01).scale_rate == 0.01

@@ -66,7 +66,7 @@ def main() -> None:
         start = time.perf_counter()
         found: list[Any] = []
         for i in range(0, len(inputs), task.batch_size):
-            found += translate(inputs[i : i + task.batch_size], task)
+            found.extend(translate(inputs[i : i + task.batch_size], task))  # += would add arrays up
         seconds = time.perf_counter() - start
         if task.form == "vectors":
             found = [vector.tolist() for vector in found]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,14 +12,41 @@ from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
+from subbyte.inspection import Inspection
 
 
 def finetune(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, or a Bergamot folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, a Bergamot folder, or an encoder.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    recipe: Annotated[str, typer.Option(metavar="R", help="A preset (nmt-mixed, log4, student4, ...) or a TOML file.")],
-    source: Annotated[Path, typer.Option(metavar="FILE", help="Training text, a sentence a line (.gz too).")],
-    valid_source: Annotated[Path, typer.Option(metavar="FILE", help="Text on which the best model is chosen.")],
+    recipe: Annotated[str, typer.Option(metavar="R", help="A preset (nmt-mixed, student4, w4a8, ...) or a TOML file.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Training text, a sentence a line (.gz too)."),
+    ] = None,
+    valid_source: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Text on which the best model is chosen.")
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Encoders: labelled training texts (.tsv or .tsv.gz)."),
+    ] = None,
+    valid: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Encoders: those on which the best model is chosen."),
+    ] = None,
+    gradient: Annotated[
+        Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"] | None,
+        typer.Option(show_default=False, help="Encoders: of scales of activations.  [default: as the recipe says]"),
+    ] = None,
+    metric: Annotated[
+        Literal["accuracy", "f1", "matthews", "pearson", "spearman", "correlation"] | None,
+        typer.Option(show_default=False, help="Encoders: what is best.  [default: accuracy, for numbers correlation]"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", show_default=False, help="Encoders: texts a step.")
+    ] = None,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +112,12 @@ def finetune(
         int | None,
         typer.Option(min=0, metavar="N", show_default=False, help="Stop after so many validations without gain."),
     ] = None,
-    teacher_beam: Annotated[int, typer.Option(min=1, max=256, help="Beams with which MODEL translates --source.")] = 1,
+    teacher_beam: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=256, show_default=False, help="Beams with which MODEL translates --source.  [default: 1]"
+        ),
+    ] = None,
     precision: Annotated[
         Literal["float32", "bf16"], typer.Option(help="Of the products in training; bf16 where the processor has it.")
     ] = "float32",
@@ -102,41 +135,65 @@ def finetune(
 ) -> None:
     """Compress the float32 model in MODEL, train it as it is stored, and write the best to the folder OUT.
 
-    Needs torch: pip install "subbyte[finetune]". Stopped at any time, it goes on with --resume.
+    Translation models need --source and --valid-source, encoders with a classifier --train and --valid. Needs torch:
+    pip install "subbyte[finetune]". Stopped at any time, it goes on with --resume.
     """
-    try:
-        from subbyte.training.finetuning import finetune as run
-    except ModuleNotFoundError as error:
-        raise UsageError(f'{error.name} is not installed; pip install "subbyte[finetune]"') from None
+    translation = {
+        "source": source, "valid_source": valid_source, "target": target, "valid_target": valid_target,
+        "frequencies": frequencies, "start": start, "method": method, "period": period, "batch_tokens": batch_tokens,
+        "distillation": distillation, "teacher_beam": teacher_beam,
+    }  # fmt: skip
+    encoders = {"train": train, "valid": valid, "gradient": gradient, "metric": metric, "batch_size": batch_size}
+    both = {
+        "checkpoints": checkpoints, "resume": resume, "force": force, "seed": seed, "threads": threads,
+        "precision": precision, "updates": updates, "learning_rate": learning_rate, "validate_every": validate_every,
+        "patience": patience,
+    }  # fmt: skip
+    labelled = _of_one_kind(translation, encoders)
+    run = _runner(labelled)
+    given = {name: value for name, value in (encoders if labelled else translation).items() if value is not None}
     with stages() as progress:
-        document = run(
-            model,
-            out,
-            recipe,
-            source=source,
-            target=target,
-            valid_source=valid_source,
-            valid_target=valid_target,
-            frequencies=frequencies,
-            start=start,
-            checkpoints=checkpoints,
-            resume=resume,
-            force=force,
-            seed=seed,
-            threads=threads,
-            precision=precision,
-            teacher_beam=teacher_beam,
-            progress=progress,
-            method=method,
-            updates=updates,
-            period=period,
-            learning_rate=learning_rate,
-            batch_tokens=batch_tokens,
-            distillation=distillation,
-            validate_every=validate_every,
-            patience=patience,
-        )
+        document = run(model, out, recipe, progress=progress, **given, **both)
     if json:
         print_json(document)
     else:
         print_totals(out, document)
+
+
+def _of_one_kind(translation: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:
+    """Whether the options are for an encoder. Raises UsageError for options of both kinds, and for missing ones."""
+    of_translation, of_encoders = (
+        [_flag(name) for name, value in options.items() if value is not None] for options in (translation, encoders)
+    )
+    if of_translation and of_encoders:
+        raise UsageError(
+            f"{' '.join(of_translation)} for a translation model and {' '.join(of_encoders)} for an encoder do not go "
+            "together"
+        )
+    needed = ("train", "valid") if of_encoders else ("source", "valid_source")
+    missing = [_flag(name) for name in needed if (encoders if of_encoders else translation)[name] is None]
+    if missing and not of_encoders:
+        raise UsageError(
+            f"{' and '.join(missing)} needed, text for a translation model; an encoder needs --train and --valid"
+        )
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} needed, a .tsv of labelled texts for an encoder")
+    return bool(of_encoders)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _runner(labelled: bool) -> Callable[..., Inspection]:
+    """What finetunes an encoder, or a translation model. Raises UsageError without torch."""
+    try:
+        if labelled:
+            from subbyte.training.encoder_finetuning import finetune_encoder
+
+            return finetune_encoder
+        from subbyte.training.finetuning import finetune
+
+        return finetune
+    except ModuleNotFoundError as error:
+        raise UsageError(f'{error.name} is not installed; pip install "subbyte[finetune]"') from None

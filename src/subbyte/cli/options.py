@@ -27,7 +27,9 @@ Threads = Annotated[
 ]
 Isa = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Instruction set: best, avx512_vnni, avx2 or reference. Results are the same."),
+    typer.Option(
+        metavar="NAME", help="Instruction set: best, amx, avx512_vnni, avx2, reference. Results are the same."
+    ),
 ]
 ActivationsOption = Annotated[
     Activations | None,

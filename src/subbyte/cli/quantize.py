@@ -14,12 +14,14 @@ from subbyte.cli.printing import print_json, progress_bar
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, or a Bergamot folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A float32 folder (MarianMT, BERT family), or Bergamot's.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     recipe: Annotated[
         str | None,
         typer.Option(
-            metavar="R", show_default=False, help="A preset (uniform4, binary3, nmt-mixed, ...) or a TOML file."
+            metavar="R", show_default=False, help="A preset (uniform4, nmt-mixed, w8a8-peg, ...) or a TOML file."
         ),
     ] = None,
     budget: Annotated[
@@ -42,8 +44,9 @@ def quantize(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Text in the source language, a sentence a line, like what will be translated: weights are rounded so "
-            "that outputs change little on it. A few hundred lines are enough; 10,000 tokens are read at most.",
+            help="Text in the source language, a sentence a line (a tab between those of a pair), like what will be "
+            "read: weights are rounded so that outputs change little on it, and static activations get their ranges. A "
+            "few hundred lines are enough; 10,000 tokens are read at most.",
         ),
     ] = None,
     check: Annotated[

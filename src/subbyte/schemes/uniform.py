@@ -69,16 +69,24 @@ class Uniform:
         level = namespace(codes).clip(astype(codes, "float32") * self._step + self._lowest, None, self._highest)
         return self._value(level, params)
 
+    def rounded(self, w: Array, params: Params) -> Array:
+        """What `decode` makes of the codes that `encode` gives, without them."""
+        return self._value(self._nearest(w, params), params)
+
     def _nearest(self, w: Array, params: Params) -> Array:
         """The nearest level, still a float."""
         xp = namespace(w)
         level = w / astype(params["scale"], "float32")[..., None]
-        level = xp.floor(level / 2) * 2 + 1 if self._step == 2 else xp.round(level) + _zero(params)
+        level = xp.floor(level / 2) * 2 + 1 if self._step == 2 else xp.round(level)
+        if "zero" in params:
+            level = level + _zero(params)
         nearest: Array = xp.clip(level, self._lowest, self._highest)
         return nearest
 
     def _value(self, level: Array, params: Params) -> Array:
-        return (level - _zero(params)) * astype(params["scale"], "float32")[..., None]
+        if "zero" in params:
+            level = level - _zero(params)
+        return level * astype(params["scale"], "float32")[..., None]
 
     def _error(self, w: Array, params: Params) -> Array:
         """Squared error of each group, [rows, groups]."""
@@ -124,8 +132,9 @@ class Uniform:
         return {"scale": scale, "zero": astype(xp.clip(zero, self._lowest, self._highest), "int8")}
 
 
-def _zero(params: Params) -> Array | int:
-    return astype(params["zero"], "float32")[..., None] if "zero" in params else 0
+def _zero(params: Params) -> Array:
+    zero: Array = astype(params["zero"], "float32")[..., None]
+    return zero
 
 
 def _search(loss: Loss, least: Array, most: Array, points: int = 40) -> Array:

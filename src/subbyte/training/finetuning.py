@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
@@ -31,16 +30,13 @@ from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 from subbyte.training.batches import MOST_TOKENS, Pair
 from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.loop import Progress, train
 from subbyte.training.settings import from_table
 from subbyte.training.targets import translations
 from subbyte.training.trainer import Trainer
 from subbyte.translator import Translator
 
-SAVE_SECONDS = 120.0  # between checkpoints
-LOG_UPDATES = 10
 VALID_LINES = 2000
-
-Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
 
 
 class Validation(TypedDict):
@@ -96,7 +92,7 @@ def finetune(
     if model.architecture not in ARCHITECTURES:
         raise ModelError(f"{model_folder}: is a {model.architecture}; translation models can be finetuned")
     schemes = resolve(chosen, model)
-    _check_shapes(model, schemes)
+    check_shapes(model, schemes)
     out = Path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
@@ -159,7 +155,7 @@ def finetune(
                 store.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
             history.append(found)
 
-    _train(trainer, kept, history, validated, keep_best, progress)
+    train(trainer, kept, history, validated, keep_best, progress)
     best = replace(store.load(kept.best), folder=model.folder)
     store.save(best, out, report={**report, "validations": history}, force=force)
     kept.clear()
@@ -176,45 +172,6 @@ def _started(folder: str | Path, model: Model, recipe: Mapping[str, Any]) -> Mod
             f"{folder}: was made by recipe {found.recipe.get('name')}, which is another than {recipe['name']}"
         )
     return found
-
-
-def _train(
-    trainer: Trainer,
-    kept: Checkpoints,
-    history: list[Validation],
-    validated: int,
-    keep_best: Callable[[], None],
-    progress: Progress | None,
-) -> None:
-    """Steps to the last update, or until nothing gets better. `validated`: the update of the last validation."""
-    settings = trainer.settings
-    saved = logged = time.monotonic()
-    losses: list[float] = []
-    while trainer.update < settings.updates:
-        losses.append(trainer.step())
-        last = trainer.update == settings.updates
-        if progress:
-            progress("training", trainer.update, settings.updates)
-        if trainer.update % LOG_UPDATES == 0 or last:
-            now = time.monotonic()
-            mean = sum(losses) / len(losses)
-            kept.log(update=trainer.update, loss=round(mean, 4), seconds=round((now - logged) / len(losses), 3))
-            logged, losses = now, []
-        if trainer.whole and (last or trainer.update - validated >= settings.validate_every):
-            keep_best()
-            validated = trainer.update
-            if settings.patience and _without_gain(history) >= settings.patience:
-                return
-            logged = time.monotonic()
-        if time.monotonic() - saved > SAVE_SECONDS or last:
-            kept.save({**trainer.state(), "history": history, "validated": validated})
-            saved = time.monotonic()
-
-
-def _without_gain(history: Sequence[Validation]) -> int:
-    """How many validations there were since the best one (of equals the first, which is the one that is kept)."""
-    scores = [one["bleu"] for one in history]
-    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 class _Text:
@@ -269,7 +226,7 @@ class _Text:
         )
 
 
-def _check_shapes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> None:
+def check_shapes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> None:
     """Refuse a scheme that does not fit its matrix, before any work."""
     for name, scheme in schemes.items():
         rows, cols = model.tensors[name].shape

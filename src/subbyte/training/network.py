@@ -89,10 +89,10 @@ class Network:
         x = F.embedding(ids, w[self._name(table)]) * (math.sqrt(s.d_model) if s.scale_embedding else 1.0)
         if zero_start:
             x = torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:]], dim=1)
-        return _drop(x + positions(s, ids.shape[1]), self.dropout.outputs)
+        return drop(x + positions(s, ids.shape[1]), self.dropout.outputs)
 
     def _linear(self, w: Weights, weight: str, bias: str | None, x: Tensor) -> Tensor:
-        return F.linear(_rounded(x) if self.round_inputs else x, w[weight], w[bias] if bias else None)
+        return F.linear(rounded_per_token(x) if self.round_inputs else x, w[weight], w[bias] if bias else None)
 
     def _norm(self, w: Weights, name: str, x: Tensor) -> Tensor:
         s = self.settings
@@ -111,7 +111,7 @@ class Network:
                 q, k, v, attn_mask=seen, dropout_p=self.dropout.attention, is_causal=seen is None
             )
         y = self._linear(w, f"{name}.out_proj.weight", f"{name}.out_proj.bias", y.transpose(1, 2).flatten(2))
-        return self._norm(w, f"{name}_layer_norm", x + _drop(y, self.dropout.outputs))
+        return self._norm(w, f"{name}_layer_norm", x + drop(y, self.dropout.outputs))
 
     def _recur(self, w: Weights, layer: str, x: Tensor) -> Tensor:
         """The simpler simple recurrent unit (Kim et al. 2019)."""
@@ -122,15 +122,13 @@ class Network:
         for f, n in zip(forget.unbind(1), new.unbind(1), strict=True):
             state = f * state + n
             states.append(state)
-        return self._norm(
-            w, f"{layer}.ssru_layer_norm", x + _drop(F.relu(torch.stack(states, 1)), self.dropout.outputs)
-        )
+        return self._norm(w, f"{layer}.ssru_layer_norm", x + drop(F.relu(torch.stack(states, 1)), self.dropout.outputs))
 
     def _feed_forward(self, w: Weights, layer: str, x: Tensor) -> Tensor:
         y = ACTIVATION[self.settings.activation](self._linear(w, f"{layer}.fc1.weight", f"{layer}.fc1.bias", x))
-        y = _drop(y, self.dropout.activations)
+        y = drop(y, self.dropout.activations)
         y = self._linear(w, f"{layer}.fc2.weight", f"{layer}.fc2.bias", y)
-        return self._norm(w, f"{layer}.final_layer_norm", x + _drop(y, self.dropout.outputs))
+        return self._norm(w, f"{layer}.final_layer_norm", x + drop(y, self.dropout.outputs))
 
 
 def positions(s: Settings, count: int) -> Tensor:
@@ -142,7 +140,7 @@ def positions(s: Settings, count: int) -> Tensor:
     return torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32))
 
 
-def _rounded(x: Tensor) -> Tensor:
+def rounded_per_token(x: Tensor) -> Tensor:
     """x as int8 levels times a scale a row (kernels.hpp, QuantizeRows); the gradient is that of x."""
     with torch.no_grad():
         exact = x.float()
@@ -151,7 +149,7 @@ def _rounded(x: Tensor) -> Tensor:
     return x + (levels - x).detach()
 
 
-def _drop(x: Tensor, share: float) -> Tensor:
+def drop(x: Tensor, share: float) -> Tensor:
     """Dropout. torch draws a random number for every value; that took a third of the time of a step, a byte does."""
     if share == 0:
         return x

@@ -17,6 +17,9 @@ from subbyte.model import PackedMatrix
 from subbyte.quantization import CHUNK, dequantize, pack_block
 from subbyte.schemes import Clustered, Scheme, to_plain
 from subbyte.schemes.fitting import TINY, half
+from subbyte.schemes.uniform import Uniform
+
+PIECE = 1 << 15  # weights rounded at a time: what is computed on the way stays in the cache, and is not paged in anew
 
 
 class Rounder:
@@ -51,11 +54,13 @@ class Rounder:
         for part in self._parts:
             part.rescale(w[part.rows])
 
-    def round(self, w: Tensor) -> Tensor:
-        """The stored values that are nearest to these weights, float32 [rows, cols]."""
-        rounded = torch.empty_like(w)
+    def round(self, w: Tensor, out: Tensor | None = None) -> Tensor:
+        """The stored values that are nearest to these weights, float32 [rows, cols]; into `out`, if it is given."""
+        rounded = torch.empty_like(w) if out is None else out
+        if len(self._parts) == 1:
+            return self._parts[0].round(w, rounded)
         for part in self._parts:
-            rounded[part.rows] = part.round(w[part.rows])
+            rounded[part.rows] = part.round(w[part.rows], torch.empty_like(w[part.rows]))
         return rounded
 
     def ones(self) -> list[Tensor]:
@@ -105,7 +110,7 @@ class _Part:
 
     def rescale(self, w: Tensor) -> None:
         weights = self._grouped(w)
-        values: Any = self.scheme.decode(self.scheme.encode(weights, self._known), self._known)
+        values = self._grouped(self.round(w, torch.empty_like(w)))
         ratio = (weights * values).sum(-1) / (values * values).sum(-1).clamp(min=TINY)
         scale: Any = self.params["scale"].float() * ratio
         self.params = {**self.params, "scale": torch.as_tensor(half(scale))}
@@ -120,16 +125,23 @@ class _Part:
         return scaled.reshape(values.shape)
 
     def codes(self, w: Tensor) -> Tensor:
-        codes: Any = self.scheme.encode(self._grouped(w), self._known)
+        codes: Any = self.scheme.encode(self._grouped(w), self._known())
         return codes.reshape(w.shape)
 
-    def round(self, w: Tensor) -> Tensor:
-        values: Any = self.scheme.decode(self.scheme.encode(self._grouped(w), self._known), self._known)
-        return values.reshape(w.shape)
+    def round(self, w: Tensor, rounded: Tensor) -> Tensor:
+        step = max(1, PIECE // w.shape[1])
+        for start in range(0, len(w), step):
+            rows = slice(start, start + step)
+            rounded[rows] = self._values(self._grouped(w[rows]), self._known(rows)).reshape(rounded[rows].shape)
+        return rounded
 
-    @property
-    def _known(self) -> Any:  # Params, but torch's
-        return self.params
+    def _values(self, w: Any, known: Any) -> Any:
+        if isinstance(self.scheme, Uniform):
+            return self.scheme.rounded(w, known)  # a third of the time
+        return self.scheme.decode(self.scheme.encode(w, known), known)
+
+    def _known(self, rows: slice = slice(None)) -> Any:  # Params, but torch's
+        return self.params if self.scheme.granularity == PerTensor() else {k: p[rows] for k, p in self.params.items()}
 
     def _grouped(self, w: Any) -> Any:
         return grouped(w, self.scheme.granularity)

@@ -75,31 +75,42 @@ class Finetuning:
 
 def from_table(table: Mapping[str, Any]) -> Finetuning:
     """The settings in a [finetune] table. Raises RecipeError."""
-    known = [field.name for field in fields(Finetuning)]
-    for key in table:
-        if key not in known:
-            raise RecipeError(
-                f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; there are: {' '.join(known)}"
-            )
+    check_keys(table, Finetuning)
     return check(Finetuning(**table))
 
 
 def check(settings: Finetuning) -> Finetuning:
     """The same settings. Raises RecipeError for values that make no sense."""
-    hints = get_type_hints(Finetuning)
+    check_values(settings, LIMITS)
+    if settings.phases and settings.updates < 3:
+        raise RecipeError(f"[finetune]: updates is {settings.updates}; three phases need at least 3")
+    return settings
+
+
+def check_keys(table: Mapping[str, Any], kind: type[Any]) -> None:
+    """Raises RecipeError for a key that is no field of `kind`."""
+    known = [field.name for field in fields(kind)]
+    for key in table:
+        if key not in known:
+            raise RecipeError(
+                f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; there are: {' '.join(known)}"
+            )
+
+
+def check_values(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Raises RecipeError for a value that is not of its field's type: one of some words, a truth value, or a number."""
+    hints = get_type_hints(type(settings))
     for name, value in vars(settings).items():
-        if name == "method":
-            if value not in get_args(Method):
-                raise RecipeError(f"[finetune]: method is {value!r}, should be one of {' '.join(get_args(Method))}")
+        words = get_args(hints[name])
+        if words:
+            if value not in words:
+                raise RecipeError(f"[finetune]: {name} is {value!r}, should be one of {' '.join(words)}")
         elif hints[name] is bool:
             if not isinstance(value, bool):
                 raise RecipeError(f"[finetune]: {name} is {value!r}, should be true or false")
         else:
-            least, most = LIMITS[name]
+            least, most = limits[name]
             number = type(value) is int or (hints[name] is float and type(value) is float)
             if not number or not least <= value <= most:
                 kind = "a whole number" if hints[name] is int else "a number"
                 raise RecipeError(f"[finetune]: {name} is {value!r}, should be {kind} from {least:g} to {most:g}")
-    if settings.phases and settings.updates < 3:
-        raise RecipeError(f"[finetune]: updates is {settings.updates}; three phases need at least 3")
-    return settings

@@ -1,0 +1,194 @@
+"""A float32 encoder with a classifier, and labelled texts in; a compressed folder out, trained as it is stored."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import torch
+
+from subbyte import store
+from subbyte.encoder_calibration import ranges, readable
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
+from subbyte.errors import ModelError, UsageError
+from subbyte.folder import open_model
+from subbyte.inspection import Inspection, inspect
+from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
+from subbyte.metrics import METRICS, OF_NUMBERS
+from subbyte.model import Model
+from subbyte.models import bert
+from subbyte.permutation import permuted
+from subbyte.recipe import Recipe, load_recipe, resolve, resolve_points, resolved
+from subbyte.resident import available_cores
+from subbyte.training import loop
+from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.encoder_batches import Example
+from subbyte.training.encoder_settings import EncoderFinetuning, from_table
+from subbyte.training.encoder_trainer import EncoderTrainer
+from subbyte.training.finetuning import check_shapes
+from subbyte.training.loop import Progress
+
+VALID_BATCH = 64
+
+
+class EncoderValidation(TypedDict):
+    """What a validation found: the metric of our engine's answers."""
+
+    update: int
+    score: float
+
+
+def finetune_encoder(
+    model_folder: str | Path,
+    out: str | Path,
+    recipe: str | Path,
+    *,
+    train: str | Path,
+    valid: str | Path,
+    checkpoints: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    precision: Literal["float32", "bf16"] = "float32",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Inspection:
+    """Compress an encoder with a classifier, train it as it is stored, and return what `inspect(out)` says.
+
+    model_folder  a ...ForSequenceClassification in float32 that was finetuned on the task already; also the teacher
+    recipe        a preset or a TOML file; its [finetune] table says how (encoder_settings.py), `options` stand in for
+                  its keys
+    train         labelled texts (labelled_text.py); static ranges of activations start as calibrated on the first ones
+    valid         labelled texts on which the best model is chosen
+    checkpoints   the working folder; default: OUT.finetune
+    resume        go on with the run that is in it
+    precision     of the products in training; bf16 is faster on processors that have it
+
+    Needs torch: pip install "subbyte[finetune]".
+    """
+    chosen = load_recipe(recipe)
+    settings = from_table(chosen.finetune).with_options(**options)
+    model = open_model(model_folder)
+    if model.compressed:
+        raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
+    metric = chosen_metric(model, settings)
+    schemes = resolve(chosen, model)
+    check_shapes(model, schemes)
+    out = Path(out)
+    store.refuse_output(model.folder, out, force=force)
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    facts: dict[str, Any] = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
+    run = {
+        "model": str(model.folder), **facts, "finetune": asdict(settings), "seed": seed, "train": str(train),
+        "valid": str(valid), "precision": precision,
+    }  # fmt: skip
+    working = Path(checkpoints or f"{out}.finetune")
+    if working.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, settings.max_length)
+    texts = read_labelled(train)
+    examples = examples_of(model, tokenizer, texts, str(train))
+    validation = Validation(model, read_labelled(valid), str(valid), metric, threads)
+    kept = Checkpoints(working, run, resume=resume, force=force)
+    model, grids = calibrated(model, chosen, tokenizer, texts.texts, settings)
+    trainer = EncoderTrainer(
+        replace(model, activations=chosen.activations), schemes, grids, examples, settings,
+        precision="bf16" if precision == "bf16" else "no", seed=seed,
+    )  # fmt: skip
+    history: list[EncoderValidation] = []
+    validated = 0
+    if resume and (state := kept.load()):
+        history, validated = state["history"], state["validated"]
+        trainer.restore(state)
+    report = {
+        "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "metric": metric, "precision": precision},
+        "text": {"examples": len(examples)},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }  # fmt: skip
+
+    def keep_best() -> None:
+        """Validate, and save what is better than all before."""
+        current = trainer.model(**facts)
+        found = EncoderValidation(update=trainer.update, score=round(validation.score(current), 5))
+        kept.log(**found)
+        if all(found["score"] > one["score"] for one in history):
+            store.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
+        history.append(found)
+
+    loop.train(trainer, kept, history, validated, keep_best, progress, "score")
+    best = replace(store.load(kept.best), folder=model.folder)
+    store.save(best, out, report={**report, "validations": history}, force=force)
+    kept.clear()
+    return inspect(out)
+
+
+def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
+    """What the best model is chosen by. Raises ModelError without a classifier, UsageError for what does not fit it."""
+    if not bert.is_encoder(model.architecture):
+        raise ModelError(f"{model.folder}: is a {model.architecture}; with labelled texts encoders can be finetuned")
+    shape = bert.settings(model.config)
+    if shape.labels < 2 and not shape.regression:
+        raise ModelError(
+            f"{model.folder}: has no classifier to train; give a ...ForSequenceClassification in float32 that was "
+            "finetuned on the task"
+        )
+    if not -shape.layers <= settings.relation_layer < shape.layers:
+        raise UsageError(f"relation_layer is {settings.relation_layer}, the model has {shape.layers} layers")
+    if settings.metric == "auto":
+        return "correlation" if shape.regression else "accuracy"
+    if (settings.metric in OF_NUMBERS) != shape.regression:
+        raise UsageError(f"{settings.metric} is not a metric of {'numbers' if shape.regression else 'classes'}")
+    return settings.metric
+
+
+def labels_of(model: Model, texts: LabelledText, where: str) -> Sequence[float]:
+    """Labels as numbers: those to predict, or those of classes."""
+    if bert.settings(model.config).regression:
+        return numbers(texts.labels, where)
+    return class_numbers(texts.labels, bert.label_names(model.config), where)
+
+
+def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, where: str) -> list[Example]:
+    """Labelled texts as the trainer reads them."""
+    ids, types = tokenizer.encode(texts.texts)
+    return [Example(*one) for one in zip(ids, types, labels_of(model, texts, where), strict=True)]
+
+
+def calibrated(
+    model: Model,
+    recipe: Recipe,
+    tokenizer: EncoderTokenizer,
+    texts: Sequence[tuple[str, ...]],
+    settings: EncoderFinetuning,
+) -> tuple[Model, dict[str, Any]]:
+    """The float32 model, in the recipe's order of its axis, and grids for its activations; {} where none is static."""
+    if recipe.activations != "static":
+        return model, {}
+    batches = readable(tokenizer, texts)[: settings.calibration_batches or None]
+    found = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
+    return (permuted(model, found.permutation) if found.permutation else model), found.grids
+
+
+class Validation:
+    """Labelled texts, and a metric of the answers that our engine gives to them."""
+
+    def __init__(self, model: Model, texts: LabelledText, where: str, metric: str, threads: int) -> None:
+        tokenizer = load_encoder_tokenizer(model.folder, model.config)
+        self.texts, self.threads, self.metric = tokenizer.encode(texts.texts), threads, METRICS[metric]
+        self.labels = np.array(labels_of(model, texts, where))
+        self.regression = bert.settings(model.config).regression
+
+    def score(self, model: Model) -> float:
+        """The metric of a model as it would be stored."""
+        engine = EncoderEngine(model, threads=self.threads)
+        ids, types = self.texts
+        steps = range(0, len(ids), VALID_BATCH)
+        logits = np.concatenate([engine.logits(ids[i : i + VALID_BATCH], types[i : i + VALID_BATCH]) for i in steps])
+        return self.metric(logits[:, 0] if self.regression else logits.argmax(1), self.labels)
