@@ -31,10 +31,15 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
   inputs.quantized_groups = groups;
 }
 
+// For those who watch the inputs of a matrix.
+void Ops::note(const Matrix& w, const Inputs& inputs) {
+  if (!seen_) return;
+  if (const auto found = seen_->find(&w); found != seen_->end())
+    found->second.insert(found->second.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
+}
+
 void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
-  if (seen_)
-    if (const auto found = seen_->find(&w); found != seen_->end())
-      found->second.insert(found->second.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
+  note(w, inputs);
   const size_t work_of_row = inputs.m * inputs.cols;
   if (w.dense()) {
     split(w.rows(), w.rows() * work_of_row, [&](size_t begin, size_t end, size_t) {
@@ -67,8 +72,9 @@ void Ops::products(const std::vector<Matrix::Part>& parts, const Inputs& inputs,
   }
 }
 
-void Ops::quantize(Inputs& inputs, const Grid& grid) {
-  const size_t groups = grid.groups.size(), size = inputs.cols / groups, padded = steps_of(inputs.cols) * kTile;
+// `groups`: whose codes are summed, as many as the grid has, or any number where it has one.
+void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
+  const size_t size = inputs.cols / groups, padded = steps_of(inputs.cols) * kTile;
   if (inputs.grid == &grid && inputs.quantized_groups == groups) return;
   int8_t* high = x_.grow(int8_input_bytes(inputs.m, steps_of(inputs.cols)));
   int8_t* low = grid.wide() ? low_.grow(int8_input_bytes(inputs.m, steps_of(inputs.cols))) : nullptr;
@@ -77,7 +83,7 @@ void Ops::quantize(Inputs& inputs, const Grid& grid) {
   for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
     for (size_t g = 0; g < groups; ++g) {
       const size_t at = row * padded + g * size, sum = row * groups + g;
-      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[g], high + at,
+      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[grid.groups.size() > 1 ? g : 0], high + at,
                            low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
     }
   });
@@ -86,7 +92,8 @@ void Ops::quantize(Inputs& inputs, const Grid& grid) {
 }
 
 void Ops::linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stride) {
-  quantize(inputs, w.grid());
+  note(w.matrix(), inputs);
+  quantize(inputs, w.grid(), w.groups());
   float* x_scale = x_scale_.grow(inputs.m);
   const bool wide = w.grid().wide();
   std::fill_n(x_scale, inputs.m, wide ? 255.0f * w.x_scale() : w.x_scale());

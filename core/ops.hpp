@@ -80,7 +80,8 @@ class Ops {
   friend class Watch;
   size_t chunks_for(size_t units, size_t work) const;
   void quantize(Inputs& inputs, size_t groups);
-  void quantize(Inputs& inputs, const Grid& grid);
+  void quantize(Inputs& inputs, const Grid& grid, size_t groups);
+  void note(const Matrix& w, const Inputs& inputs);
   void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                 const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 

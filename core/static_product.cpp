@@ -8,7 +8,7 @@
 namespace subbyte {
 
 StaticProduct::StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid)
-    : grid_(grid), bias_(bias), parts_(w.parts()) {
+    : grid_(&grid), matrix_(&w), bias_(bias), parts_(w.parts()) {
   const size_t groups = grid.groups.size(), size = w.cols() / groups;
   if (groups > 1 && (w.cols() % groups || size % kTile || w.groups() > 1))
     throw std::invalid_argument("groups of inputs must be multiples of 16 columns, of weights with one scale a row");

@@ -16,15 +16,19 @@ namespace subbyte {
 
 class StaticProduct {
  public:
-  // The matrix is not copied and must live as long. Throws std::invalid_argument where the groups of the grid do not
-  // fit: they must be a multiple of 16 columns wide, and rows must have one scale, if there is more than one group.
+  // Neither matrix nor grid are copied, and must live as long. Products of one grid share the codes of their inputs.
+  // Throws std::invalid_argument where the groups of the grid do not fit: they must be a multiple of 16 columns wide, and
+  // rows must have one scale, if there is more than one group.
   StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid);
 
-  const Grid& grid() const { return grid_; }
+  const Grid& grid() const { return *grid_; }
+  const Matrix& matrix() const { return *matrix_; }
+  // Groups of inputs whose codes are summed: those of the grid, or else those of the weights.
+  size_t groups() const { return parts_.front().packed.groups; }
   const std::vector<Matrix::Part>& parts() const { return parts_; }
   const float* bias() const { return bias_.data(); }
   // What a code of an input counts, beside the scales: the grid's own scale, or 1 where that was folded.
-  float x_scale() const { return grid_.groups.size() == 1 ? grid_.groups[0].scale : 1.0f; }
+  float x_scale() const { return grid_->groups.size() == 1 ? grid_->groups[0].scale : 1.0f; }
   size_t bytes() const;  // resident, beside the matrix
 
  private:
@@ -34,7 +38,8 @@ class StaticProduct {
     Buffer<uint8_t> alphas;
   };
 
-  Grid grid_;
+  const Grid* grid_;
+  const Matrix* matrix_;
   std::vector<float> bias_;
   std::vector<Folded> folded_;
   std::vector<Matrix::Part> parts_;

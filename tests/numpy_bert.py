@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from subbyte.model import Model
+from subbyte.activations import fake_quantize
+from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
+from subbyte.quantization import dequantize
 
 BASE: dict[str, Any] = {
     "architectures": ["BertForSequenceClassification"], "model_type": "bert", "hidden_size": 768,
@@ -20,6 +23,21 @@ TINY: dict[str, Any] = BASE | {
     "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40, "vocab_size": 50,
     "max_position_embeddings": 16, "num_labels": 3,
 }  # fmt: skip
+# The other families; what they call otherwise stands beside the names of BERT, which they do not read.
+ROBERTA: dict[str, Any] = {
+    "architectures": ["RobertaForSequenceClassification"], "model_type": "roberta", "pad_token_id": 1,
+    "type_vocab_size": 1,
+}  # fmt: skip
+DISTILBERT: dict[str, Any] = {
+    "architectures": ["DistilBertForSequenceClassification"], "model_type": "distilbert", "dim": 24, "n_layers": 3,
+    "n_heads": 4, "hidden_dim": 40,
+}  # fmt: skip
+ACTIVATIONS = {
+    "gelu": np.vectorize(lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2, otypes=[float]),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+}
 
 
 def described(config: dict[str, Any]) -> Model:
@@ -37,13 +55,47 @@ def random_model(**overrides: Any) -> Model:
     return Model(config["architectures"][0], config, {}, tensors, spec.roles, spec.aliases, Path())
 
 
-def forward(model: Model, ids: list[int], types: list[int]) -> dict[str, np.ndarray]:
-    """Every point of one text -> float64 [tokens, width]; scores and probabilities [count, 1]; the heads one row."""
+def per_token(x: np.ndarray) -> np.ndarray:
+    """Rows rounded to int8 by their own largest values, in float32 as the engine does it."""
+    x = x.astype(np.float32)
+    most = np.abs(x).max(-1, keepdims=True)
+    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
+    return np.rint(x * inverse).astype(np.float64) * (most / np.float32(127))
+
+
+def forward(
+    model: Model,
+    ids: list[int],
+    types: list[int],
+    activations: str = "float32",
+    seen: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Every point of one text -> float64 [tokens, width]; scores and probabilities [count, 1]; the heads one row.
+
+    Points have what they have before they are rounded there.
+
+    activations  how inputs of products are rounded where weights are packed, and with "static" the points with grids
+    seen         what another has seen at points: the points behind each are computed from that, so that a value that
+                 fell on the other side of a rounding is not held against all that follow
+    """
     s = bert.settings(model.config)
-    w = {name: np.asarray(tensor, np.float64) for name, tensor in model.tensors.items()}
+    packed = {name for name, tensor in model.tensors.items() if isinstance(tensor, PackedMatrix)}
+    w = {
+        name: np.asarray(dequantize(tensor) if isinstance(tensor, PackedMatrix) else tensor, np.float64)
+        for name, tensor in model.tensors.items()
+    }
+    grids = model.grids if activations == "static" else {}
     found: dict[str, np.ndarray] = {}
 
-    def linear(name: str, x: np.ndarray) -> np.ndarray:
+    def past(point: str, x: np.ndarray) -> np.ndarray:
+        """What leaves a point that x enters."""
+        found[point] = x
+        x = seen[point] if seen and point in seen else x
+        return fake_quantize(x, grids[point]).astype(np.float64) if point in grids else x
+
+    def linear(name: str, x: np.ndarray, point: str) -> np.ndarray:
+        if f"{name}.weight" in packed and activations != "float32" and point not in grids:
+            x = per_token(x)
         return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
 
     def norm(name: str, x: np.ndarray) -> np.ndarray:
@@ -54,28 +106,32 @@ def forward(model: Model, ids: list[int], types: list[int]) -> dict[str, np.ndar
     def heads(x: np.ndarray) -> np.ndarray:
         return x.reshape(len(ids), s.heads, -1).swapaxes(0, 1)
 
-    gelu = np.vectorize(lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2)
-    x = found["embeddings.words"] = w[bert.WORDS][ids] + (w[bert.TYPES][types] if s.types else 0)
-    x = found["embeddings.sum"] = x + w[bert.POSITIONS][s.first_position + np.arange(len(ids))]
-    x = found["embeddings.output"] = norm("embeddings.LayerNorm", x)
+    x = past("embeddings.words", w[bert.WORDS][ids] + (w[bert.TYPES][types] if s.types else 0))
+    x = past("embeddings.sum", x + w[bert.POSITIONS][s.first_position + np.arange(len(ids))])
+    point = "embeddings.output"
+    x = past(point, norm("embeddings.LayerNorm", x))
     for i in range(s.layers):
         at, layer = f"layers.{i}", f"encoder.layer.{i}"
-        q, k, v = (linear(f"{layer}.attention.self.{name}", x) for name in ("query", "key", "value"))
+        q, k, v = (
+            past(f"{at}.{name}", linear(f"{layer}.attention.self.{name}", x, point))
+            for name in ("query", "key", "value")
+        )
         scores = heads(q) @ heads(k).swapaxes(1, 2)
-        odds = np.exp(scores / math.sqrt(s.hidden // s.heads))
-        p = odds / odds.sum(-1, keepdims=True)
-        context = (p @ heads(v)).swapaxes(0, 1).reshape(len(ids), -1)
-        g = linear(f"{layer}.attention.output.dense", context)
-        found |= {f"{at}.query": q, f"{at}.key": k, f"{at}.value": v, f"{at}.scores": scores.reshape(-1, 1)}
-        found |= {f"{at}.probabilities": p.reshape(-1, 1), f"{at}.context": context, f"{at}.attention_output": g}
-        found[f"{at}.attention_sum"] = x + g
-        x = found[f"{at}.ffn_input"] = norm(f"{layer}.attention.output.LayerNorm", x + g)
-        hidden = found[f"{at}.hidden"] = gelu(linear(f"{layer}.intermediate.dense", x))
-        h = found[f"{at}.ffn_output"] = linear(f"{layer}.output.dense", hidden)
-        found[f"{at}.ffn_sum"] = x + h
-        x = found[f"{at}.output"] = norm(f"{layer}.output.LayerNorm", x + h)
+        shape = scores.shape
+        scores = past(f"{at}.scores", scores.reshape(-1, 1)).reshape(shape) / math.sqrt(s.hidden // s.heads)
+        odds = np.exp(scores - scores.max(-1, keepdims=True))
+        p = past(f"{at}.probabilities", (odds / odds.sum(-1, keepdims=True)).reshape(-1, 1)).reshape(shape)
+        context = past(f"{at}.context", (p @ heads(v)).swapaxes(0, 1).reshape(len(ids), -1))
+        g = past(f"{at}.attention_output", linear(f"{layer}.attention.output.dense", context, f"{at}.context"))
+        u = past(f"{at}.attention_sum", x + g)
+        x = past(f"{at}.ffn_input", norm(f"{layer}.attention.output.LayerNorm", u))
+        hidden = ACTIVATIONS[s.activation](linear(f"{layer}.intermediate.dense", x, f"{at}.ffn_input"))
+        hidden = past(f"{at}.hidden", hidden)
+        h = past(f"{at}.ffn_output", linear(f"{layer}.output.dense", hidden, f"{at}.hidden"))
+        y = past(f"{at}.ffn_sum", x + h)
+        point = f"{at}.output"
+        x = past(point, norm(f"{layer}.output.LayerNorm", y))
     if s.labels:
-        squash = np.tanh if s.pooler_activation == "tanh" else lambda y: np.maximum(y, 0)
-        found["pooler"] = squash(linear("pooler.dense", x[:1]))
-        found["classifier"] = linear("classifier", found["pooler"])
+        pooled = past("pooler", ACTIVATIONS[s.pooler_activation](linear("pooler.dense", x[:1], point)))
+        past("classifier", linear("classifier", pooled, "pooler"))
     return found

@@ -17,23 +17,12 @@ namespace subbyte::bindings {
 namespace {
 
 using Ids = std::vector<std::vector<uint32_t>>;
-using GridArrays = std::tuple<size_t, std::vector<float>, std::vector<float>, float>;  // bits, scale, zero, limit
 
 Pooling pooling_of(const std::string& name) {
   if (name == "mean") return Pooling::mean;
   if (name == "cls") return Pooling::cls;
   if (name == "max") return Pooling::max;
   throw std::invalid_argument("pooling: must be mean, cls or max, not \"" + name + "\"");
-}
-
-Grid grid_of(const std::string& name, const GridArrays& arrays) {
-  const auto& [bits, scale, zero, limit] = arrays;
-  require(!scale.empty() && scale.size() == zero.size() && limit >= 1 && limit <= (bits == 16 ? 32512.0f : 127.0f),
-          name + ": a grid needs as many zeros as scales, and codes of 127 at most, or 32,512 at 16 bits");
-  Grid grid;
-  grid.bits = bits;
-  for (size_t i = 0; i < scale.size(); ++i) grid.groups.push_back({1.0f / scale[i], scale[i], zero[i], limit});
-  return grid;
 }
 
 // A model and its working memory. One call at a time; others wait without holding the interpreter.

@@ -4,8 +4,10 @@
 #include <nanobind/ndarray.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "../grid.hpp"
 #include "../kernels.hpp"
 #include "../ops.hpp"
 
@@ -40,6 +42,18 @@ inline Rounding rounding_of(const std::string& activations) {
   if (activations == "int8") return Rounding::int8;
   if (activations == "float32") return Rounding::none;
   throw std::invalid_argument("activations: must be int8 or float32, not \"" + activations + "\"");
+}
+
+using GridArrays = std::tuple<size_t, std::vector<float>, std::vector<float>, float>;  // bits, scale, zero, limit
+
+inline Grid grid_of(const std::string& name, const GridArrays& arrays) {
+  const auto& [bits, scale, zero, limit] = arrays;
+  require(!scale.empty() && scale.size() == zero.size() && limit >= 1 && limit <= (bits == 16 ? 32512.0f : 127.0f),
+          name + ": a grid needs as many zeros as scales, and codes of 127 at most, or 32,512 at 16 bits");
+  Grid grid;
+  grid.bits = bits;
+  for (size_t i = 0; i < scale.size(); ++i) grid.groups.push_back({1.0f / scale[i], scale[i], zero[i], limit});
+  return grid;
 }
 
 void define_matrices(nb::module_& m);    // matrices.cpp

@@ -2,6 +2,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -83,6 +84,67 @@ void define_operations(nb::module_& m) {
       },
       "q"_a, "key_values"_a, "heads"_a, nb::kw_only(), "isa"_a = "best",
       "Softmax attention of one query [width] over keys and values [length, 2 * width].");
+
+  m.def(
+      "self_attention",
+      [](In<float, 2> q, In<float, 2> key, In<float, 2> value, size_t heads,
+         const std::optional<GridArrays>& scores, const std::optional<GridArrays>& probabilities,
+         const std::string& isa) {
+        const size_t length = q.shape(0), width = q.shape(1);
+        require(heads > 0 && width > 0 && width % heads == 0 && length > 0, "q: must be [length, width], by heads");
+        for (const auto* x : {&key, &value})
+          require(x->shape(0) == length && x->shape(1) == width, "key and value: must be as q");
+        const size_t size = width / heads;
+        std::optional<Grid> on_scores, on_probabilities;
+        if (scores) on_scores = grid_of("scores", *scores);
+        if (probabilities) on_probabilities = grid_of("probabilities", *probabilities);
+        std::vector<float> y(length * width);
+        Buffer<float> scratch(self_attention_scratch(length, size));
+        FloatMode mode;
+        for (size_t at = 0; at < width; at += size)
+          kernels_for(isa).self_attention({q.data() + at, key.data() + at, value.data() + at, y.data() + at,
+                                           scratch.data(), length, size, width,
+                                           1.0f / std::sqrt(static_cast<float>(size)),
+                                           on_scores ? &on_scores->groups[0] : nullptr,
+                                           on_probabilities ? &on_probabilities->groups[0] : nullptr});
+        return to_numpy(std::move(y), {length, width});
+      },
+      "q"_a, "key"_a, "value"_a, "heads"_a, "scores"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(),
+      nb::kw_only(), "isa"_a = "best",
+      "Softmax attention of all positions [length, width] over each other; scores and probabilities on grids.");
+
+  m.def(
+      "round_to_grid",
+      [](In<float, 2> x, const GridArrays& grid, const std::string& isa) {
+        const Grid made = grid_of("grid", grid);
+        require(x.shape(1) % made.groups.size() == 0, "x: must be [m, n], n divisible by the groups of the grid");
+        std::vector<float> y(x.data(), x.data() + x.shape(0) * x.shape(1));
+        FloatMode mode;
+        Ops(kernels_for(isa), 1, Rounding::int8).round(made, x.shape(0), x.shape(1), y.data());
+        return to_numpy(std::move(y), {x.shape(0), x.shape(1)});
+      },
+      "x"_a, "grid"_a, nb::kw_only(), "isa"_a = "best", "What the codes of x [m, n] stand for.");
+
+  m.def(
+      "grid_codes",
+      [](In<float, 1> x, const GridArrays& grid, const std::string& isa) {
+        const Grid made = grid_of("grid", grid);
+        require(made.groups.size() == 1, "grid: must have one group");
+        const size_t n = x.shape(0), padded = steps_of(n) * kTile;
+        std::vector<int8_t> high(padded, 1), low(padded, 1);
+        int32_t high_sum = 0, low_sum = 0;
+        FloatMode mode;
+        kernels_for(isa).grid_codes({x.data(), n, made.groups[0], high.data(), made.wide() ? low.data() : nullptr,
+                                     &high_sum, made.wide() ? &low_sum : nullptr});
+        if (!made.wide()) std::fill(low.begin(), low.end(), int8_t{0});
+        const auto floats = [&](const std::vector<int8_t>& codes) {
+          return to_numpy(std::vector<float>(codes.begin(), codes.end()), {padded});
+        };
+        return std::make_tuple(floats(high), floats(low), high_sum, low_sum);
+      },
+      "x"_a, "grid"_a, nb::kw_only(), "isa"_a = "best",
+      "The codes of x [n], padded to a multiple of 16: high and low (code = 255 * high + low at 16 bits, else high), "
+      "and the sums of both.");
 
   m.def(
       "ssru",

@@ -79,7 +79,8 @@ def quantize(
     if bert.is_encoder(model.architecture):
         if given is None or frequencies is not None:
             raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        _quantize_encoder(model, given, Path(out), calibration, check_text if check else None, force, progress)
+        compared = (check_text or calibration) if check else None
+        _quantize_encoder(model, given, Path(out), calibration, compared, force, progress)
         return inspect(out)
     tokenizer = load_tokenizer(model.folder, model.config)
     sentences = _sentences(check_text, calibration, frequencies) if check else []
@@ -117,11 +118,11 @@ def _quantize_encoder(
     recipe: Recipe,
     out: Path,
     calibration: str | Path | None,
-    check_text: str | Path | None,
+    compared: str | Path | None,
     force: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Save an encoder under a recipe; `check_text` or else the calibration text says how far it agrees."""
+    """Save an encoder under a recipe; the text `compared` says how far it agrees."""
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
 
     def texts(path: str | Path | None) -> Iterator[tuple[str, ...]]:
@@ -132,12 +133,14 @@ def _quantize_encoder(
     packed = encoder_compression.compressed(
         model, recipe, tokenizer, texts(calibration) if calibration else None, progress
     )
-    compared = [*islice(texts(check_text or calibration), encoder_compression.COMPARED)]
+    lines = [*islice(texts(compared), encoder_compression.COMPARED)]
+    if compared and not lines:
+        raise UsageError(f"{compared}: is empty; it should have texts to compare the models on")
     report = {
         "recipe": recipe.name,
         "seed": None,  # nothing is random
         "calibration": Path(calibration).name if calibration else None,
-        "agreement": encoder_compression.agreement(model, packed, tokenizer, compared),
+        "agreement": encoder_compression.agreement(model, packed, tokenizer, lines),
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "tensors": _tensor_reports(model, packed),
     }

@@ -97,8 +97,7 @@ class EncoderEngine:
         """
         made = {"scores", "probabilities"}  # these never stand in memory as a whole: they are made anew
         asked = [name for name in points if name.rpartition(".")[2] not in made]
-        layers = {name.rpartition(".")[0] for name in points} - {name.rpartition(".")[0] for name in asked}
-        layers |= {name.rpartition(".")[0] for name in points if name.rpartition(".")[2] in made}
+        layers = {name.rpartition(".")[0] for name in points if name.rpartition(".")[2] in made}
         needed = [f"{layer}.{of}" for layer in sorted(layers) for of in ("query", "key")]
         names = list(dict.fromkeys([*asked, *needed]))
         arrays = self._core.observe(*_lists(texts, types), names)

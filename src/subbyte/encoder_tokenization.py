@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subbyte.errors import ModelError
+from subbyte.errors import ModelError, UsageError
 from subbyte.files import read_file, read_json
 from subbyte.models import bert
 
@@ -20,17 +20,47 @@ LIMIT = 1 << 25  # bytes of a tokenizer's file
 class EncoderTokenizer:
     """Ids and token types of texts, special tokens included; what is longer than the model reads is cut."""
 
-    def __init__(self, tokenizer: Tokenizer, longest: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, settings: bert.Settings, longest: int) -> None:
         """`longest`: tokens of a text, special ones included; of a pair, the longer one is cut first."""
         tokenizer.no_padding()
         tokenizer.enable_truncation(longest)
         self.longest = longest
+        self._settings = settings
         self._tokenizer = tokenizer
 
     def encode(self, texts: Sequence[tuple[str, ...]]) -> tuple[list[list[int]], list[list[int]]]:
-        """Ids and types of each text, which is one string or a pair of strings."""
-        found = self._tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in texts])
-        return [one.ids for one in found], [one.type_ids for one in found]
+        """Ids and types of each text, which is one string or a pair of strings.
+
+        Raises UsageError for what is neither, ModelError where the tokenizer's own file makes it fail, or makes ids
+        that the model does not have.
+        """
+        if not all(len(text) in (1, 2) for text in texts):
+            raise UsageError("a text is one string, or a pair of two")
+        try:
+            found = self._tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in texts])
+        except TypeError:
+            raise UsageError("a text should be a string of whole characters, or a pair of two") from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # its own panics are no Exception
+            raise ModelError(f"the model's tokenizer fails: {error}") from None
+        ids = [one.ids for one in found]
+        typed = self._settings.family == "bert"  # the others are never told types
+        types = [one.type_ids if typed else [0] * len(one.ids) for one in found]
+        for text, tokens, kinds in zip(texts, ids, types, strict=True):
+            self._check(text, tokens, kinds)
+        return ids, types
+
+    def _check(self, text: tuple[str, ...], ids: list[int], types: list[int]) -> None:
+        if not 0 < len(ids) <= self.longest:
+            raise ModelError(
+                f"the model's tokenizer makes {len(ids)} tokens of {text[0][:40]!r}, should make 1 to {self.longest}"
+            )
+        if max(ids) >= self._settings.vocab_size or max(types) >= max(1, self._settings.types):
+            raise ModelError(
+                f"the model's tokenizer makes the id {max(ids)} and the type {max(types)} of {text[0][:40]!r}; the "
+                f"model has {self._settings.vocab_size:,} words and {self._settings.types} types"
+            )
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """The piece that each id stands for."""
@@ -54,7 +84,7 @@ def load_encoder_tokenizer(folder: Path, config: Mapping[str, Any], max_tokens: 
         raise ModelError(
             f"{folder}: the tokenizer has {made.get_vocab_size():,} words, the model {settings.vocab_size:,}"
         )
-    return EncoderTokenizer(made, min(settings.longest, max_tokens or settings.longest))
+    return EncoderTokenizer(made, settings, min(settings.longest, max_tokens or settings.longest))
 
 
 def _made(file: Path, make: Callable[[Any], Tokenizer]) -> Tokenizer:
@@ -99,7 +129,9 @@ def _byte_pairs(folder: Path) -> Tokenizer:
         )._tokenizer
         special = [(name, vocabulary[name]) for name in ("</s>", "<s>")]
         tokenizer.post_processor = library.processors.RobertaProcessing(*special, add_prefix_space=False)
-        tokenizer.add_special_tokens([name for name in ("<s>", "<pad>", "</s>", "<unk>") if name in vocabulary])
+        tokenizer.add_special_tokens(
+            [name for name in ("<s>", "<pad>", "</s>", "<unk>", "<mask>") if name in vocabulary]
+        )
         return tokenizer
 
     return _made(folder / MERGES, make)

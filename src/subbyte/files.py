@@ -50,7 +50,8 @@ def regular_file(folder: Path, name: str, error: type[SubbyteError]) -> Path:
     except (OSError, RuntimeError) as e:  # RuntimeError: a loop of links, before Python 3.13
         raise error(f"{path}: cannot be read: {e}") from None
     home = folder.resolve()
-    cache = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+    # a snapshot, or a folder in one, as sentence-transformers has them
+    cache = next((above.parent / "blobs" for above in home.parents[:2] if above.name == "snapshots"), home)
     if target.parent != home and target.parent != cache:
         raise error(f"{path}: is a link that leads out of the folder, to {target}")
     if not stat.S_ISREG(mode):

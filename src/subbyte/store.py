@@ -171,7 +171,8 @@ def load(folder: str | Path) -> Model:
     sentence = quantization.get("sentence")
     return Model(
         name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids, permutation,
-        sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError) if sentence else None,
+        sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError)
+        if sentence is not None else None,
     )  # fmt: skip
 
 

@@ -61,8 +61,9 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"^pre_classifier\.", "pooler.dense."),
     ),
 }
-# what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., and the pooler of a bare model
-UNUSED = re.compile(r"embeddings\.position_ids$")
+# what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., the pooler that RoBERTa had once, which its
+# classifier does not read, and the pooler of a bare model
+UNUSED = re.compile(r"embeddings\.position_ids$|^roberta\.pooler\.dense\.(weight|bias)$")
 POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
 
 
@@ -255,11 +256,11 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any])
     """The float32 model in a Hugging Face folder, checked whole. `config` is its parsed config.json."""
     where = str(folder / "config.json")
     spec, s = specification(config, where), settings(config, where)
-    checkpoint = open_checkpoint(folder)
+    checkpoint = open_checkpoint(folder, "AutoModelForSequenceClassification" if s.labels else "AutoModel")
     sources: dict[str, str] = {}
     for stored in checkpoint.places:
         name = our_name(stored, s.family)
-        if UNUSED.search(name) or (not s.labels and POOLER.match(name)):
+        if UNUSED.search(stored) or (not s.labels and POOLER.match(name)):
             continue
         if name in sources:
             raise ModelError(f"{folder}: holds {name} twice, as {sources[name]} and as {stored}")

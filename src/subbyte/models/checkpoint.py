@@ -30,8 +30,11 @@ class Checkpoint:
         return read_floats(path, entry, name)
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
-    """The tensors of `model.safetensors`, or of the files that `model.safetensors.index.json` names."""
+def open_checkpoint(folder: Path, auto: str = "AutoModelForSeq2SeqLM") -> Checkpoint:
+    """The tensors of `model.safetensors`, or of the files that `model.safetensors.index.json` names.
+
+    auto  the class of transformers that would read a pickle, for the sentence that refuses one
+    """
     if (folder / SINGLE).exists():
         return Checkpoint(folder, _places(folder, SINGLE))
     if (folder / INDEX).exists():
@@ -39,7 +42,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if (folder / PICKLED).exists():
         raise ModelError(
             f"{folder}: holds its weights in {PICKLED}, a pickle, which can run code when it is read; convert it once "
-            f'with `python -c "from transformers import AutoModelForSeq2SeqLM as M; '
+            f'with `python -c "from transformers import {auto} as M; '
             f"M.from_pretrained('{folder}').save_pretrained('{folder}')\"` where torch and transformers are installed"
         )
     raise ModelError(f"{folder}: has no weights: neither {SINGLE} nor {INDEX} is there")

@@ -33,7 +33,7 @@ def sentence_vectors(folder: Path, longest: int) -> SentenceVectors | None:
     if kinds not in ([*KINDS[:2]], [*KINDS]) or modules[0]["path"] != "":
         raise ModelError(f"{where}: has modules {', '.join(kinds)}; {' and '.join(KINDS[:2])} are run, and Normalize")
     path = modules[1]["path"]
-    if "/" in path or path in ("", ".", ".."):
+    if path in ("", ".", "..") or any(c in path for c in "/\\\0") or (folder / path).is_symlink():
         raise ModelError(f"{where}: {path!r} is not the name of a folder in this folder")
     pooling = _pooling(read_json(folder / path, "config.json", ModelError), str(folder / path / "config.json"))
     most = read_json(folder, LENGTH, ModelError).get("max_seq_length") if (folder / LENGTH).exists() else None
