@@ -40,12 +40,14 @@ def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> l
     return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
 
 
-def grams(model: Model, batches: Sequence[Batch], progress: Progress | None = None) -> dict[str, Array]:
+def grams(
+    model: Model, batches: Sequence[Batch], progress: Progress | None = None, *, threads: int | None = None
+) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with it.
 
     Embeddings are only looked up, and left out.
     """
-    engine = EncoderEngine(model, activations="float32")
+    engine = EncoderEngine(model, threads=threads, activations="float32")
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
     sums: dict[str, Array] = {}
     for done, (ids, types) in enumerate(batches, start=1):
@@ -58,10 +60,15 @@ def grams(model: Model, batches: Sequence[Batch], progress: Progress | None = No
 
 
 def ranges(
-    model: Model, batches: Sequence[Batch], roundings: Mapping[str, Rounding], *, permute: bool = False
+    model: Model,
+    batches: Sequence[Batch],
+    roundings: Mapping[str, Rounding],
+    *,
+    permute: bool = False,
+    threads: int | None = None,
 ) -> Calibrated:
     """Static grids for these points, from what the float model has there."""
-    engine = EncoderEngine(model, activations="float32")
+    engine = EncoderEngine(model, threads=threads, activations="float32")
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
         return dict(zip(points, engine.observe(*batch, points), strict=True))
