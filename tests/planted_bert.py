@@ -1,4 +1,4 @@
-"""A tiny encoder with outliers planted where BERT has them: a few dimensions of the sum after the feed-forward layer."""
+"""A tiny encoder with outliers planted where BERT has them: two dimensions of the sum after the feed-forward layer."""
 
 from __future__ import annotations
 

@@ -40,14 +40,12 @@ def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> l
     return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
 
 
-def grams(
-    model: Model, batches: Sequence[Batch], progress: Progress | None = None, *, threads: int | None = None
-) -> dict[str, Array]:
+def grams(model: Model, batches: Sequence[Batch], progress: Progress | None = None) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with it.
 
     Embeddings are only looked up, and left out.
     """
-    engine = EncoderEngine(model, threads=threads, activations="float32")
+    engine = EncoderEngine(model, activations="float32")
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
     sums: dict[str, Array] = {}
     for done, (ids, types) in enumerate(batches, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,14 +75,7 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
     assert same["distance"] == pytest.approx(0, abs=1e-9) and {*same["metrics"]} == metrics
     rough = Grid(2, (0.5,), (0,))
     grids = {"layers.1.output": rough}
-    changed = judge(subbyte_static(model, grids))
-    assert changed["distance"] > 1e-4
-
-
-def subbyte_static(model, grids):
-    from dataclasses import replace
-
-    return replace(model, activations="static", grids=grids)
+    assert judge(replace(model, activations="static", grids=grids))["distance"] > 1e-4
 
 
 def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder, tmp_path):

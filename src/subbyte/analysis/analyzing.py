@@ -92,7 +92,7 @@ def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress |
     )
     seen = batches(tokenizer, read.seen(), judge.task)
     document["leave_one_out"] = leave_one_out(model, seen, judge, len(held_out.texts), _part("leave one out", progress))
-    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, seen, judge, _part("weights", progress))
+    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, judge, _part("weights", progress))
     return document
 
 

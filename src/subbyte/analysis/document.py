@@ -36,9 +36,10 @@ class OutlierToken(TypedDict):
 class Point(TypedDict):
     """An activation over all texts. Outliers are more than 6 standard deviations from the mean of all its values.
 
-    low, high    of each dimension; of scores and probabilities, and where all are one tensor, of the whole
+    low, high    of each dimension; scores and probabilities have one
     farthest     the most standard deviations that any value is from the mean
-    dimensions, tokens  that most outliers are in and at; 10 at the most. Rows of scores, pooler and classifier are no tokens
+    dimensions   that most outliers are in, 10 at the most
+    tokens       that most are at, likewise; rows of scores, probabilities, pooler and classifier are no tokens
     """
 
     name: str

@@ -32,6 +32,16 @@ th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px soli
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } th[scope=row] { font-weight: normal; }
 """
 
+TOLD = (
+    "Weights under presets, rounded to the nearest level, with activations as the preset says. With quantize "
+    "--calibration they come closer."
+)
+TOLD_SEARCHED = (
+    "Weights under presets, rounded so that outputs on a part of the texts are kept (quantize --calibration), with "
+    "activations as the preset says. Distances are from the other texts. What a search (quantize --budget) expects is "
+    "what the matrices lose one by one, added up."
+)
+
 Cell = str | int | float
 
 
@@ -184,13 +194,9 @@ def _weights(document: Analysis) -> list[str]:
         rows.append([one["name"], one["bytes"], f"{one['bits']:.2f}", how, *_cells(quality, metrics)])
     bits, averages = [*blocks[0]["lost"]], [*blocks[0]["given"]]
     names = [f"{one} bits" for one in bits]
-    told = (
-        "Weights under presets, rounded so that outputs on a part of the texts are kept (quantize --calibration), with "
-        "activations as the preset says. Distances are from the other texts."
-    )
-    alone = "One block alone has so few bits, in levels for normally distributed weights."
+    told, alone = TOLD, "One block alone has so few bits, in levels for normally distributed weights."
     if averages:
-        told += " What a search (quantize --budget) expects is what the matrices lose one by one, added up."
+        told = TOLD_SEARCHED
         alone += " The last columns are the bits that a search gives to it, at so many a weight in the whole model."
     series = ["measured", "expected"] if averages else ["measured"]
     scatter = svg.scatter("Distance against bits a weight", "bits a weight, all overhead included", series, points)

@@ -10,7 +10,6 @@ import numpy as np
 from subbyte.analysis.document import BlockEffect, Size, short
 from subbyte.analysis.judging import Judge
 from subbyte.arrays import Array
-from subbyte.encoder_calibration import Batch, grams
 from subbyte.model import Model, Tensor
 from subbyte.quantization import dequantize, quantize_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
@@ -24,13 +23,12 @@ Progress = Callable[[int, int], None]
 
 
 def sizes_and_blocks(
-    model: Model, batches: Sequence[Batch], judge: Judge, progress: Progress | None = None
+    model: Model, judge: Judge, progress: Progress | None = None
 ) -> tuple[list[Size], list[BlockEffect]]:
-    """Of a float32 encoder; `batches` are what weights are rounded for, the judge has other texts.
+    """Of a float32 encoder. Weights go to the nearest level: keeping outputs on a text takes ten times as long.
 
     Presets have activations as they say, blocks have them in float32, and levels for normally distributed weights.
     """
-    sums = grams(model, batches, threads=judge.threads)
     grouped = blocks_of(model)
     done, total = 0, len(PRESETS) + len(BLOCK_BITS) * len(grouped)
 
@@ -42,7 +40,7 @@ def sizes_and_blocks(
 
     sizes: list[Size] = []
     for preset in PRESETS:
-        packed = with_preset(model, preset, sums)
+        packed = with_preset(model, preset)
         sizes.append(size(preset, model, weights_size(packed)) | {"measured": judge(packed)})
         step()
     blocks: list[BlockEffect] = []
@@ -52,15 +50,15 @@ def sizes_and_blocks(
             changed: dict[str, Tensor] = dict(model.tensors)
             for name in names:
                 w = np.asarray(model.tensors[name], np.float32)
-                changed[name] = dequantize(quantize_matrix(w, Normal(bits), gram=sums.get(name)))
+                changed[name] = dequantize(quantize_matrix(w, Normal(bits)))
             lost[str(bits)] = judge(replace(model, tensors=changed))["distance"]
             step()
         blocks.append({"block": block, "weights": weights_of(model, names), "lost": lost, "given": {}})
     return sizes, blocks
 
 
-def with_preset(model: Model, preset: str, sums: Mapping[str, Array]) -> Model:
-    """The model as `subbyte quantize --recipe PRESET --calibration TEXT` makes it."""
+def with_preset(model: Model, preset: str, sums: Mapping[str, Array] | None = None) -> Model:
+    """The model as `subbyte quantize --recipe PRESET` makes it, with the sums of a calibration text if there are."""
     recipe = load_recipe(preset)
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, grams=sums)
