@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import subbyte
+from encoder_folders import LINES, classifier_folder, sentence_folder
 from subbyte import store
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
@@ -21,7 +22,6 @@ from subbyte.models import bert
 from subbyte.permutation import permuted
 from subbyte.recipe import load_recipe, presets
 from tiny_bench_bert import WORDS, tiny_bert_folder
-from encoder_folders import LINES, classifier_folder, sentence_folder
 from tiny_marian import edit_json
 
 WIDE: dict[str, Any] = {"hidden_size": 96, "intermediate_size": 48, "num_attention_heads": 2}  # six groups of 16
