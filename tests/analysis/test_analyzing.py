@@ -11,7 +11,7 @@ import pytest
 import subbyte
 from planted_bert import texts
 from subbyte.activations import Grid
-from subbyte.analysis import judging, outliers
+from subbyte.analysis import judging, outliers, translation
 from subbyte.analysis.judging import Judge, batches
 from subbyte.analysis.texts import Texts, read_texts
 from subbyte.encoder_engine import EncoderEngine
@@ -78,7 +78,8 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
     assert judge(replace(model, activations="static", grids=grids))["distance"] > 1e-4
 
 
-def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder, tmp_path):
+def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(translation, "AVERAGES", (9.0, 8.0, 2.0))  # overhead is large here: nothing has 2 bits
     data = written(tmp_path / "text.txt", [f"two men {word} in the park" for word in "abcdefghijklmnopqrstuvwx"])
     found = subbyte.analyze(tiny_folder, data, tmp_path / "page.html", threads=1)
     assert found["task"] == "translation" and found["points"] == [] and found["leave_one_out"] is None
@@ -87,12 +88,14 @@ def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder
     for block in found["blocks"]:
         assert block["lost"]["2"] >= block["lost"]["3"] >= block["lost"]["4"] > 0
     searched = [one for one in found["sizes"] if one["measured"] is None]
+    assert [one["name"] for one in searched] == ["--budget 9bits", "--budget 8bits"]
+    assert searched[0]["expected"] < searched[1]["expected"]
     for one in searched:
         average = float(one["name"].removeprefix("--budget ").removesuffix("bits"))
         assert one["bits"] <= average
         given = [block["given"][f"{average:g}"] * block["weights"] for block in found["blocks"]]
         assert sum(given) / sum(block["weights"] for block in found["blocks"]) <= average
-    assert searched and "bits at" in (tmp_path / "page.html").read_text("utf-8")
+    assert "bits at 9 a weight" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_progress_goes_through_its_parts(folder, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import subbyte
-from planted_bert import planted, texts
+from planted_bert import LAYERS, OUTLIERS, planted, texts
 from subbyte.analysis import svg
 from subbyte.analysis.page import page
 
@@ -61,6 +61,13 @@ def test_is_well_formed_and_says_what_was_found(document):
     for sentence in document["findings"]:
         assert sentence in found.text
     assert found.tags.count("svg") == 6 and found.tags.count("h2") == 5 and ("class", "heat") in found.attributes
+
+
+def test_the_heat_map_shows_the_planted_dimensions_though_they_do_not_vary(document):
+    (heat,) = re.findall(r"<svg[^>]*><title>Range of each dimension.*?</svg>", page(document), re.DOTALL)
+    widest = re.findall(r'fill-opacity="1.0" d="([^"]*)"', heat)[0]
+    assert widest.count("M") == len(OUTLIERS) * len(LAYERS)
+    assert {str(dimension) for dimension in OUTLIERS} <= {*re.findall(r'middle">(\d+)<', heat)}
 
 
 def test_pictures_and_tables_have_names(document):

@@ -25,6 +25,8 @@ def test_names_exactly_the_planted_dimensions_and_layers(found):
     assert layers == dict.fromkeys(OUTLIERS, LAYERS)
     (sentence,) = (one for one in found["findings"] if "dimensions have any" in one)
     assert f"2 of {WIDTH} dimensions" in sentence and "17 and 90 have 100%" in sentence
+    (sentence,) = (one for one in found["findings"] if "farthest of the sums" in one)
+    assert "dimension 17 has 50% of the outliers" in sentence
 
 
 @pytest.mark.parametrize("layer", range(3))

@@ -8,7 +8,7 @@ from subbyte.analysis.document import Analysis, LeaveOneOut, Quality, Size
 
 LITTLE = 0.02  # of a distance: our rule of thumb, of vectors 0.98 of cosine
 CULPRIT = 0.3  # share of the distance that a family must bring back to be named as the cause
-NEAR = 1.25  # a remedy whose distance is so many times the best one's at the most is as good
+NEAR = 1.25  # a remedy whose distance is so many times the best one's, or LITTLE, at the most is as good
 NAMED = 5  # dimensions and tokens in a sentence
 
 METRICS = {
@@ -45,20 +45,18 @@ def _what_to_do(of: LeaveOneOut) -> str:
     best = min(remedy["quality"]["distance"] for remedy in of["remedies"])
     # of what is about as good, 8 bits run faster than 16
     order = ("w8a8", "w8a8-peg", "w8a8-mixed")
-    good = [remedy for remedy in of["remedies"] if remedy["quality"]["distance"] <= NEAR * best]
+    good = [remedy for remedy in of["remedies"] if remedy["quality"]["distance"] <= max(NEAR * best, LITTLE)]
     chosen = min(good, key=lambda remedy: order.index(remedy["recipe"]))
     start = f"Every activation in 8 bits, one range a tensor, moves the answers: {told(of['all'])}. "
     if chosen["recipe"] == "w8a8":
         return start + "Neither 16 bits nor groups of dimensions in the feed-forward layers help; train (finetune)."
-    after = f"{chosen['recipe']} ({REMEDIES[chosen['recipe']]}) has {told(chosen['quality'])}."
+    after = f"{chosen['recipe']} ({REMEDIES[chosen['recipe']]}): {told(chosen['quality'])}."
     helped = 1 - chosen["quality"]["distance"] / of["all"]["distance"]
     others = [remedy for remedy in of["remedies"] if remedy["recipe"] not in ("w8a8", chosen["recipe"])]
-    beside = "".join(f" {other['recipe']}: {told(other['quality'])}." for other in others)
+    beside = "".join(f" With {other['recipe']}: {told(other['quality'])}." for other in others)
     if helped < CULPRIT:
-        return (
-            start + f"The best preset helps little: {after}{beside} Activations rounded per token (int8), or training."
-        )
-    return start + f"Take the recipe {after}{beside}"
+        return f"{start}Presets help little: {after}{beside} Round activations per token (int8), or train (finetune)."
+    return f"{start}Take the recipe {after}{beside}"
 
 
 def _cause(of: LeaveOneOut) -> str:
@@ -71,10 +69,11 @@ def _cause(of: LeaveOneOut) -> str:
             f"No family of activations is the cause by itself: without rounding {best['family']}{letter}, the best of "
             f"them to leave out, {max(best['recovered'], 0):.0%} of the distance go away."
         )
-    unions = "".join(f"; {one['family']}: {max(one['recovered'], 0):.0%}" for one in of["unions"])
+    next_ones = [one for one in of["families"] if one is not best and one["recovered"] >= CULPRIT]
+    others = "".join(f"; {one['family']}: {max(one['recovered'], 0):.0%}" for one in [*next_ones, *of["unions"]])
     return (
         f"The cause is {best['family']}{letter}: leave these {best['points']} of {_points(of)} activations as "
-        f"they are, round all others, and {best['recovered']:.0%} of the distance go away{unions}."
+        f"they are, round all others, and {best['recovered']:.0%} of the distance go away{others}."
     )
 
 
@@ -116,20 +115,17 @@ def _width(document: Analysis) -> int:
 
 
 def _tokens(document: Analysis) -> str | None:
+    """Where the farthest of the sums has its outliers."""
     sums = [point for point in document["points"] if point["name"].endswith(".ffn_sum") and point["outliers"]]
-    counts: dict[str, int] = {}
-    read: dict[str, int] = {}
-    for point in sums:
-        for one in point["tokens"]:
-            counts[one["token"]] = counts.get(one["token"], 0) + one["outliers"]
-            read[one["token"]] = one["read"]
-    total = sum(point["outliers"] for point in sums)
-    if not counts:
+    if not sums:
         return None
-    token = max(counts, key=lambda one: counts[one])
+    point = max(sums, key=lambda point: point["farthest"])
+    dimension, token = point["dimensions"][0], point["tokens"][0]
     return (
-        f"Of the outliers of ffn_sum {counts[token] / total:.0%} are at the token {token}, which is "
-        f"{read[token] / document['tokens']:.0%} of what was read."
+        f"In {point['name']}, the farthest of the sums ({point['farthest']:.0f} standard deviations), dimension "
+        f"{dimension['dimension']} has {dimension['outliers'] / point['outliers']:.0%} of the outliers, and "
+        f"{token['outliers'] / point['outliers']:.0%} are at the token {token['token']}, which is "
+        f"{token['read'] / document['tokens']:.0%} of what was read."
     )
 
 

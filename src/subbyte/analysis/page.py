@@ -10,6 +10,7 @@ import numpy as np
 from subbyte.analysis import svg
 from subbyte.analysis.document import RESIDUAL, Analysis, LeaveOneOut, Point, Quality
 from subbyte.analysis.findings import METRICS, REMEDIES
+from subbyte.arrays import Array
 
 TOP = 20  # rows of a table of dimensions, and of outliers
 
@@ -118,7 +119,7 @@ def _ranges(points: Sequence[Point]) -> list[str]:
     layers = [name.split(".")[1] for name in named if name.endswith(".ffn_sum")]
     beside = [(f"layer {i}", [_width(named[f"layers.{i}.{kind}"]) for kind in RESIDUAL]) for i in layers]
     sums = [named[f"layers.{i}.ffn_sum"] for i in layers]
-    heat = np.array([np.subtract(point["high"], point["low"]) for point in sums])
+    heat = np.array([_reach(point) for point in sums])
     every = [(point["name"], [_width(point)]) for point in points]
     return [
         "<h2>Ranges</h2>",
@@ -129,17 +130,18 @@ def _ranges(points: Sequence[Point]) -> list[str]:
         ),
         _figure(
             svg.bars("Range of x, h and y of every layer", ["x: ffn_input", "h: ffn_output", "y: ffn_sum"], beside),
-            "Greatest less least value of the input, the output and the sum of the feed-forward layers.",
+            "Greatest less least value, 0 included, of the input, the output and the sum of the feed-forward layers.",
         ),
         _figure(
             svg.heat("Range of each dimension of ffn_sum, by layer", [f"layer {i}" for i in layers], heat),
             f"ffn_sum, {heat.shape[1]} dimensions from left to right: how many times the range of the layer's middle "
-            "dimension each has. Vertical lines are dimensions that are wide in all layers; the widest are numbered.",
+            "dimension each has, 0 included. Vertical lines are dimensions that are wide in all layers; the widest are "
+            "numbered.",
         ),
         "<details><summary>All activations</summary>",
         _figure(
             svg.bars("Range of every activation", [], every, log=True),
-            "Greatest less least value, on a logarithmic scale.",
+            "Greatest less least value, 0 included, on a logarithmic scale.",
         ),
         "</details>",
     ]
@@ -227,8 +229,13 @@ def _weights(document: Analysis) -> list[str]:
     ]
 
 
+def _reach(point: Point) -> Array:
+    """The range of each dimension with 0 in it: what a grid has to cover, for a constant offset too."""
+    return np.maximum(point["high"], 0) - np.minimum(point["low"], 0)
+
+
 def _width(point: Point) -> float:
-    return max(point["high"]) - min(point["low"])
+    return max(0.0, *point["high"]) - min(0.0, *point["low"])
 
 
 def _cells(quality: Quality, metrics: Sequence[str]) -> list[Cell]:
