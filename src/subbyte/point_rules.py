@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -24,7 +24,8 @@ class Rounding:
     """How one activation is rounded.
 
     bits       2..8, 16; 32: not at all
-    groups     consecutive columns that share a scale are width / groups
+    groups     consecutive columns that share a scale are width / groups; 0: every column has its own (`resolve` puts the
+               width in its place), which inputs of matrix products cannot have
     symmetric  zero is code 0
     range      the estimator of the range, one of ranges.ESTIMATORS
     """
@@ -37,8 +38,8 @@ class Rounding:
     def __post_init__(self) -> None:
         if type(self.bits) is not int or self.bits not in (*BITS, NOT_ROUNDED):
             raise RecipeError(f"bits are {self.bits!r}, should be 2 to 8, 16, or 32 where nothing is rounded")
-        if type(self.groups) is not int or self.groups < 1:
-            raise RecipeError(f"groups is {self.groups!r}, should be a number from 1")
+        if type(self.groups) is not int or self.groups < 0:
+            raise RecipeError(f"groups is {self.groups!r}, should be a number from 1, or 0 for as many as columns")
         if type(self.symmetric) is not bool:
             raise RecipeError(f"symmetric is {self.symmetric!r}, should be true or false")
         if not isinstance(self.range, str):
@@ -122,8 +123,9 @@ def resolve(rules: Sequence[PointRule], points: Mapping[str, int], where: str) -
         if not covering:
             faults.append(f"{point}: no rule covers it; bits = {NOT_ROUNDED} is for what is not rounded")
         elif covering[-1].bits != NOT_ROUNDED:
-            roundings[point] = covering[-1]
-            faults += _misfits(point, width, covering[-1])
+            last = covering[-1]
+            roundings[point] = replace(last, groups=last.groups or width)
+            faults += _misfits(point, width, roundings[point])
     if faults:
         raise RecipeError(fault_list(where, faults))
     return roundings
