@@ -79,7 +79,7 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     before, after = logits(classifier), logits(tmp_path / "out")
     assert before.shape == after.shape and not np.array_equal(before, after)
     if recipe.startswith("w8a8"):
-        assert np.abs(before - after).max() < 0.15 * np.abs(before).max()
+        assert np.abs(before - after).max() < 0.25 * np.abs(before).max()
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["calibration"] == "text" and report["agreement"]["texts"] == 40
     assert 0 <= report["agreement"]["labels"] <= 1 and report["agreement"]["cosine"] > 0.3
@@ -134,11 +134,11 @@ def test_a_permuted_encoder_has_its_vectors_in_the_source_order(sentences: Path,
     ids, types = subbyte.Encoder.from_pretrained(sentences, threads=1).tokenizer.encode([(line,) for line in LINES])
     plain, moved = (EncoderEngine(m, threads=1) for m in (model, permuted(model, pi)))
     for pooling in ("mean", "cls", "max"):
-        np.testing.assert_allclose(moved.pooled(ids, types, pooling), plain.pooled(ids, types, pooling), atol=1e-5)
+        np.testing.assert_allclose(moved.pooled(ids, types, pooling), plain.pooled(ids, types, pooling), atol=1e-4)
     for ours, theirs in zip(moved.states(ids, types), plain.states(ids, types), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     (seen,), (stored,) = (e.observe(ids, types, ["layers.1.output"]) for e in (plain, moved))
-    np.testing.assert_allclose(stored, seen[:, pi], atol=1e-5)
+    np.testing.assert_allclose(stored, seen[:, pi], atol=1e-4)
 
     subbyte.quantize(sentences, tmp_path / "out", "w8a8-peg", calibration=text)
     assert open_model(tmp_path / "out").permutation != tuple(range(96))
