@@ -64,8 +64,8 @@ def calibrate(
 def embedding_order(observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding]) -> Array:
     """The order of the embedding axis, int64 [d], by the points with groups on it.
 
-    The range of a dimension is its largest in any of the first batches (in the reference code the last one decides). It has
-    0 in it, as grids have: what is always far from 0 is as bad for its group as what comes and goes.
+    The range of a dimension is its largest in any of the first batches (in the reference code the last one decides); it
+    has 0 in it, as grids have: what is always far from 0 is as bad for its group as what comes and goes.
     """
     points = [point for point, rounding in roundings.items() if rounding.groups > 1 and on_embedding_axis(point)]
     if not points:
