@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import subbyte
+from encoder_folders import LINES, classifier_folder, sentence_folder
+from numpy_bert import forward
 from subbyte import store
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
@@ -21,7 +23,6 @@ from subbyte.models import bert
 from subbyte.permutation import permuted
 from subbyte.recipe import load_recipe, presets
 from tiny_bench_bert import WORDS, tiny_bert_folder
-from encoder_folders import LINES, classifier_folder, sentence_folder
 from tiny_marian import edit_json
 
 WIDE: dict[str, Any] = {"hidden_size": 96, "intermediate_size": 48, "num_attention_heads": 2}  # six groups of 16
@@ -61,6 +62,10 @@ def originals(classifier: Path, sentences: Path, text: Path, tmp_path_factory: p
     return home
 
 
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(x**2)))
+
+
 def logits(folder: Path, **options: Any) -> np.ndarray:
     classifier = subbyte.Classifier.from_pretrained(folder, threads=1, **options)
     return np.stack([*classifier.logits([*LINES, ("a dog", "the cat")])])
@@ -79,7 +84,12 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     before, after = logits(classifier), logits(tmp_path / "out")
     assert before.shape == after.shape and not np.array_equal(before, after)
     if recipe.startswith("w8a8"):
-        assert np.abs(before - after).max() < 0.15 * np.abs(before).max()
+        assert rms(before - after) < 0.25 * rms(before)
+    classifier_of = subbyte.Classifier.from_pretrained(tmp_path / "out", threads=1)
+    ids, types = classifier_of.tokenizer.encode([(line,) for line in LINES])
+    seen = classifier_of.engine.observe(ids, types, ["pooler"])[0]
+    for text_ids, kinds, pooled in zip(ids, types, seen, strict=True):  # what the folder says, simulated in floats
+        np.testing.assert_allclose(forward(model, text_ids, kinds, "static")["pooler"][0], pooled, atol=1e-3)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["calibration"] == "text" and report["agreement"]["texts"] == 40
     assert 0 <= report["agreement"]["labels"] <= 1 and report["agreement"]["cosine"] > 0.3
@@ -138,7 +148,7 @@ def test_a_permuted_encoder_has_its_vectors_in_the_source_order(sentences: Path,
     for ours, theirs in zip(moved.states(ids, types), plain.states(ids, types), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     (seen,), (stored,) = (e.observe(ids, types, ["layers.1.output"]) for e in (plain, moved))
-    np.testing.assert_allclose(stored, seen[:, pi], atol=1e-5)
+    np.testing.assert_allclose(stored, seen[:, pi], atol=1e-4)
 
     subbyte.quantize(sentences, tmp_path / "out", "w8a8-peg", calibration=text)
     assert open_model(tmp_path / "out").permutation != tuple(range(96))
