@@ -11,6 +11,18 @@ namespace subbyte {
 struct Grid {
   size_t bits = 8;  // 2 to 8, or 16: then a code is 255 * high + low, both in -127..127
   std::vector<GridGroup> groups;
+  std::vector<float> inverse, scale, zero;  // of each column, with several groups (see `spread`)
+
+  // Writes the groups out for so many columns.
+  void spread(size_t columns) {
+    for (std::vector<float>* of : {&inverse, &scale, &zero}) of->clear();
+    for (size_t i = 0; i < columns; ++i) {
+      const GridGroup& group = groups[i / (columns / groups.size())];
+      inverse.push_back(group.inverse);
+      scale.push_back(group.scale);
+      zero.push_back(group.zero);
+    }
+  }
 
   bool wide() const { return bits == 16; }
 };

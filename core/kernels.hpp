@@ -100,6 +100,12 @@ struct GridGroup {
   float inverse, scale, zero, limit;
 };
 
+// A grid for each of several values.
+struct GridColumns {
+  const float *inverse, *scale, *zero;
+  float limit;
+};
+
 // The codes of n values, padded with 0 to a multiple of 16, and their sum. With `low`, limit is up to 32,512 and a code
 // is 255 * high + low, both in -127..127; else up to 127.
 struct GridCodes {
@@ -174,7 +180,8 @@ struct Kernels {
   void (*linear_float)(const LinearFloat&);
   void (*linear_dense)(const LinearDense&);
   void (*quantize_rows)(const QuantizeRows&);
-  void (*round_to_grid)(float* x, size_t n, const GridGroup&);  // each value becomes what its code stands for
+  void (*round_to_grid)(float* x, size_t n, const GridGroup&);    // each value becomes what its code stands for
+  void (*round_columns)(float* x, size_t n, const GridColumns&);  // the same, each with a grid of its own
   void (*grid_codes)(const GridCodes&);
   void (*layer_norm)(const LayerNorm&);
   void (*attention)(const Attention&);

@@ -83,8 +83,8 @@ void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
   for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
     for (size_t g = 0; g < groups; ++g) {
       const size_t at = row * padded + g * size, sum = row * groups + g;
-      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[grid.groups.size() > 1 ? g : 0], high + at,
-                           low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
+      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[grid.groups.size() > 1 ? g : 0],
+                           high + at, low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
     }
   });
   inputs.grid = &grid;
@@ -110,10 +110,13 @@ void Ops::linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stri
 }
 
 void Ops::round(const Grid& grid, size_t m, size_t n, float* x) {
-  const size_t size = n / grid.groups.size();
+  const GridGroup& first = grid.groups.front();
+  const GridColumns columns = {grid.inverse.data(), grid.scale.data(), grid.zero.data(), first.limit};
   for_rows(m, n * 4, [&](size_t row, size_t) {
-    for (size_t g = 0; g < grid.groups.size(); ++g)
-      kernels_.round_to_grid(x + row * n + g * size, size, grid.groups[g]);
+    if (grid.groups.size() == 1)
+      kernels_.round_to_grid(x + row * n, n, first);
+    else
+      kernels_.round_columns(x + row * n, n, columns);
   });
 }
 

@@ -17,8 +17,8 @@ namespace subbyte {
 class StaticProduct {
  public:
   // Neither matrix nor grid are copied, and must live as long. Products of one grid share the codes of their inputs.
-  // Throws std::invalid_argument where the groups of the grid do not fit: they must be a multiple of 16 columns wide, and
-  // rows must have one scale, if there is more than one group.
+  // Throws std::invalid_argument where the groups of the grid do not fit: they must be a multiple of 16 columns wide,
+  // and rows must have one scale, if there is more than one group.
   StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid);
 
   const Grid& grid() const { return *grid_; }

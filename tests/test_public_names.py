@@ -22,6 +22,7 @@ def test_the_names():
         "SubbyteError",
         "Translator",
         "UsageError",
+        "analyze",
         "evaluate_classification",
         "evaluate_similarity",
         "evaluate_translation",

@@ -116,10 +116,11 @@ void define_operations(nb::module_& m) {
   m.def(
       "round_to_grid",
       [](In<float, 2> x, const GridArrays& grid, const std::string& isa) {
-        const Grid made = grid_of("grid", grid);
+        Grid made = grid_of("grid", grid);
         require(x.shape(1) % made.groups.size() == 0, "x: must be [m, n], n divisible by the groups of the grid");
         std::vector<float> y(x.data(), x.data() + x.shape(0) * x.shape(1));
         FloatMode mode;
+        if (made.groups.size() > 1) made.spread(x.shape(1));
         Ops(kernels_for(isa), 1, Rounding::int8).round(made, x.shape(0), x.shape(1), y.data());
         return to_numpy(std::move(y), {x.shape(0), x.shape(1)});
       },
@@ -128,7 +129,7 @@ void define_operations(nb::module_& m) {
   m.def(
       "grid_codes",
       [](In<float, 1> x, const GridArrays& grid, const std::string& isa) {
-        const Grid made = grid_of("grid", grid);
+        Grid made = grid_of("grid", grid);
         require(made.groups.size() == 1, "grid: must have one group");
         const size_t n = x.shape(0), padded = steps_of(n) * kTile;
         std::vector<int8_t> high(padded, 1), low(padded, 1);

@@ -246,16 +246,28 @@ void attention(const Attention& a) {
   }
 }
 
+inline F32x16 grid_code(F32x16 x, F32x16 inverse, F32x16 zero, F32x16 limit) {
+  const F32x16 round = splat(constants::kRound);
+  return smaller(larger((x * inverse + round) - round + zero, splat(0.0f) - limit), limit);
+}
+
 inline F32x16 grid_code(F32x16 x, const GridGroup& g) {
-  const F32x16 round = splat(constants::kRound), limit = splat(g.limit);
-  const F32x16 code = (x * splat(g.inverse) + round) - round + splat(g.zero);
-  return smaller(larger(code, splat(0.0f) - limit), limit);
+  return grid_code(x, splat(g.inverse), splat(g.zero), splat(g.limit));
 }
 
 inline F32x16 on_grid(F32x16 x, const GridGroup& g) { return splat(g.scale) * (grid_code(x, g) - splat(g.zero)); }
 
 void round_to_grid(float* x, size_t n, const GridGroup& grid) {
   for (size_t i = 0; i < n; i += kTile) store_upto(x + i, on_grid(load_upto(x + i, n - i), grid), n - i);
+}
+
+void round_columns(float* x, size_t n, const GridColumns& g) {
+  for (size_t i = 0; i < n; i += kTile) {
+    const size_t left = n - i;
+    const F32x16 zero = load_upto(g.zero + i, left);
+    const F32x16 code = grid_code(load_upto(x + i, left), load_upto(g.inverse + i, left), zero, splat(g.limit));
+    store_upto(x + i, load_upto(g.scale + i, left) * (code - zero), left);
+  }
 }
 
 void grid_codes(const GridCodes& a) {

@@ -102,6 +102,10 @@ void round_to_grid(float* x, size_t n, const GridGroup& grid) {
   for (size_t i = 0; i < n; ++i) x[i] = on_grid(x[i], grid);
 }
 
+void round_columns(float* x, size_t n, const GridColumns& g) {
+  for (size_t i = 0; i < n; ++i) x[i] = on_grid(x[i], {g.inverse[i], g.scale[i], g.zero[i], g.limit});
+}
+
 void grid_codes(const GridCodes& a) {
   const size_t padded = (a.n + kTile - 1) / kTile * kTile;
   int32_t high_sum = 0, low_sum = 0;
@@ -252,8 +256,8 @@ float exp_sum(const float* x, size_t n, float max) {
 
 }  // namespace
 
-const Kernels kReference = {"reference",   0,          linear_int8, linear_float, linear_dense,   quantize_rows,
-                            round_to_grid, grid_codes, layer_norm,  attention,    self_attention, ssru,
-                            activate,      run_max,    exp_sum};
+const Kernels kReference = {
+    "reference", 0,          linear_int8, linear_float,   linear_dense, quantize_rows, round_to_grid, round_columns,
+    grid_codes,  layer_norm, attention,   self_attention, ssru,         activate,      run_max,       exp_sum};
 
 }  // namespace subbyte

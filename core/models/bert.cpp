@@ -19,6 +19,7 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
     if (found->second.groups.empty() || width % found->second.groups.size())
       throw std::invalid_argument(name + ": the groups of its grid do not divide its width");
     point.grid = found->second;
+    if (point.grid->groups.size() > 1) point.grid->spread(width);
   };
   add("embeddings.words", d, embedded_words_);
   add("embeddings.sum", d, embedded_sum_);

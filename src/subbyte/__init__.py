@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from subbyte.analysis import analyze as analyze
     from subbyte.compression import quantize as quantize
     from subbyte.encoder import Classifier as Classifier
     from subbyte.encoder import Encoder as Encoder
@@ -37,6 +38,7 @@ _HOMES = {
     "SubbyteError": "errors",
     "Translator": "translator",
     "UsageError": "errors",
+    "analyze": "analysis",
     "evaluate_classification": "encoder_evaluation",
     "evaluate_similarity": "encoder_evaluation",
     "evaluate_translation": "evaluation",

@@ -52,6 +52,19 @@ def attention(q: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C'
     Softmax attention of one query [width] over keys and values [length, 2 * width].
     """
 
+def self_attention(q: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], key: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], value: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], heads: int, scores: tuple[int, Sequence[float], Sequence[float], float] | None = None, probabilities: tuple[int, Sequence[float], Sequence[float], float] | None = None, *, isa: str = 'best') -> NDArray[numpy.float32]:
+    """
+    Softmax attention of all positions [length, width] over each other; scores and probabilities on grids.
+    """
+
+def round_to_grid(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], grid: tuple[int, Sequence[float], Sequence[float], float], *, isa: str = 'best') -> NDArray[numpy.float32]:
+    """What the codes of x [m, n] stand for."""
+
+def grid_codes(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], grid: tuple[int, Sequence[float], Sequence[float], float], *, isa: str = 'best') -> tuple[NDArray[numpy.float32], NDArray[numpy.float32], int, int]:
+    """
+    The codes of x [n], padded to a multiple of 16: high and low (code = 255 * high + low at 16 bits, else high), and the sums of both.
+    """
+
 def ssru(forget: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], input: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], previous: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, isa: str = 'best') -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
     """One step of an SSRU: the new state, and its positive part."""
 

@@ -60,10 +60,15 @@ def grams(
 
 
 def ranges(
-    model: Model, batches: Sequence[Batch], roundings: Mapping[str, Rounding], *, permute: bool = False
+    model: Model,
+    batches: Sequence[Batch],
+    roundings: Mapping[str, Rounding],
+    *,
+    permute: bool = False,
+    threads: int | None = None,
 ) -> Calibrated:
     """Static grids for these points, from what the float model has there."""
-    engine = EncoderEngine(model, activations="float32")
+    engine = EncoderEngine(model, threads=threads, activations="float32")
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
         return dict(zip(points, engine.observe(*batch, points), strict=True))

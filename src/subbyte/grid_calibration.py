@@ -64,7 +64,8 @@ def calibrate(
 def embedding_order(observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding]) -> Array:
     """The order of the embedding axis, int64 [d], by the points with groups on it.
 
-    The range of a dimension is its largest in any of the first batches; in the reference code the last one decides.
+    The range of a dimension is its largest in any of the first batches (in the reference code the last one decides). It has
+    0 in it, as grids have: what is always far from 0 is as bad for its group as what comes and goes.
     """
     points = [point for point, rounding in roundings.items() if rounding.groups > 1 and on_embedding_axis(point)]
     if not points:
@@ -72,7 +73,7 @@ def embedding_order(observe: Observe[Batch], batches: Sequence[Batch], roundings
     ranges: dict[str, Array] = {}
     for batch in batches[:ORDERING_BATCHES]:
         for point, x in _observed(observe, batch, points).items():
-            found = np.ptp(x, axis=0)
+            found = np.maximum(x.max(0), 0) - np.minimum(x.min(0), 0)
             ranges[point] = np.maximum(ranges[point], found) if point in ranges else found
     return order(ranges)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -25,12 +25,15 @@ class Rounding:
 
     bits       2..8, 16; 32: not at all
     groups     consecutive columns that share a scale are width / groups
+    columns    as many consecutive columns share a scale, whatever the width; `resolve` puts groups in its place. What
+               matrices multiply needs a multiple of 16
     symmetric  zero is code 0
     range      the estimator of the range, one of ranges.ESTIMATORS
     """
 
     bits: int
     groups: int = 1
+    columns: int = 0
     symmetric: bool = False
     range: str = "running"
 
@@ -39,6 +42,8 @@ class Rounding:
             raise RecipeError(f"bits are {self.bits!r}, should be 2 to 8, 16, or 32 where nothing is rounded")
         if type(self.groups) is not int or self.groups < 1:
             raise RecipeError(f"groups is {self.groups!r}, should be a number from 1")
+        if type(self.columns) is not int or self.columns < 0 or (self.columns and self.groups > 1):
+            raise RecipeError(f"columns is {self.columns!r}, should be a number from 1, and stand without groups")
         if type(self.symmetric) is not bool:
             raise RecipeError(f"symmetric is {self.symmetric!r}, should be true or false")
         if not isinstance(self.range, str):
@@ -122,8 +127,12 @@ def resolve(rules: Sequence[PointRule], points: Mapping[str, int], where: str) -
         if not covering:
             faults.append(f"{point}: no rule covers it; bits = {NOT_ROUNDED} is for what is not rounded")
         elif covering[-1].bits != NOT_ROUNDED:
-            roundings[point] = covering[-1]
-            faults += _misfits(point, width, covering[-1])
+            last = covering[-1]
+            groups = width // last.columns if last.columns and width % last.columns == 0 else last.groups
+            roundings[point] = replace(last, groups=groups, columns=0)
+            if last.columns and width % last.columns:
+                faults.append(f"{point}: {width} columns do not divide into groups of {last.columns}")
+            faults += _misfits(point, width, roundings[point])
     if faults:
         raise RecipeError(fault_list(where, faults))
     return roundings

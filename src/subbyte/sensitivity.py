@@ -50,6 +50,7 @@ def measure(
     frequencies: Mapping[str, Array] | None = None,
     activations: str = "int8",
     progress: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
 ) -> Sensitivities:
     """The costs of all matrices that `offered` names, for the schemes that it offers each.
 
@@ -58,7 +59,7 @@ def measure(
     frequencies  likewise; default: words are sorted by falling frequency
     progress     called with the models measured so far and those in all
     """
-    exact = Engine(model, activations=activations)
+    exact = Engine(model, threads=threads, activations=activations)
     targets = translations(exact, sentences)
     before = np.array(log_probabilities(exact, sentences, targets))
     del exact
@@ -69,7 +70,8 @@ def measure(
     def lost(name: str, w: Array) -> float:
         """Nats a token; what is less than its own standard error is that."""
         nonlocal done
-        engine = Engine(replace(model, tensors={**model.tensors, name: w}), activations=activations)
+        changed = replace(model, tensors={**model.tensors, name: w})
+        engine = Engine(changed, threads=threads, activations=activations)
         after = np.array(log_probabilities(engine, sentences, targets))
         losses = np.nan_to_num(before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
         done += 1

@@ -26,7 +26,7 @@ import subbyte
 RECORDS = Path(__file__).parent / "post_training.jsonl"
 CALIBRATION = 300  # texts
 GROUPS = (3, 6, 12)
-PRESETS = ("float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "encoder4", "w4a8")
+PRESETS = ("float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "w8a8-each", "encoder4", "w4a8")
 
 
 def recipes(folder: Path) -> dict[str, str]:

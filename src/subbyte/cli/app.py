@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import bench, classify, demo, encode, evaluate, finetune, inspect, quantize, score, translate
+from subbyte.cli import analyze, bench, classify, demo, encode, evaluate, finetune, inspect, quantize, score, translate
 from subbyte.errors import SubbyteError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command()(encode.encode)
 app.command()(classify.classify)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
+app.command()(analyze.analyze)
 app.command()(bench.bench)
 
 

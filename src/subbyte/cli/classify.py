@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
 from subbyte.cli.printing import print_json, progress_bar
-from subbyte.encoder import Text
+
+if TYPE_CHECKING:
+    from subbyte.encoder import Text
 
 
 def classify(

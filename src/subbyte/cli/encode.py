@@ -6,15 +6,17 @@ import json as json_text
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 import subbyte
 from subbyte.atomic_file import new_file
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
 from subbyte.cli.printing import print_json, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def encode(
@@ -56,6 +58,8 @@ def encode(
                 if progress:
                     progress(number, None)
         if target:
+            import numpy as np
+
             np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.engine.settings.hidden), np.float32))
     if json:
         print_json({"model": str(folder), "vectors": [_numbers(vector) for vector in kept]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,9 @@ from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
-from subbyte.inspection import Inspection
+
+if TYPE_CHECKING:
+    from subbyte.inspection import Inspection
 
 
 def finetune(

@@ -1,0 +1,130 @@
+"""A float32 model and a text in, a page and its numbers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from subbyte.analysis import outliers, texts, translation, weights
+from subbyte.analysis.document import Analysis
+from subbyte.analysis.findings import findings
+from subbyte.analysis.judging import DISTANCES, Judge, batches
+from subbyte.analysis.leave_one_out import leave_one_out
+from subbyte.analysis.page import page
+from subbyte.atomic_file import new_file
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte.engine import Engine
+from subbyte.errors import UsageError
+from subbyte.folder import open_model
+from subbyte.model import Model
+from subbyte.models import bert
+from subbyte.resident import checked_threads
+from subbyte.tokenization import load_tokenizer
+
+Progress = Callable[[str, int, int], None]  # name of the part, work done in it, and work in all
+
+
+def analyze(
+    model: str | Path | Model,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    most_texts: int = texts.DEFAULT,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Where a float32 model breaks at few bits, as numbers, and as the page `out` with the numbers in a file beside it.
+
+    model       a float32 folder: of an encoder (outliers of activations, leave-one-out, weights), or of a translation
+                model (weights alone)
+    data        a labelled .tsv (.gz too), or any other file with a text a line, a tab between those of a pair; of a
+                translation model the source language
+    out         ends in .html; report.html has report.json beside it. Default: nothing is written
+    most_texts  the first so many are read; every third is calibrated on, the others are measured (translation: two
+                thirds and one)
+    threads     default: all cores
+    force       older files may be replaced
+    progress    called with the name of a part, the work done and the work in all
+
+    Raises UsageError, and ModelError if the folder is not a model we run.
+
+    >>> subbyte.analyze("all-MiniLM-L6-v2", "texts.txt", "report.html")["residual"][0]["dimension"]
+    223
+    """
+    read = texts.read_texts(data, most_texts)
+    paths = [] if out is None else _paths(Path(out))
+    opened = model if isinstance(model, Model) else open_model(model)
+    if opened.compressed or opened.activations != "float32":
+        raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
+    threads = checked_threads(threads)
+    with ExitStack() as stack:
+        files = [stack.enter_context(new_file(path, force=force)) for path in paths]
+        encodes = bert.is_encoder(opened.architecture)
+        document = (_encoder if encodes else _translation)(opened, read, threads, progress)
+        document["findings"] = findings(document)
+        if files:
+            files[0].write(page(document).encode())
+            files[1].write(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+    return document
+
+
+def _paths(out: Path) -> list[Path]:
+    """Of the page and of the document."""
+    if out.suffix != ".html":
+        raise UsageError(f"{out}: should end in .html; the numbers go to the same name with .json")
+    return [out, out.with_suffix(".json")]
+
+
+def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
+    most = model.sentence.max_tokens if model.sentence else None
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, most)
+    held_out = read.held_out()
+    judge = Judge(model, tokenizer, held_out, threads)
+    engine = EncoderEngine(model, threads=threads)
+    every = batches(tokenizer, read.texts, judge.task)
+    document = _blank(model, judge.task, read, engine, sum(len(ids) for batch in every for ids in batch[0]))
+    document["points"], document["residual"] = outliers.outliers(
+        engine, every, lambda id: tokenizer.tokens([id])[0], _part("activations", progress)
+    )
+    seen = batches(tokenizer, read.seen(), judge.task)
+    document["leave_one_out"] = leave_one_out(model, seen, judge, len(held_out.texts), _part("leave one out", progress))
+    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, judge, _part("weights", progress))
+    return document
+
+
+def _translation(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
+    sizes, blocks, tokens = translation.sizes_and_blocks(
+        model, load_tokenizer(model.folder, model.config), read, threads, progress
+    )
+    document = _blank(model, "translation", read, Engine(model, threads=threads), tokens)
+    document["sizes"], document["blocks"] = sizes, blocks
+    return document
+
+
+def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderEngine, tokens: int) -> Analysis:
+    """A document that says what was analyzed, and nothing of what was found."""
+    return {
+        "model": model.folder.resolve().name,
+        "architecture": model.architecture,
+        "task": task,
+        "distance": DISTANCES[task],
+        "data": Path(read.path).name,
+        "texts": len(read.texts),
+        "tokens": tokens,
+        "isa": engine.isa,
+        "threads": engine.threads,
+        "points": [],
+        "residual": [],
+        "leave_one_out": None,
+        "sizes": [],
+        "blocks": [],
+        "findings": [],
+    }
+
+
+def _part(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+    return (lambda done, total: progress(name, done, total)) if progress else None

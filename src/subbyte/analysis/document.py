@@ -1,0 +1,152 @@
+"""What `subbyte analyze` finds, as plain data: the JSON document, which the page is a function of.
+
+A *distance* says how far a model's answers are from those of the float32 model; 0 is no difference. Document.distance
+says which it is: for vectors 1 - cosine, in the mean over texts; for labels the Kullback-Leibler divergence of their
+probabilities in nats, likewise; for a number to predict the mean squared difference over the variance of the float32
+model's numbers; for translations the nats a token that the float32 model's own translations become less likely by.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+RESIDUAL = ("ffn_input", "ffn_output", "ffn_sum")  # x, h and y of Bondarenko et al. 2021
+
+
+class Quality(TypedDict):
+    """Distance, and what else is known: cosine, spearman, pearson, accuracy, agreement (share of equal labels), ..."""
+
+    distance: float
+    metrics: dict[str, float]
+
+
+class OutlierDimension(TypedDict):
+    dimension: int
+    outliers: int
+
+
+class OutlierToken(TypedDict):
+    """`read`: how often the token stood in the texts."""
+
+    token: str
+    outliers: int
+    read: int
+
+
+class Point(TypedDict):
+    """An activation over all texts. Outliers are more than 6 standard deviations from the mean of all its values.
+
+    low, high    of each dimension; scores and probabilities have one
+    farthest     the most standard deviations that any value is from the mean
+    dimensions   that most outliers are in, 10 at the most
+    tokens       that most are at, likewise; rows of scores, probabilities, pooler and classifier are no tokens
+    """
+
+    name: str
+    width: int
+    values: int
+    mean: float
+    deviation: float
+    farthest: float
+    outliers: int
+    share: float
+    low: list[float]
+    high: list[float]
+    dimensions: list[OutlierDimension]
+    tokens: list[OutlierToken]
+
+
+class ResidualDimension(TypedDict):
+    """A dimension of the embedding axis that has outliers in x, h or y, and the layers where it has."""
+
+    dimension: int
+    outliers: int
+    layers: list[int]
+
+
+class FamilyEffect(TypedDict):
+    """Points that were left out together.
+
+    but        every point has 8 bits except these
+    alone      only these have
+    recovered  the share of the distance of all that `but` does not have; below 0 where it has more
+    """
+
+    family: str
+    letter: str
+    points: int
+    but: Quality
+    alone: Quality
+    recovered: float
+
+
+class Remedy(TypedDict):
+    """The activations of a preset, with float32 weights."""
+
+    recipe: str
+    quality: Quality
+
+
+class LeaveOneOut(TypedDict):
+    """texts: that the ranges are from, and other ones that were measured; unions are families of families."""
+
+    calibrated: int
+    measured: int
+    float32: Quality
+    all: Quality
+    families: list[FamilyEffect]
+    unions: list[FamilyEffect]
+    remedies: list[Remedy]
+
+
+class Size(TypedDict):
+    """A preset, or what a search would choose.
+
+    bytes     of model.safetensors; `bits` a weight are from them
+    expected  distance of a search: what its matrices lose one by one, added up
+    measured  of a preset
+    """
+
+    name: str
+    bytes: int
+    bits: float
+    expected: float | None
+    measured: Quality | None
+
+
+class BlockEffect(TypedDict):
+    """The matrices of one role in one layer.
+
+    lost   bits -> distance if this block alone has them
+    given  bits of a weight in the whole model -> those that a search gives to this block's; {} for encoders
+    """
+
+    block: str
+    weights: int
+    lost: dict[str, float]
+    given: dict[str, float]
+
+
+class Analysis(TypedDict):
+    """points, residual and leave_one_out are those of encoders; [] and None for translation models."""
+
+    model: str
+    architecture: str
+    task: str
+    distance: str
+    data: str
+    texts: int
+    tokens: int
+    isa: str
+    threads: int
+    points: list[Point]
+    residual: list[ResidualDimension]
+    leave_one_out: LeaveOneOut | None
+    sizes: list[Size]
+    blocks: list[BlockEffect]
+    findings: list[str]
+
+
+def short(x: float) -> float:
+    """With five digits: enough to look at, and to compare."""
+    return float(f"{x:.5g}")

@@ -1,0 +1,130 @@
+"""Which activations break an encoder: all of them rounded but one family, and one family alone.
+
+After table 2 of Bondarenko et al. 2021: weights in float32, activations in 8 bits with one range a tensor, and a family
+of activation points is left as it is. The ranges are those of the preset w8a8, from other texts than are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from subbyte.activations import Grid
+from subbyte.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
+from subbyte.analysis.judging import Judge
+from subbyte.encoder_calibration import Batch, ranges
+from subbyte.errors import RecipeError
+from subbyte.model import Model
+from subbyte.models import bert
+from subbyte.permutation import permuted
+from subbyte.recipe import load_recipe, resolve_points
+
+PLAIN = "w8a8"
+REMEDIES = ("w8a8-mixed", "w8a8-peg")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Points that are left out together, and the paper's letter for them."""
+
+    name: str
+    letter: str
+    patterns: tuple[str, ...]
+
+
+SINGLE = (
+    Family("embedding sums", "e", ("embeddings.words", "embeddings.sum")),
+    Family("embeddings.output", "", ("embeddings.output",)),
+    Family("query, key, value", "", ("*.query", "*.key", "*.value")),
+    Family("scores", "s", ("*.scores",)),
+    Family("probabilities", "p", ("*.probabilities",)),
+    Family("context", "c", ("*.context",)),
+    Family("attention_output", "g", ("*.attention_output",)),
+    Family("attention_sum", "u", ("*.attention_sum",)),
+    Family("ffn_input", "x", ("*.ffn_input",)),
+    Family("hidden", "", ("*.hidden",)),
+    Family("ffn_output", "h", ("*.ffn_output",)),
+    Family("ffn_sum", "y", ("*.ffn_sum",)),
+    Family("output", "z", ("layers.*.output",)),
+    Family("pooler", "P", ("pooler",)),
+    Family("classifier", "C", ("classifier",)),
+)
+
+
+def unions(layers: int) -> tuple[Family, ...]:
+    """Families of families, for an encoder of so many layers."""
+    every = Family("ffn_input, ffn_output, ffn_sum", "x h y", ("*.ffn_input", "*.ffn_output", "*.ffn_sum"))
+    if layers < 3:
+        return (every,)
+    last = tuple(f"layers.{i}.ffn_sum" for i in (layers - 2, layers - 1))
+    return (every, Family("ffn_sum of the last two layers", f"y{layers - 2} y{layers - 1}", last))
+
+
+def leave_one_out(
+    model: Model, batches: Sequence[Batch], judge: Judge, measured: int, progress: Progress | None = None
+) -> LeaveOneOut:
+    """Of a float32 encoder. `batches` are what ranges are from, `measured` is how many other texts the judge has."""
+    grids, _ = _calibrated(model, batches, PLAIN, judge.threads)
+    single = [family for family in SINGLE if _members(family, grids)]
+    both = unions(bert.settings(model.config).layers)
+    done, total = 0, 2 + 2 * len([*single, *both]) + len(REMEDIES)
+
+    def quality(other: Model) -> Quality:
+        nonlocal done
+        found = judge(other)
+        done += 1
+        if progress:
+            progress(done, total)
+        return found
+
+    def rounded(names: Iterable[str]) -> Quality:
+        return quality(replace(model, activations="static", grids={name: grids[name] for name in names}))
+
+    float32, everything = quality(model), rounded(grids)
+
+    def effect(family: Family) -> FamilyEffect:
+        members = _members(family, grids)
+        but = rounded(name for name in grids if name not in members)
+        left = but["distance"] / everything["distance"] if everything["distance"] else 1.0
+        return {
+            "family": family.name,
+            "letter": family.letter,
+            "points": len(members),
+            "but": but,
+            "alone": rounded(members),
+            "recovered": short(1 - left),
+        }
+
+    families, of_families = [effect(family) for family in single], [effect(family) for family in both]
+    remedies: list[Remedy] = [{"recipe": PLAIN, "quality": everything}]
+    for recipe in REMEDIES:
+        try:
+            found, changed = _calibrated(model, batches, recipe, judge.threads)
+        except RecipeError:  # its groups do not divide the width of this model
+            continue
+        remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static", grids=found))})
+    return {
+        "calibrated": sum(len(ids) for ids, _ in batches),
+        "measured": measured,
+        "float32": float32,
+        "all": everything,
+        "families": families,
+        "unions": of_families,
+        "remedies": remedies,
+    }
+
+
+def _members(family: Family, points: Iterable[str]) -> list[str]:
+    return [name for name in points if any(fnmatchcase(name, pattern) for pattern in family.patterns)]
+
+
+def _calibrated(
+    model: Model, batches: Sequence[Batch], recipe: str, threads: int | None
+) -> tuple[dict[str, Grid], Model]:
+    """Grids for the activations of a preset, and the model in the order that they are for."""
+    loaded = load_recipe(recipe)
+    found = ranges(model, batches, resolve_points(loaded, model), permute=loaded.permute, threads=threads)
+    return found.grids, model if found.permutation is None else permuted(model, found.permutation)

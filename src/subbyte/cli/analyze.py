@@ -1,0 +1,51 @@
+"""`subbyte analyze`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import subbyte
+from subbyte.cli.options import Json, Threads
+from subbyte.cli.printing import print_json, stages
+
+
+def analyze(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A float32 folder: an encoder, or a translation model.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="F",
+            show_default=False,
+            help="A labelled TSV (.tsv, as evaluate reads them), or else a text a line, a tab between those of a pair; "
+            "of translation models text in the source language (.gz too).",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="F.html", show_default=False, help="The page to write; the numbers go to F.json."),
+    ] = None,
+    texts: Annotated[
+        int, typer.Option(min=12, metavar="N", help="The first so many texts are read; time goes with them.")
+    ] = 200,
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older page, and the numbers beside it.")] = False,
+    json: Json = False,
+) -> None:
+    """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality.
+
+    Takes some minutes. What is seen and what to do is printed; the page has the plots and tables.
+    """
+    if out is None and not json:
+        raise typer.BadParameter("give --out report.html, or --json")
+    with stages() as progress:
+        document = subbyte.analyze(model, data, out, most_texts=texts, threads=threads, force=force, progress=progress)
+    if json:
+        print_json(document)
+        return
+    for sentence in document["findings"]:
+        print(f"- {sentence}")
