@@ -5,6 +5,10 @@
 #include <stdexcept>
 
 namespace subbyte {
+namespace {
+// Rows that pass the feed-forward network together: what is between its matrices stays in the second cache.
+constexpr size_t kRowsAtOnce = 128;
+}  // namespace
 
 Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
            const Kernels& kernels, size_t threads, Rounding rounding)
@@ -201,13 +205,16 @@ const float* Bert::encode(const std::vector<Text>& texts) {
     pass(at.ffn_input, tokens, d, x);
 
     const size_t ffn = layer.in.linear.weight->rows();
-    float* wide = wide_.grow(tokens * ffn);
-    Inputs narrow = {x, tokens, d};
-    product(layer.in, narrow, wide);
-    ops_.activate(config_.activation, wide, tokens * ffn);
-    pass(at.hidden, tokens, ffn, wide);
-    Inputs hiddens = {wide, tokens, ffn};
-    product(layer.down, hiddens, query);
+    float* wide = wide_.grow(std::min(tokens, kRowsAtOnce) * ffn);
+    for (size_t first = 0; first < tokens; first += kRowsAtOnce) {
+      const size_t rows = std::min(kRowsAtOnce, tokens - first);
+      Inputs narrow = {x + first * d, rows, d};
+      product(layer.in, narrow, wide);
+      ops_.activate(config_.activation, wide, rows * ffn);
+      pass(at.hidden, rows, ffn, wide);
+      Inputs hiddens = {wide, rows, ffn};
+      product(layer.down, hiddens, query + first * d);
+    }
     pass(at.ffn_output, tokens, d, query);
     add_and_normalize(at.ffn_sum, layer.norm, tokens, query);
     pass(at.output, tokens, d, x);
