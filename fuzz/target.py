@@ -24,10 +24,11 @@ from folders import Files, write_folder
 
 import subbyte
 from subbyte import store
-from subbyte.engine import Engine, instruction_sets
+from subbyte.engine import Engine
 from subbyte.errors import FormatError, ModelError, SchemeError
 from subbyte.folder import open_model
 from subbyte.model import Model
+from subbyte.resident import instruction_sets
 from subbyte.tokenization import load_tokenizer
 from subbyte.translator import Translator
 

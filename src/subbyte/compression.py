@@ -77,7 +77,7 @@ def quantize(
         )
     store.refuse_output(model.folder, Path(out), force=force)
     if bert.is_encoder(model.architecture):
-        if given is None or frequencies is not None:
+        if given is None or budget is not None or frequencies is not None:
             raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
         compared = (check_text or calibration) if check else None
         _quantize_encoder(model, given, Path(out), calibration, compared, force, progress)
