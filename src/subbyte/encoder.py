@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
 
@@ -15,6 +14,7 @@ from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model, SentenceVectors
 from subbyte.models import bert
+from subbyte.text_lines import in_batches
 
 DEFAULT_BATCH_SIZE = 32
 Activations = Literal["int8", "float32", "static"]
@@ -154,8 +154,4 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
     if isinstance(texts, str):
         raise UsageError("a list of texts is needed, not one string")
-    if size < 1:
-        raise UsageError(f"batch size is {size}, should be at least 1")
-    left = iter(texts)
-    while batch := list(islice(left, size)):
-        yield batch
+    return in_batches(texts, size)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from subbyte.errors import UsageError
+
+Item = TypeVar("Item")
 
 
 def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
@@ -50,3 +54,12 @@ def without_end(line: str) -> str:
 def one_line(text: str) -> str:
     """A text without line ends, for a model may know pieces with some."""
     return text.replace("\r", " ").replace("\n", " ")
+
+
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, `size` at a time, read as they are asked for. Raises UsageError for a size below 1."""
+    if size < 1:
+        raise UsageError(f"batch size is {size}, should be at least 1")
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch

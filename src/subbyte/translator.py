@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from itertools import islice
 from math import nan
 from pathlib import Path
-from typing import Literal, TypeVar, overload
+from typing import Literal, overload
 
 from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
 from subbyte.sentences import Segments, language_of, segments
-from subbyte.text_lines import one_line
+from subbyte.text_lines import in_batches, one_line
 from subbyte.tokenization import Tokenizer, load_tokenizer
 
 logger = logging.getLogger("subbyte")
 
 DEFAULT_BATCH_SIZE = 32
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """The hypotheses of each text, best first, as they come; reads `batch_size` texts at a time."""
         language = self._language(target_language)
-        for batch in _batches(enumerate(texts, start=1), batch_size):
+        for batch in in_batches(enumerate(texts, start=1), batch_size):
             asked = {number: text for number, text in batch if text.strip()}
             ids = {number: self._encode(self._addressed(text, language), number) for number, text in asked.items()}
             found = dict(zip(ids, self.engine.translate(list(ids.values()), generation), strict=True))
@@ -213,7 +211,7 @@ class Translator:
     ) -> Iterator[str]:
         """The best translation of each text, sentence by sentence; all white space around the sentences is kept."""
         language = self._language(target_language)
-        for batch in _batches(texts, batch_size):
+        for batch in in_batches(texts, batch_size):
             lines = [self._segments(text, language) for text in batch]
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
             found = (one_line(best.text) for best, *_ in self.stream(sentences, generation, batch_size))
@@ -225,7 +223,7 @@ class Translator:
 
         A source that is too long is cut as in `translate`; a target that is too long has no score: UsageError.
         """
-        for batch in _batches(enumerate(pairs, start=1), batch_size):
+        for batch in in_batches(enumerate(pairs, start=1), batch_size):
             asked = {number: pair for number, pair in batch if any(text.strip() for text in pair)}
             sources = [self._encode(source, number) for number, (source, _) in asked.items()]
             targets = [self._encode_target(target, number) for number, (_, target) in asked.items()]
@@ -276,11 +274,3 @@ class Translator:
 
     def _translation(self, hypothesis: Hypothesis) -> Translation:
         return Translation(self.tokenizer.decode(hypothesis.tokens), hypothesis.score, len(hypothesis.tokens) + 1)
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    if size < 1:
-        raise UsageError(f"batch size is {size}, should be at least 1")
-    left = iter(items)
-    while batch := list(islice(left, size)):
-        yield batch
