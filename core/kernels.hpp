@@ -2,9 +2,9 @@
 //
 // Every kernel returns the same bits on every instruction set. Integer sums are exact in int32. Float sums have one
 // written order: value i goes to lane i % 16, lanes start at +0, and the 16 lanes are folded as
-// for (w = 8, 4, 2, 1) lane[i] += lane[i + w].  Sums of products (the matrix products with float inputs, attention) use
-// the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the bit; all else
-// rounds every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
+// for (w = 8, 4, 2, 1) lane[i] += lane[i + w].  Sums of products (the matrix products with float inputs, attention) and
+// polynomials use the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the
+// bit; all else rounds every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
 //
 // Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range.
 #pragma once

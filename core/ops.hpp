@@ -63,6 +63,8 @@ class Ops {
 
   void activate(Activation kind, float* x, size_t n);
 
+  bool watched() const { return seen_ != nullptr; }
+
   // f(row, worker) for every row, over threads where rows * work (in multiply-adds) is worth it.
   template <class F>
   void for_rows(size_t rows, size_t work, const F& f) {

@@ -87,9 +87,8 @@ void define_operations(nb::module_& m) {
 
   m.def(
       "self_attention",
-      [](In<float, 2> q, In<float, 2> key, In<float, 2> value, size_t heads,
-         const std::optional<GridArrays>& scores, const std::optional<GridArrays>& probabilities,
-         const std::string& isa) {
+      [](In<float, 2> q, In<float, 2> key, In<float, 2> value, size_t heads, const std::optional<GridArrays>& scores,
+         const std::optional<GridArrays>& probabilities, const std::string& isa) {
         const size_t length = q.shape(0), width = q.shape(1);
         require(heads > 0 && width > 0 && width % heads == 0 && length > 0, "q: must be [length, width], by heads");
         for (const auto* x : {&key, &value})
@@ -102,11 +101,10 @@ void define_operations(nb::module_& m) {
         Buffer<float> scratch(self_attention_scratch(length, size));
         FloatMode mode;
         for (size_t at = 0; at < width; at += size)
-          kernels_for(isa).self_attention({q.data() + at, key.data() + at, value.data() + at, y.data() + at,
-                                           scratch.data(), length, size, width,
-                                           1.0f / std::sqrt(static_cast<float>(size)),
-                                           on_scores ? &on_scores->groups[0] : nullptr,
-                                           on_probabilities ? &on_probabilities->groups[0] : nullptr});
+          kernels_for(isa).self_attention(
+              {q.data() + at, key.data() + at, value.data() + at, y.data() + at, scratch.data(), length, size, width,
+               1.0f / std::sqrt(static_cast<float>(size)), on_scores ? &on_scores->groups[0] : nullptr,
+               on_probabilities ? &on_probabilities->groups[0] : nullptr});
         return to_numpy(std::move(y), {length, width});
       },
       "q"_a, "key"_a, "value"_a, "heads"_a, "scores"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(),

@@ -11,7 +11,7 @@
 //   store_levels(p, v), widen(p)       whole numbers to int8 and back
 //   fold16(v, out)                     out[i] = v[i] folded in the written order
 // and the register blocks: kDenseRows x kDenseInputs of the matrix products, kDenseRowsOfOne for one input, and
-// kAttendKeys vectors of keys in self-attention.
+// kAttendKeys vectors of keys and kAttendValues of values in self-attention.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -65,11 +65,10 @@ inline float largest(F32x16 v) {
 inline F32x16 exp_of(F32x16 x) {
   using namespace constants;
   const F32x16 low = splat(kExpLow), inside = larger(smaller(x, splat(kExpHigh)), low);
-  const F32x16 n = (inside * splat(kLog2E) + splat(kRound)) - splat(kRound);
-  const F32x16 r = (inside - n * splat(kLn2High)) - n * splat(kLn2Low);
+  const F32x16 n = multiply_add(inside, splat(kLog2E), splat(kRound)) - splat(kRound);
+  const F32x16 r = multiply_add(n, splat(-kLn2Low), multiply_add(n, splat(-kLn2High), inside));
   F32x16 p = splat(kExp[0]);
-  for (int i = 1; i < 6; ++i) p = p * r + splat(kExp[i]);
-  p = p * (r * r) + r + splat(1.0f);
+  for (int i = 1; i < 8; ++i) p = multiply_add(p, r, splat(kExp[i]));
   return where_greater(x, low, p * power_of_two(n));
 }
 
@@ -337,20 +336,37 @@ inline void attend_softmax(const SelfAttention& a, float* scores) {
   }
 }
 
+// Values of `vectors` times 16 columns from column k on; of the last vector, the first n.
+template <size_t queries, size_t vectors>
+inline void attend_columns(const SelfAttention& a, size_t first, size_t padded, const float* probabilities, size_t k,
+                           size_t n = kTile) {
+  F32x16 acc[queries][vectors];
+  for (size_t i = 0; i < queries; ++i)
+    for (size_t j = 0; j < vectors; ++j) acc[i][j] = splat(0.0f);
+  for (size_t t = 0; t < a.length; ++t) {
+    const float* row = a.value + t * a.stride + k;
+    F32x16 value[vectors];
+    for (size_t j = 0; j < vectors; ++j) value[j] = vectors > 1 ? load(row + j * kTile) : load_upto(row, n);
+    for (size_t i = 0; i < queries; ++i) {
+      const F32x16 p = splat(probabilities[i * padded + t]);
+      for (size_t j = 0; j < vectors; ++j) acc[i][j] = multiply_add(p, value[j], acc[i][j]);
+    }
+  }
+  for (size_t i = 0; i < queries; ++i)
+    for (size_t j = 0; j < vectors; ++j)
+      store_upto(a.y + (first + i) * a.stride + k + j * kTile, acc[i][j], vectors > 1 ? kTile : n);
+}
+
 template <size_t queries>
 inline void attend_values(const SelfAttention& a, size_t first, size_t padded, const float* probabilities) {
-  const auto columns = [&](size_t k, size_t n, auto load_value) {
-    F32x16 acc[queries];
-    for (size_t i = 0; i < queries; ++i) acc[i] = splat(0.0f);
-    for (size_t t = 0; t < a.length; ++t) {
-      const F32x16 value = load_value(a.value + t * a.stride + k);
-      for (size_t i = 0; i < queries; ++i) acc[i] = multiply_add(splat(probabilities[i * padded + t]), value, acc[i]);
-    }
-    for (size_t i = 0; i < queries; ++i) store_upto(a.y + (first + i) * a.stride + k, acc[i], n);
-  };
   size_t k = 0;
-  for (; k + kTile <= a.head_dim; k += kTile) columns(k, kTile, [](const float* p) { return load(p); });
-  if (k < a.head_dim) columns(k, a.head_dim - k, [&](const float* p) { return load_upto(p, a.head_dim - k); });
+  for (; k + kAttendValues * kTile <= a.head_dim; k += kAttendValues * kTile)
+    attend_columns<queries, kAttendValues>(a, first, padded, probabilities, k);
+  if constexpr (kAttendValues > 2) {
+    for (; k + 2 * kTile <= a.head_dim; k += 2 * kTile) attend_columns<queries, 2>(a, first, padded, probabilities, k);
+  }
+  for (; k < a.head_dim; k += kTile)
+    attend_columns<queries, 1>(a, first, padded, probabilities, k, a.head_dim - k < kTile ? a.head_dim - k : kTile);
 }
 
 template <size_t queries>
@@ -387,9 +403,9 @@ void ssru(const Ssru& a) {
 inline F32x16 erf_of(F32x16 x) {
   using namespace constants;
   const F32x16 size = absolute(x), one = splat(1.0f), zero = splat(0.0f);
-  const F32x16 t = one / (one + splat(kErfP) * size);
+  const F32x16 t = one / multiply_add(splat(kErfP), size, one);
   F32x16 p = splat(kErf[0]);
-  for (int i = 1; i < 5; ++i) p = p * t + splat(kErf[i]);
+  for (int i = 1; i < 5; ++i) p = multiply_add(p, t, splat(kErf[i]));
   return negated_where_negative(x, one - p * t * exp_of(zero - size * size));
 }
 

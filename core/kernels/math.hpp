@@ -10,8 +10,8 @@ constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2High = 0.693359375f;
 constexpr float kLn2Low = -2.12194440054690583e-4f;
 constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to the nearest even integer
-// Taylor coefficients 1/k! of exp(r), k = 7 .. 2; the remainder is below 1 ulp on |r| <= 0.347.
-constexpr float kExp[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f};
+// Taylor coefficients 1/k! of exp(r), k = 7 .. 0; the remainder is below 1 ulp on |r| <= 0.347.
+constexpr float kExp[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
 
 // erf(x) = 1 - t * (a1 + t * (a2 + ...)) * exp(-x * x), t = 1 / (1 + p * x), x >= 0
 // (Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7).

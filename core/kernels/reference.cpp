@@ -144,11 +144,10 @@ float exp_of(float x) {
   using namespace constants;
   if (!(x > kExpLow)) return 0.0f;
   x = x < kExpHigh ? x : kExpHigh;
-  const float n = (x * kLog2E + kRound) - kRound;
-  const float r = (x - n * kLn2High) - n * kLn2Low;
+  const float n = std::fma(x, kLog2E, kRound) - kRound;
+  const float r = std::fma(n, -kLn2Low, std::fma(n, -kLn2High, x));
   float p = kExp[0];
-  for (int i = 1; i < 6; ++i) p = p * r + kExp[i];
-  p = p * (r * r) + r + 1.0f;
+  for (int i = 1; i < 8; ++i) p = std::fma(p, r, kExp[i]);
   const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
   float power;
   std::memcpy(&power, &bits, 4);
@@ -222,9 +221,9 @@ void ssru(const Ssru& a) {
 float erf_of(float x) {
   using namespace constants;
   const float size = std::fabs(x);
-  const float t = 1.0f / (1.0f + kErfP * size);
+  const float t = 1.0f / std::fma(kErfP, size, 1.0f);
   float p = kErf[0];
-  for (int i = 1; i < 5; ++i) p = p * t + kErf[i];
+  for (int i = 1; i < 5; ++i) p = std::fma(p, t, kErf[i]);
   const float value = 1.0f - p * t * exp_of(0.0f - size * size);
   return x < 0.0f ? -value : value;
 }

@@ -6,7 +6,7 @@
 
 namespace subbyte {
 namespace {
-// Rows that pass the feed-forward network together: what is between its matrices stays in the second cache.
+// Rows that go from attention to the end of a layer together: what is between its matrices stays in the second cache.
 constexpr size_t kRowsAtOnce = 128;
 }  // namespace
 
@@ -66,6 +66,8 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
     layer.out = product(name + "attention.output.dense", d, d, at.context);
     layer.in = product(name + "intermediate.dense", d, ffn, at.ffn_input);
     layer.down = product(name + "output.dense", ffn, d, at.hidden);
+    at.context.as_codes = layer.out.fixed != nullptr;
+    at.hidden.as_codes = layer.down.fixed != nullptr;
     layer.attention_norm = read.norm(name + "attention.output.LayerNorm", d);
     layer.norm = read.norm(name + "output.LayerNorm", d);
     inputs = &at.output;
@@ -107,13 +109,12 @@ void Bert::product(const Product& w, Inputs& inputs, float* y) {
 // Values on their way through a point.
 void Bert::pass(Point& point, size_t m, size_t n, float* x) {
   if (point.seen) point.seen->insert(point.seen->end(), x, x + m * n);
-  if (point.grid) ops_.round(*point.grid, m, n, x);
+  if (point.grid && (!point.as_codes || ops_.watched())) ops_.round(*point.grid, m, n, x);
 }
 
-// x_ = norm(sum(x_ + added)); `added` is lost.
-void Bert::add_and_normalize(Point& sum, const Norm& norm, size_t m, float* added) {
+// x = norm(sum(x + added)).
+void Bert::add_and_normalize(Point& sum, const Norm& norm, size_t m, const float* added, float* x) {
   const size_t d = config_.hidden;
-  float* x = x_.data();
   const float* residual = added;
   if (sum.grid || sum.seen) {
     ops_.for_rows(m, d, [&](size_t row, size_t) {
@@ -177,6 +178,29 @@ void Bert::attend(BertLayer& layer, const std::vector<Text>& texts, size_t token
   });
 }
 
+// x_ = what the layer makes of x_ and context_, of `rows` rows.
+void Bert::after_attention(BertLayer& layer, size_t first, size_t rows) {
+  const size_t d = config_.hidden, ffn = layer.in.linear.weight->rows();
+  auto& at = layer.at;
+  float* x = x_.data() + first * d;
+  float* added = query_.data() + first * d;
+  Inputs contexts = {context_.data() + first * d, rows, d};
+  product(layer.out, contexts, added);
+  pass(at.attention_output, rows, d, added);
+  add_and_normalize(at.attention_sum, layer.attention_norm, rows, added, x);
+  pass(at.ffn_input, rows, d, x);
+  float* wide = wide_.grow(rows * ffn);
+  Inputs narrow = {x, rows, d};
+  product(layer.in, narrow, wide);
+  ops_.activate(config_.activation, wide, rows * ffn);
+  pass(at.hidden, rows, ffn, wide);
+  Inputs hiddens = {wide, rows, ffn};
+  product(layer.down, hiddens, added);
+  pass(at.ffn_output, rows, d, added);
+  add_and_normalize(at.ffn_sum, layer.norm, rows, added, x);
+  pass(at.output, rows, d, x);
+}
+
 const float* Bert::encode(const std::vector<Text>& texts) {
   const size_t d = config_.hidden;
   size_t tokens = 0;
@@ -198,26 +222,8 @@ const float* Bert::encode(const std::vector<Text>& texts) {
     pass(at.value, tokens, d, value);
     attend(layer, texts, tokens);
     pass(at.context, tokens, d, context);
-    Inputs contexts = {context, tokens, d};
-    product(layer.out, contexts, query);
-    pass(at.attention_output, tokens, d, query);
-    add_and_normalize(at.attention_sum, layer.attention_norm, tokens, query);
-    pass(at.ffn_input, tokens, d, x);
-
-    const size_t ffn = layer.in.linear.weight->rows();
-    float* wide = wide_.grow(std::min(tokens, kRowsAtOnce) * ffn);
-    for (size_t first = 0; first < tokens; first += kRowsAtOnce) {
-      const size_t rows = std::min(kRowsAtOnce, tokens - first);
-      Inputs narrow = {x + first * d, rows, d};
-      product(layer.in, narrow, wide);
-      ops_.activate(config_.activation, wide, rows * ffn);
-      pass(at.hidden, rows, ffn, wide);
-      Inputs hiddens = {wide, rows, ffn};
-      product(layer.down, hiddens, query + first * d);
-    }
-    pass(at.ffn_output, tokens, d, query);
-    add_and_normalize(at.ffn_sum, layer.norm, tokens, query);
-    pass(at.output, tokens, d, x);
+    for (size_t first = 0; first < tokens; first += kRowsAtOnce)
+      after_attention(layer, first, std::min(kRowsAtOnce, tokens - first));
   }
   return x;
 }

@@ -23,6 +23,7 @@ struct BertConfig {
 // A place in the computation whose values may be rounded to a grid, and looked at.
 struct Point {
   std::optional<Grid> grid;
+  bool as_codes = false;               // all that reads it makes codes of it anyway
   std::vector<float>* seen = nullptr;  // takes the values before they are rounded
 };
 
@@ -75,7 +76,8 @@ class Bert {
  private:
   void product(const Product& w, Inputs& inputs, float* y);
   void pass(Point& point, size_t m, size_t n, float* x);
-  void add_and_normalize(Point& sum, const Norm& norm, size_t m, float* added);
+  void add_and_normalize(Point& sum, const Norm& norm, size_t m, const float* added, float* x);
+  void after_attention(BertLayer& layer, size_t first, size_t rows);
   void embed(const std::vector<Text>& texts);
   void attend(BertLayer& layer, const std::vector<Text>& texts, size_t tokens);
 

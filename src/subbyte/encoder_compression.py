@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
 
-from subbyte.encoder_calibration import grams, ranges, readable
+from subbyte.activations import Grid
+from subbyte.encoder_calibration import Batch, grams, ranges, readable
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
@@ -16,7 +17,7 @@ from subbyte.model import Model
 from subbyte.permutation import permuted
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolve_points, resolved
-from subbyte.schemes import Clustered
+from subbyte.schemes import Clustered, Scheme
 
 Progress = Callable[[int, int], None]
 COMPARED = 64  # texts
@@ -50,27 +51,30 @@ def compressed(
     """
     schemes = resolve(recipe, model)
     batches = readable(tokenizer, texts) if texts is not None else []
-    calibrated = None
-    if recipe.activations == "static":
-        if not batches:
-            raise UsageError(
-                f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
-                "line, a tab between those of a pair, like what the model will read"
-            )
-        calibrated = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
-        if calibrated.permutation is not None:
-            model = permuted(model, calibrated.permutation)
-    few = [name for name, scheme in schemes.items() if isinstance(scheme, Clustered) or scheme.bits < ENOUGH_BITS]
-    sums = grams(model, batches, few, progress) if batches and few else None
+    if recipe.activations == "static" and not batches:
+        raise UsageError(
+            f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
+            "line, a tab between those of a pair, like what the model will read"
+        )
+    model, grids = calibrated(model, recipe, batches)
+    sums = grams(model, batches, few_bits(schemes), progress) if batches else None
     packed = quantize_model(
         model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total) if progress else None
     )
-    return replace(
-        packed,
-        activations=recipe.activations,
-        recipe=resolved(recipe, schemes),
-        grids=calibrated.grids if calibrated else {},
-    )
+    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes), grids=grids)
+
+
+def calibrated(model: Model, recipe: Recipe, batches: Sequence[Batch]) -> tuple[Model, dict[str, Grid]]:
+    """The float32 model, in the recipe's order of its axis, and grids for its activations; {} where none is static."""
+    if recipe.activations != "static":
+        return model, {}
+    found = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
+    return (permuted(model, found.permutation) if found.permutation else model), found.grids
+
+
+def few_bits(schemes: Mapping[str, Scheme | Clustered]) -> list[str]:
+    """The matrices that are worth rounding by their outputs."""
+    return [name for name, scheme in schemes.items() if isinstance(scheme, Clustered) or scheme.bits < ENOUGH_BITS]
 
 
 def agreement(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from subbyte import store
-from subbyte.encoder_calibration import ranges, readable
+from subbyte.encoder_calibration import Batch, grams, readable
+from subbyte.encoder_compression import calibrated, few_bits
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
@@ -20,11 +21,12 @@ from subbyte.folder import open_model
 from subbyte.inspection import Inspection, inspect
 from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.metrics import METRICS, OF_NUMBERS
-from subbyte.model import Model
+from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
-from subbyte.permutation import permuted
-from subbyte.recipe import Recipe, load_recipe, resolve, resolve_points, resolved
+from subbyte.quantization import quantize_model
+from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.resident import available_cores
+from subbyte.schemes import Clustered, Scheme
 from subbyte.training import loop
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.encoder_batches import Example
@@ -97,9 +99,11 @@ def finetune_encoder(
     examples = examples_of(model, tokenizer, texts, str(train))
     validation = Validation(model, read_labelled(valid), str(valid), metric, threads)
     kept = Checkpoints(working, run, resume=resume, force=force)
-    model, grids = calibrated(model, chosen, tokenizer, texts.texts, settings)
+    batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None]
+    model, grids = calibrated(model, chosen, batches)
     trainer = EncoderTrainer(
         replace(model, activations=chosen.activations), schemes, grids, examples, settings,
+        rounded=rounded_by_outputs(model, schemes, batches) if settings.calibrate else None,
         precision="bf16" if precision == "bf16" else "no", seed=seed,
     )  # fmt: skip
     history: list[EncoderValidation] = []
@@ -161,19 +165,13 @@ def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, 
     return [Example(*one) for one in zip(ids, types, labels_of(model, texts, where), strict=True)]
 
 
-def calibrated(
-    model: Model,
-    recipe: Recipe,
-    tokenizer: EncoderTokenizer,
-    texts: Sequence[tuple[str, ...]],
-    settings: EncoderFinetuning,
-) -> tuple[Model, dict[str, Any]]:
-    """The float32 model, in the recipe's order of its axis, and grids for its activations; {} where none is static."""
-    if recipe.activations != "static":
-        return model, {}
-    batches = readable(tokenizer, texts)[: settings.calibration_batches or None]
-    found = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
-    return (permuted(model, found.permutation) if found.permutation else model), found.grids
+def rounded_by_outputs(
+    model: Model, schemes: Mapping[str, Scheme | Clustered], batches: Sequence[Batch]
+) -> dict[str, PackedMatrix]:
+    """The matrices of few bits, rounded so that their outputs change little on these texts (compensation.py)."""
+    sums = grams(model, batches, few_bits(schemes))
+    packed = quantize_model(model, {name: schemes[name] for name in sums}, grams=sums)
+    return {name: matrix for name in sums if isinstance(matrix := packed.tensors[name], PackedMatrix)}
 
 
 class Validation:

@@ -56,7 +56,8 @@ class EncoderFinetuning:
                             "blend": blend * lsq + (1 - blend) * mse, each in units of its own size
                             "fixed": none; ranges stay as calibrated
     blend                   the share of "lsq"
-    calibration_batches     batches of 16 training texts that first ranges are found on; 0: 10,000 tokens
+    calibrate               matrices of less than 8 bits start at their calibrated rounding (compensation.py)
+    calibration_batches     batches of 16 training texts that this and first ranges are found on; 0: 10,000 tokens
     label_loss              weight of the loss of labels: cross entropy, or the squared error of a regression
     output_distillation     weight of the loss of the float32 model's outputs: cross entropy with its probabilities at
                             `temperature`, or the squared error to its number
@@ -82,6 +83,7 @@ class EncoderFinetuning:
     refit: int = 250
     gradient: Gradient = "learned"
     blend: float = 0.5
+    calibrate: bool = False
     calibration_batches: int = 0
     label_loss: float = 1.0
     output_distillation: float = 0.0

@@ -48,6 +48,7 @@ class EncoderTrainer:
         examples: Sequence[Example],
         settings: EncoderFinetuning,
         *,
+        rounded: Mapping[str, PackedMatrix] | None = None,
         precision: str = "no",
         seed: int = 0,
     ) -> None:
@@ -57,6 +58,7 @@ class EncoderTrainer:
                  all with "float32", else per token. It is the teacher, too
         schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
         grids    of the activations that are rounded, as they are at first
+        rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
         precision  of products: no or bf16
         """
         torch.manual_seed(seed)
@@ -92,7 +94,7 @@ class EncoderTrainer:
         self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
         self.rounded: dict[str, Tensor] = {}
         self.update = 0
-        self._round()
+        self._start(rounded or {})
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
         self._packed_words: PackedMatrix | None = None
@@ -219,6 +221,15 @@ class EncoderTrainer:
         if self.update < warm:
             return (self.update + 1) / warm
         return max(0.0, (total - self.update) / max(1, total - warm))
+
+    @torch.no_grad()
+    def _start(self, rounded: Mapping[str, PackedMatrix]) -> None:
+        for name, rounder in self.rounders.items():
+            if name in rounded:
+                self.parameters[name].copy_(rounder.adopt(rounded[name]))
+            else:
+                rounder.fit(self.parameters[name].detach())
+        self._round(fit=False)
 
     @torch.no_grad()
     def _round(self, *, fit: bool = True) -> None:
