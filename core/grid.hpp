@@ -24,6 +24,8 @@ struct Grid {
     }
   }
 
+  bool operand = false;  // only matrices read the codes; all else takes values as they were
+
   bool wide() const { return bits == 16; }
 };
 

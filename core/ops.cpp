@@ -31,11 +31,14 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
   inputs.quantized_groups = groups;
 }
 
-// For those who watch the inputs of a matrix.
-void Ops::note(const Matrix& w, const Inputs& inputs) {
+// For those who watch the inputs of a matrix; with a grid, what is multiplied is what they become on it.
+void Ops::note(const Matrix& w, const Inputs& inputs, const Grid* grid) {
   if (!seen_) return;
-  if (const auto found = seen_->find(&w); found != seen_->end())
-    found->second.insert(found->second.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
+  const auto found = seen_->find(&w);
+  if (found == seen_->end()) return;
+  std::vector<float>& values = found->second;
+  values.insert(values.end(), inputs.x, inputs.x + inputs.m * inputs.cols);
+  if (grid) round(*grid, inputs.m, inputs.cols, values.data() + values.size() - inputs.m * inputs.cols);
 }
 
 void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
@@ -92,7 +95,7 @@ void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
 }
 
 void Ops::linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stride) {
-  note(w.matrix(), inputs);
+  note(w.matrix(), inputs, &w.grid());
   quantize(inputs, w.grid(), w.groups());
   float* x_scale = x_scale_.grow(inputs.m);
   const bool wide = w.grid().wide();

@@ -63,8 +63,6 @@ class Ops {
 
   void activate(Activation kind, float* x, size_t n);
 
-  bool watched() const { return seen_ != nullptr; }
-
   // f(row, worker) for every row, over threads where rows * work (in multiply-adds) is worth it.
   template <class F>
   void for_rows(size_t rows, size_t work, const F& f) {
@@ -83,7 +81,7 @@ class Ops {
   size_t chunks_for(size_t units, size_t work) const;
   void quantize(Inputs& inputs, size_t groups);
   void quantize(Inputs& inputs, const Grid& grid, size_t groups);
-  void note(const Matrix& w, const Inputs& inputs);
+  void note(const Matrix& w, const Inputs& inputs, const Grid* grid = nullptr);
   void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                 const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 

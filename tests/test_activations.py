@@ -145,7 +145,7 @@ def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, An
             [0.0, 1, 2, 3, 4, 5], [[0], 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 10**30],
         )),
         (with_point("layers.9.ffn_input"), "layers.9.ffn_input: is not a point"),
-        (with_point(extra=1), "layers.0.ffn_input: should have bits, scale and zero"),
+        (with_point(extra=1), "layers.0.ffn_input: should have bits, scale, zero and operand"),
         (good() | {"points": {"layers.0.scores": 3}}, "layers.0.scores: should have"),
         (with_point(bits="8"), "bits are '8'"),
         (with_point(bits=[8]), r"bits are \[8\]"),

@@ -53,6 +53,15 @@ def test_the_widest_dimensions_come_last_and_points_count_alike() -> None:
     assert order(ranges).tolist() == [2, 3, 0, 1]  # shares 1, 1, 0.1, 0.75
 
 
+def test_outliers_stand_first_with_the_narrowest_dimensions() -> None:
+    plain, spiked = np.arange(64.0, 320), np.arange(64.0, 320)
+    spiked[[5, 40]] = 4000.0  # more than six standard deviations above the mean, and
+    spiked[20] = 500.0  # less: wide, but no outlier
+    assert order({"y": spiked}).tolist()[:4] == [5, 40, 0, 1] and order({"y": spiked})[-1] == 20
+    assert set(order({"x": plain, "y": spiked}).tolist()[:2]) == {5, 40}  # at one point is enough
+    assert order({"x": plain}).tolist() == list(range(256))
+
+
 def test_what_cannot_be_permuted() -> None:
     model = random_model()
     for pi in (PI[:-1], np.zeros(24, int), np.arange(1, 25)):

@@ -175,7 +175,8 @@ void define_bert(nb::module_& m) {
              size_t first_position, size_t types, size_t labels, float norm_epsilon, const std::string& activation,
              const std::string& pooler_activation, const std::map<std::string, std::shared_ptr<Matrix>>& matrices,
              const std::map<std::string, In<float, 1>>& vectors, const std::map<std::string, GridArrays>& grids,
-             const std::string& isa, size_t threads, const std::string& activations) {
+             const std::vector<std::string>& operands, const std::string& isa, size_t threads,
+             const std::string& activations) {
             require(hidden > 0 && heads > 0 && hidden % heads == 0, "hidden must be divisible by the heads");
             require(first_position < positions, "first_position must be below positions");
             Tensors tensors;
@@ -184,6 +185,7 @@ void define_bert(nb::module_& m) {
               tensors.vectors[name].assign(array.data(), array.data() + array.shape(0));
             std::map<std::string, Grid> checked;
             for (const auto& [name, arrays] : grids) checked[name] = grid_of(name, arrays);
+            for (const std::string& name : operands) checked.at(name).operand = true;
             const BertConfig config = {hidden,
                                        layers,
                                        heads,
@@ -199,7 +201,7 @@ void define_bert(nb::module_& m) {
           },
           nb::kw_only(), "hidden"_a, "layers"_a, "heads"_a, "vocabulary"_a, "positions"_a, "first_position"_a,
           "types"_a, "labels"_a, "norm_epsilon"_a, "activation"_a, "pooler_activation"_a, "matrices"_a, "vectors"_a,
-          "grids"_a, "isa"_a, "threads"_a, "activations"_a)
+          "grids"_a, "operands"_a, "isa"_a, "threads"_a, "activations"_a)
       .def("states", &BertSession::states, "tokens"_a, "types"_a,
            "The last layer's values of all tokens, [tokens, hidden], one text behind the other.")
       .def("pooled", &BertSession::pooled, "tokens"_a, "types"_a, "pooling"_a, "One vector a text, [texts, hidden].")

@@ -23,6 +23,7 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
     if (found->second.groups.empty() || width % found->second.groups.size())
       throw std::invalid_argument(name + ": the groups of its grid do not divide its width");
     point.grid = found->second;
+    point.as_codes = point.grid->operand;
     if (point.grid->groups.size() > 1) point.grid->spread(width);
   };
   add("embeddings.words", d, embedded_words_);
@@ -31,9 +32,11 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
 
   // Inputs on a grid are only multiplied as codes where weights are codes too.
   const auto product = [&](const std::string& name, size_t cols, size_t rows, const Point& inputs) {
-    Product made = {read.linear(name, cols, rows), nullptr};
+    Product made = {read.linear(name, cols, rows), nullptr, nullptr};
     if (inputs.grid && !made.linear.weight->dense() && rounding == Rounding::int8)
       made.fixed = std::make_unique<StaticProduct>(*made.linear.weight, made.linear.bias, *inputs.grid);
+    else if (inputs.grid && inputs.grid->operand)
+      made.grid = &*inputs.grid;
     return made;
   };
 
@@ -66,8 +69,8 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
     layer.out = product(name + "attention.output.dense", d, d, at.context);
     layer.in = product(name + "intermediate.dense", d, ffn, at.ffn_input);
     layer.down = product(name + "output.dense", ffn, d, at.hidden);
-    at.context.as_codes = layer.out.fixed != nullptr;
-    at.hidden.as_codes = layer.down.fixed != nullptr;
+    at.context.as_codes |= layer.out.fixed != nullptr;  // nothing else reads these two
+    at.hidden.as_codes |= layer.down.fixed != nullptr;
     layer.attention_norm = read.norm(name + "attention.output.LayerNorm", d);
     layer.norm = read.norm(name + "output.LayerNorm", d);
     inputs = &at.output;
@@ -100,16 +103,20 @@ Point* Bert::point(const std::string& name) {
 
 void Bert::product(const Product& w, Inputs& inputs, float* y) {
   const size_t rows = w.linear.weight->rows();
-  if (w.fixed)
-    ops_.linear(*w.fixed, inputs, y, rows);
-  else
-    ops_.linear(*w.linear.weight, inputs, w.linear.bias.data(), y, rows);
+  if (w.fixed) return ops_.linear(*w.fixed, inputs, y, rows);
+  const float* bias = w.linear.bias.data();
+  if (!w.grid) return ops_.linear(*w.linear.weight, inputs, bias, y, rows);
+  float* copy = operand_.grow(inputs.m * inputs.cols);
+  std::copy_n(inputs.x, inputs.m * inputs.cols, copy);
+  ops_.round(*w.grid, inputs.m, inputs.cols, copy);
+  Inputs rounded = {copy, inputs.m, inputs.cols};
+  ops_.linear(*w.linear.weight, rounded, bias, y, rows);
 }
 
 // Values on their way through a point.
 void Bert::pass(Point& point, size_t m, size_t n, float* x) {
   if (point.seen) point.seen->insert(point.seen->end(), x, x + m * n);
-  if (point.grid && (!point.as_codes || ops_.watched())) ops_.round(*point.grid, m, n, x);
+  if (point.grid && !point.as_codes) ops_.round(*point.grid, m, n, x);
 }
 
 // x = norm(sum(x + added)).

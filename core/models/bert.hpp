@@ -23,14 +23,16 @@ struct BertConfig {
 // A place in the computation whose values may be rounded to a grid, and looked at.
 struct Point {
   std::optional<Grid> grid;
-  bool as_codes = false;               // all that reads it makes codes of it anyway
+  bool as_codes = false;               // is not rounded itself: products make codes of it
   std::vector<float>* seen = nullptr;  // takes the values before they are rounded
 };
 
-// A matrix with its bias; `fixed` is what it makes of inputs on a grid.
+// A matrix with its bias; `fixed` is what it makes of inputs on a grid. A matrix of floats has none, and rounds a copy
+// of an operand to `grid`.
 struct Product {
   Linear linear;
   std::unique_ptr<StaticProduct> fixed;
+  const Grid* grid = nullptr;
 };
 
 struct BertLayer {
@@ -90,7 +92,7 @@ class Bert {
   std::vector<BertLayer> layers_;
   Product pooler_, classifier_;
   // The arena: grows to the largest batch seen and is used again for every layer.
-  Buffer<float> x_, query_, key_, value_, context_, wide_;
+  Buffer<float> x_, query_, key_, value_, context_, wide_, operand_;
   std::vector<Buffer<float>> scratch_;  // one a worker
 };
 

@@ -107,7 +107,7 @@ class Marian:
 class Bert:
     """An encoder of BERT's family ready to run."""
 
-    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], isa: str, threads: int, activations: str) -> None: ...
+    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], isa: str, threads: int, activations: str) -> None: ...
 
     def states(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
         """

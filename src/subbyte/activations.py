@@ -32,6 +32,11 @@ MOST_VALUES = 1 << 16  # of the file; BERT-base with x, h and y per embedding ha
 MOST_BYTES = 1 << 22
 
 
+def multiplied(point: str) -> bool:
+    """Whether matrices read the values of a point of models.bert.points (of the last layer's output, the pooler's)."""
+    return point.rpartition(".")[2] in ("context", "ffn_input", "hidden", "output", "pooler")
+
+
 def limit(bits: int) -> int:
     """The largest code; the least is its negative."""
     return DIGIT * 127 + 127 if bits == 16 else (1 << bits - 1) - 1
@@ -41,9 +46,10 @@ def limit(bits: int) -> int:
 class Grid:
     """The integers that an activation is rounded to. Each of K groups of consecutive columns has a scale and a zero.
 
-    bits   2..8 or 16
-    scale  K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
-    zero   K codes, those of the value 0.0; all are 0 in a symmetric grid
+    bits     2..8 or 16
+    scale    K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
+    zero     K codes, those of the value 0.0; all are 0 in a symmetric grid
+    operand  only matrices read the codes; a residual sum takes the value as it was
 
     Raises SchemeError, with all that is wrong.
     """
@@ -51,9 +57,10 @@ class Grid:
     bits: int
     scale: tuple[float, ...]
     zero: tuple[int, ...]
+    operand: bool = False
 
     def __post_init__(self) -> None:
-        if faults := _faults(self.bits, self.scale, self.zero):
+        if faults := _faults(self.bits, self.scale, self.zero, self.operand):
             raise SchemeError(f"grid: {'; '.join(faults)}")
         object.__setattr__(self, "scale", tuple(float(np.float32(scale)) for scale in self.scale))
         object.__setattr__(self, "zero", tuple(self.zero))
@@ -71,11 +78,11 @@ class Grid:
         return np.repeat(np.array(self.scale, np.float32), size), np.repeat(np.array(self.zero, np.float32), size)
 
 
-def _faults(bits: object, scale: object, zero: object) -> list[str]:
+def _faults(bits: object, scale: object, zero: object, operand: object = False) -> list[str]:
     """What keeps these from being a grid."""
     if type(bits) is not int or bits not in BITS:
         return [f"bits are {bits!r}, should be 2 to 8, or 16"]
-    faults = []
+    faults = [] if type(operand) is bool else [f"operand is {operand!r}, should be true or false"]
     top = limit(bits)
     if not isinstance(scale, Sequence) or not all(
         type(one) in (int, float) and LEAST_SCALE <= one <= MOST_SCALE for one in scale
@@ -147,14 +154,14 @@ def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None
 
     SchemeError if that is more than is read again.
     """
-    values = sum(2 * grid.groups + 6 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
+    values = sum(2 * grid.groups + 8 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
     if values > MOST_VALUES:
         raise SchemeError(f"{values:,} numbers of activations are more than the {MOST_VALUES:,} that a folder may have")
     return {
         "format": FORMAT,
         "permutation": None if permutation is None else [int(i) for i in permutation],
         "points": {
-            name: {"bits": grid.bits, "scale": list(grid.scale), "zero": list(grid.zero)}
+            name: {"bits": grid.bits, "scale": list(grid.scale), "zero": list(grid.zero), "operand": grid.operand}
             for name, grid in grids.items()
         },
     }
@@ -183,7 +190,7 @@ def from_plain(
         if found := _point_faults(name, plain, points):
             faults += [f"{name}: {fault}" for fault in found]
         else:
-            grids[name] = Grid(plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]))
+            grids[name] = Grid(plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]), plain["operand"])
     if faults:
         raise FormatError(fault_list(where, faults))
     return grids, None if permutation is None else tuple(permutation)
@@ -201,9 +208,11 @@ def _is_permutation(numbers: object, width: int) -> bool:
 def _point_faults(name: str, plain: object, points: Mapping[str, int]) -> list[str]:
     if name not in points:
         return ["is not a point of this model"]
-    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero"}:
-        return ["should have bits, scale and zero, and nothing else"]
+    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand"}:
+        return ["should have bits, scale, zero and operand, and nothing else"]
     faults = _faults(**plain)
+    if not faults and plain["operand"] and not multiplied(name):
+        faults.append("is read by no matrix, so it cannot be an operand")
     if not faults and points[name] % len(plain["scale"]):
         faults.append(f"{points[name]} columns do not divide into {len(plain['scale'])} groups")
     return faults

@@ -51,6 +51,7 @@ class EncoderEngine:
                 matrices=laid_out(model, threads),
                 vectors=vectors(model),
                 grids={name: _arrays(grid) for name, grid in self._grids.items()},
+                operands=[name for name, grid in self._grids.items() if grid.operand],
                 isa=isa,
                 threads=threads,
                 activations="float32" if self.activations == "float32" else "int8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -57,7 +58,8 @@ def calibrate(
                 raise SchemeError(f"{point}: {error}") from None
     for point, estimator in estimators.items():
         low, high = estimator.range()
-        grids[point] = from_range(low, high, estimator.bits, estimator.symmetric)
+        grid = from_range(low, high, estimator.bits, estimator.symmetric)
+        grids[point] = replace(grid, operand=roundings[point].operand)
     return Calibrated(grids, None if pi is None else tuple(pi.tolist()))
 
 

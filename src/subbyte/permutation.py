@@ -4,6 +4,9 @@ Bondarenko et al. 2021 sort the dimensions of x, h and y (the input, the output 
 by their range before groups are formed, so that outliers share the last group. They have an order for each layer, and
 gather between layers; here one order holds for the whole network, and nothing is moved at run time.
 
+Here outliers stand first, so that they share a group with the narrowest dimensions, not with the widest: what shares
+an outlier's scale is lost, and the widest tell most (docs/bondarenko2021.md has both).
+
 With the order pi, a vector v of the axis is stored as v[pi].
 """
 
@@ -17,6 +20,8 @@ import numpy as np
 from subbyte.arrays import Array
 from subbyte.errors import UsageError
 from subbyte.model import Model, PackedMatrix, Tensor
+
+OUTLYING = 6  # standard deviations, as for values in the paper
 
 # The last part of the names of points whose columns are the embedding axis; heads have their own.
 POINTS = ("words", "sum", "output", "attention_output", "attention_sum", "ffn_input", "ffn_output", "ffn_sum")
@@ -43,13 +48,15 @@ def on_embedding_axis(point: str) -> bool:
 
 
 def order(ranges: Mapping[str, Array]) -> Array:
-    """The order of the embedding axis, int64 [d], the widest dimensions last; equal ones keep their order.
+    """The order of the embedding axis, int64 [d]: outliers, then the others from narrow to wide.
 
     ranges  point -> [d], max - min of each dimension. Points of different scale count alike: the range of a dimension
-            is the largest over the points of its share of the point's widest.
+            is the largest over the points of its share of the point's widest. An outlier is more than six standard
+            deviations wider than the mean dimension of a point.
     """
     shares = [r / max(float(r.max()), np.finfo(np.float64).tiny) for r in ranges.values()]
-    found: Array = np.argsort(np.max(shares, axis=0), kind="stable")
+    outlying = [r > r.mean() + OUTLYING * r.std() for r in ranges.values()]
+    found: Array = np.argsort(np.where(np.any(outlying, axis=0), -1, np.max(shares, axis=0)), kind="stable")
     return found
 
 

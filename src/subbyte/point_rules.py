@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from subbyte.activations import BITS
+from subbyte.activations import BITS, multiplied
 from subbyte.errors import RecipeError
 from subbyte.files import fault_list
 from subbyte.ranges import ESTIMATORS
@@ -28,6 +28,7 @@ class Rounding:
     columns    as many consecutive columns share a scale, whatever the width; `resolve` puts groups in its place. What
                matrices multiply needs a multiple of 16
     symmetric  zero is code 0
+    operand    rounded only where matrices read it; a residual sum takes the value as it was
     range      the estimator of the range, one of ranges.ESTIMATORS
     """
 
@@ -35,6 +36,7 @@ class Rounding:
     groups: int = 1
     columns: int = 0
     symmetric: bool = False
+    operand: bool = False
     range: str = "running"
 
     def __post_init__(self) -> None:
@@ -44,8 +46,9 @@ class Rounding:
             raise RecipeError(f"groups is {self.groups!r}, should be a number from 1")
         if type(self.columns) is not int or self.columns < 0 or (self.columns and self.groups > 1):
             raise RecipeError(f"columns is {self.columns!r}, should be a number from 1, and stand without groups")
-        if type(self.symmetric) is not bool:
-            raise RecipeError(f"symmetric is {self.symmetric!r}, should be true or false")
+        for name in ("symmetric", "operand"):
+            if type(getattr(self, name)) is not bool:
+                raise RecipeError(f"{name} is {getattr(self, name)!r}, should be true or false")
         if not isinstance(self.range, str):
             raise RecipeError(f"range is {self.range!r}, should be a word")
         words({"range": self.range}, "range", ESTIMATORS)
@@ -142,6 +145,8 @@ def _misfits(point: str, width: int, rounding: Rounding) -> list[str]:
     faults = []
     if width % rounding.groups:
         faults.append(f"{point}: {width} columns do not divide into {rounding.groups} groups")
+    if rounding.operand and not multiplied(point):
+        faults.append(f"{point}: no matrix reads it, so it cannot be an operand")
     if rounding.range == "cross_entropy" and (point != "classifier" or width == 1 or rounding.groups > 1):
         faults.append(f"{point}: cross_entropy is for the logits of two labels and more, in one group")
     return faults

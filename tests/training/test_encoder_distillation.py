@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.training.encoder_distillation import attention_loss, soft_label_loss, value_loss  # noqa: E402
+from subbyte.training.encoder_distillation import attention_loss, soft_label_loss, state_loss, value_loss  # noqa: E402
 from subbyte.training.encoder_network import Heads  # noqa: E402
 
 LENGTHS = (4, 2, 6)
@@ -49,6 +49,12 @@ def test_relations_are_compared_over_what_is_there(loss: Callable[..., Any], par
     for name in parts:
         gradient = getattr(ours, name).grad
         assert torch.isfinite(gradient).all() and (gradient.transpose(1, 2)[~SEEN] == 0).all()
+
+
+def test_states_are_compared_by_share_of_their_size() -> None:
+    teacher = (torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.1]]))
+    student = (torch.tensor([[3.0, 3.0]]), torch.tensor([[0.0, 0.0]]))
+    assert float(state_loss(student, teacher)) == pytest.approx((1 / 25 + 1) / 2)
 
 
 def test_soft_labels_at_a_temperature() -> None:

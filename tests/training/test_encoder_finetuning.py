@@ -21,6 +21,8 @@ from safetensors.numpy import save_file  # noqa: E402
 import subbyte  # noqa: E402
 from subbyte import store  # noqa: E402
 from subbyte.activations import Grid  # noqa: E402
+from subbyte.encoder_calibration import readable  # noqa: E402
+from subbyte.encoder_compression import calibrated, compressed  # noqa: E402
 from subbyte.encoder_engine import EncoderEngine  # noqa: E402
 from subbyte.encoder_tokenization import load_encoder_tokenizer  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
@@ -33,7 +35,7 @@ from subbyte.recipe import load_recipe, resolve  # noqa: E402
 from subbyte.training import encoder_finetuning  # noqa: E402
 from subbyte.training.activation_rounding import GRADIENTS  # noqa: E402
 from subbyte.training.encoder_batches import Example, endless, to_tensors  # noqa: E402
-from subbyte.training.encoder_finetuning import calibrated, examples_of, finetune_encoder  # noqa: E402
+from subbyte.training.encoder_finetuning import examples_of, finetune_encoder, rounded_by_outputs  # noqa: E402
 from subbyte.training.encoder_settings import EncoderFinetuning  # noqa: E402
 from subbyte.training.encoder_trainer import EncoderTrainer  # noqa: E402
 from tiny_encoder import tiny_encoder_folder  # noqa: E402
@@ -119,13 +121,15 @@ def trainer_of(place: Path, recipe: str | None = None, name: str = "model", **op
     settings = EncoderFinetuning(
         **{"updates": 24, "batch_size": 8, "learning_rate": 0.01, "gradient": "lsq", **options}
     )
-    schemes, grids = {}, {}
+    schemes, grids, rounded = {}, {}, None
     if recipe:
         chosen = load_recipe(place / recipe)
-        schemes = resolve(chosen, model)
-        model, grids = calibrated(model, chosen, tokenizer, texts.texts, settings)
+        schemes, batches = resolve(chosen, model), readable(tokenizer, texts.texts)
+        model, grids = calibrated(model, chosen, batches)
         model = replace(model, activations=chosen.activations)
-    return EncoderTrainer(model, schemes, grids, examples_of(model, tokenizer, texts, str(train)), settings)
+        rounded = rounded_by_outputs(model, schemes, batches) if settings.calibrate else None
+    examples = examples_of(model, tokenizer, texts, str(train))
+    return EncoderTrainer(model, schemes, grids, examples, settings, rounded=rounded)
 
 
 def trained(trainer: EncoderTrainer, updates: int | None = None) -> list[float]:
@@ -275,14 +279,35 @@ def test_training_only_the_words_of_a_text_is_the_same_as_training_all(
     assert few.grids() == every.grids()
 
 
-@pytest.mark.parametrize("loss", ["attention_distillation", "value_distillation"])
-def test_distillation_alone_brings_relations_back_to_the_teachers(place: Path, loss: str) -> None:
+def test_a_calibrated_start_is_what_quantize_makes_and_is_trained_on(place: Path) -> None:
+    trainer = trainer_of(place, "mine.toml", calibrate=True)
+    start = trainer.model()
+    model = open_model(place / "model")
+    tokenizer, texts = load_encoder_tokenizer(model.folder, model.config), read_labelled(place / "train.tsv").texts
+    made = compressed(model, load_recipe(place / "mine.toml"), tokenizer, texts)
+    nearest = trainer_of(place, "mine.toml").model()
+    differ = 0
+    for name, packed in made.tensors.items():
+        if isinstance(packed, PackedMatrix):
+            found, other = start.tensors[name], nearest.tensors[name]
+            assert isinstance(found, PackedMatrix) and isinstance(other, PackedMatrix)
+            np.testing.assert_array_equal(dequantize(found), dequantize(packed))
+            differ += not np.array_equal(dequantize(found), dequantize(other))
+    assert differ > 8  # of 14: not what rounding to the nearest gives
+    losses = trained(trainer)
+    assert np.mean(losses[-8:]) < np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("loss", ["state_distillation", "attention_distillation", "value_distillation"])
+def test_distillation_alone_brings_states_and_relations_back_to_the_teachers(place: Path, loss: str) -> None:
     options: dict[str, Any] = {"label_loss": 0.0, "learning_rate": 5e-4, "updates": 40, loss: 1.0}
     losses = trained(trainer_of(place, "mine.toml", **options))
     assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:8])
 
 
-@pytest.mark.parametrize("loss", ["output_distillation", "attention_distillation", "value_distillation"])
+@pytest.mark.parametrize(
+    "loss", ["output_distillation", "state_distillation", "attention_distillation", "value_distillation"]
+)
 def test_nothing_is_to_be_learned_of_a_teacher_by_itself(place: Path, loss: str) -> None:
     (found,) = trained(trainer_of(place, name="regression", label_loss=0.0, **{loss: 1.0}), 1)
     assert found == pytest.approx(0, abs=1e-6)

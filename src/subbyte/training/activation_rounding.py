@@ -141,7 +141,13 @@ class Quantizer(nn.Module):
     def __init__(self, grid: Grid, gradient: Gradient = "learned", blend: float = 0.5) -> None:
         """`blend`: the share of the loss's gradient, for "blend"."""
         super().__init__()
-        self.bits, self.limit, self.gradient, self.blend = grid.bits, limit(grid.bits), gradient, blend
+        self.bits, self.limit, self.operand, self.gradient, self.blend = (
+            grid.bits,
+            limit(grid.bits),
+            grid.operand,
+            gradient,
+            blend,
+        )
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
         self.strict = not self.linear
         scale, zero = torch.tensor(grid.scale, dtype=torch.float64), torch.tensor(grid.zero, dtype=torch.float64)
@@ -169,7 +175,7 @@ class Quantizer(nn.Module):
         """The grid as it stands."""
         with torch.no_grad():
             scale, zero = self._values()
-        return Grid(self.bits, tuple(scale.tolist()), tuple(int(z) for z in zero.tolist()))
+        return Grid(self.bits, tuple(scale.tolist()), tuple(int(z) for z in zero.tolist()), self.operand)
 
     @torch.no_grad()
     def settle(self) -> None:

@@ -1,4 +1,4 @@
-"""Losses that compare an encoder with its float32 teacher: outputs, and relations within attention.
+"""Losses that compare an encoder with its float32 teacher: labels, outputs of layers, relations within attention.
 
 Relations are those of MiniLM (Wang et al. 2020) for a layer of both: how the queries of each head go with its keys, and
 its values with each other. With A = softmax(Q K' / sqrt(d)) and a row for each of T tokens in each of H heads
@@ -11,7 +11,9 @@ and the mean over all tokens of a batch; likewise for V V'. Filling is left out 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -21,6 +23,16 @@ from subbyte.training.encoder_network import Heads
 def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Cross entropy of the teacher's probabilities, logits [texts, labels] of both divided by the temperature."""
     return F.cross_entropy(student / temperature, (teacher / temperature).softmax(-1))
+
+
+def state_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """The squared error of what layers put out, by the teacher's squares; the mean over the layers.
+
+    Both are [tokens, width] for every layer. TinyBERT's and TernaryBERT's loss (Jiao et al. 2020, Zhang et al. 2020),
+    in a unit that does not depend on the size of the values.
+    """
+    shares = [F.mse_loss(x, y) / y.square().mean() for x, y in zip(student, teacher, strict=True)]
+    return torch.stack(shares).mean()
 
 
 def attention_loss(student: Heads, teacher: Heads, seen: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from subbyte.models.bert import POSITIONS, TYPES, WORDS, Settings
-from subbyte.training.network import ACTIVATION, drop, rounded_per_token
+from subbyte.activations import multiplied
+from subbyte.models.bert import POSITIONS, TYPES, WORDS, Settings, points
+from subbyte.training.network import ACTIVATION, drop
 
 Weights = Mapping[str, Tensor]
 At = Callable[[str, Tensor], Tensor]  # name of a point, its values -> what is used in their place
@@ -54,6 +55,7 @@ class Result(NamedTuple):
     states: Tensor  # float32 [tokens, width], sentence behind sentence
     logits: Tensor | None  # float32 [sentences, labels]; None for a bare encoder
     heads: tuple[Heads, ...]  # of every layer
+    outputs: tuple[Tensor, ...]  # of every layer, float32 [tokens, width]
 
 
 def unchanged(_: str, x: Tensor) -> Tensor:
@@ -63,38 +65,35 @@ def unchanged(_: str, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EncoderNetwork:
-    """An encoder without weights.
-
-    settings  its shape
-    dynamic   points whose values are rounded to int8, a scale a token, where a product reads them, as the engine does;
-              a point that has a grid of its own is none of them
-    """
+    """An encoder without weights."""
 
     settings: Settings
-    dynamic: frozenset[str] = frozenset()
     dropout: Dropout = Dropout()
 
-    def run(self, weights: Weights, tokens: Tokens, at: At = unchanged) -> Result:
+    def run(self, weights: Weights, tokens: Tokens, at: At = unchanged, read: At = unchanged) -> Result:
         """The forward pass.
 
-        at  called at every point of models.bert.points, in their order, with float32 [tokens, width]; scores and
-            probabilities are [sentences, heads, positions, positions], and 0 where one of both positions is filling;
-            the pooler's and the classifier's are [sentences, width]
+        at    called at every point of models.bert.points, in their order, with float32 [tokens, width]; scores and
+              probabilities are [sentences, heads, positions, positions], and 0 where one of both positions is filling;
+              the pooler's and the classifier's are [sentences, width]
+        read  called once where matrices read a point (product_inputs), with what `at` gave there
         """
         s, w = self.settings, weights
         seen = _Seen(tokens.seen)
         x = self._embed(w, tokens, at)
-        point, heads = "embeddings.output", []
+        point, heads, outputs = "embeddings.output", [], []
         for i in range(s.layers):
-            x, of_layer = self._layer(w, i, x, point, seen, at)
+            x, of_layer = self._layer(w, i, x, point, seen, at, read)
             point = f"layers.{i}.output"
             heads.append(of_layer)
+            outputs.append(x)
         logits = None
         if s.labels:
-            y = self._linear(w, "pooler.dense", x[seen.first], point)
+            y = self._linear(w, "pooler.dense", read(point, x[seen.first]))
             y = at("pooler", torch.relu(y) if s.pooler_activation == "relu" else torch.tanh(y))
-            logits = at("classifier", self._linear(w, "classifier", drop(y, self.dropout.classifier), "pooler"))
-        return Result(x, logits, tuple(heads))
+            y = read("pooler", drop(y, self.dropout.classifier))
+            logits = at("classifier", self._linear(w, "classifier", y))
+        return Result(x, logits, tuple(heads), tuple(outputs))
 
     def _embed(self, w: Weights, tokens: Tokens, at: At) -> Tensor:
         s = self.settings
@@ -107,21 +106,22 @@ class EncoderNetwork:
         x = at("embeddings.output", self._norm(w, "embeddings.LayerNorm", x))
         return drop(x, self.dropout.outputs)
 
-    def _layer(self, w: Weights, i: int, x: Tensor, point: str, seen: _Seen, at: At) -> tuple[Tensor, Heads]:
+    def _layer(self, w: Weights, i: int, x: Tensor, point: str, seen: _Seen, at: At, read: At) -> tuple[Tensor, Heads]:
         """The layer's output and its heads, for `x`, which is the values of `point`."""
         layer, here = f"encoder.layer.{i}", f"layers.{i}"
+        operand = read(point, x)
         q, k, v = (
-            at(f"{here}.{name}", self._linear(w, f"{layer}.attention.self.{name}", x, point))
+            at(f"{here}.{name}", self._linear(w, f"{layer}.attention.self.{name}", operand))
             for name in ("query", "key", "value")
         )
         heads = Heads(*(seen.apart(y, self.settings.heads) for y in (q, k, v)))
-        y = at(f"{here}.context", self._attend(heads, here, seen, at))
-        y = at(f"{here}.attention_output", self._linear(w, f"{layer}.attention.output.dense", y, f"{here}.context"))
+        y = read(f"{here}.context", at(f"{here}.context", self._attend(heads, here, seen, at)))
+        y = at(f"{here}.attention_output", self._linear(w, f"{layer}.attention.output.dense", y))
         y = at(f"{here}.attention_sum", x + drop(y, self.dropout.outputs))
         x = at(f"{here}.ffn_input", self._norm(w, f"{layer}.attention.output.LayerNorm", y))
-        y = self._linear(w, f"{layer}.intermediate.dense", x, f"{here}.ffn_input")
-        y = at(f"{here}.hidden", ACTIVATION[self.settings.activation](y))
-        y = at(f"{here}.ffn_output", self._linear(w, f"{layer}.output.dense", y, f"{here}.hidden"))
+        y = self._linear(w, f"{layer}.intermediate.dense", read(f"{here}.ffn_input", x))
+        y = read(f"{here}.hidden", at(f"{here}.hidden", ACTIVATION[self.settings.activation](y)))
+        y = at(f"{here}.ffn_output", self._linear(w, f"{layer}.output.dense", y))
         y = at(f"{here}.ffn_sum", x + drop(y, self.dropout.outputs))
         return at(f"{here}.output", self._norm(w, f"{layer}.output.LayerNorm", y)), heads
 
@@ -137,9 +137,8 @@ class EncoderNetwork:
             probabilities = at(f"{here}.probabilities", probabilities)
             return seen.together(drop(probabilities, self.dropout.attention) @ heads.value)
 
-    def _linear(self, w: Weights, name: str, x: Tensor, point: str) -> Tensor:
-        """x times the matrix, float32. `point` is where x comes from."""
-        x = rounded_per_token(x) if point in self.dynamic else x
+    def _linear(self, w: Weights, name: str, x: Tensor) -> Tensor:
+        """x times the matrix, float32."""
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"]).float()
 
     def _norm(self, w: Weights, name: str, x: Tensor) -> Tensor:
@@ -147,15 +146,10 @@ class EncoderNetwork:
         return F.layer_norm(x, (s.hidden,), w[f"{name}.weight"], w[f"{name}.bias"], s.norm_epsilon)
 
 
-PRODUCT_INPUTS = ("context", "ffn_input", "hidden", "output")  # of a layer: points that a matrix multiplies
-
-
 def product_inputs(s: Settings) -> list[str]:
     """The points that matrices multiply, in their order."""
-    found = ["embeddings.output", *(f"layers.{i}.{name}" for i in range(s.layers) for name in PRODUCT_INPUTS)]
-    if s.labels:
-        return [*found, "pooler"]
-    return found[:-1]  # nothing reads the last output
+    found = [point for point in points(s) if multiplied(point)]
+    return found if s.labels else found[:-1]  # nothing reads the last output
 
 
 class _Seen:

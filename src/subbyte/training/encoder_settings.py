@@ -26,6 +26,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "calibration_batches": (0, 1e6),
     "label_loss": (0.0, 1e6),
     "output_distillation": (0.0, 1e6),
+    "state_distillation": (0.0, 1e6),
     "attention_distillation": (0.0, 1e6),
     "value_distillation": (0.0, 1e6),
     "temperature": (1e-3, 1e3),
@@ -61,6 +62,7 @@ class EncoderFinetuning:
     label_loss              weight of the loss of labels: cross entropy, or the squared error of a regression
     output_distillation     weight of the loss of the float32 model's outputs: cross entropy with its probabilities at
                             `temperature`, or the squared error to its number
+    state_distillation      weight of the squared error of every layer's output, by the squares of the float32 model's
     attention_distillation  weight of MiniLM's loss of attention: queries times keys of one layer
     value_distillation      weight of MiniLM's loss of values times values
     temperature             divides logits of both models for output_distillation
@@ -87,6 +89,7 @@ class EncoderFinetuning:
     calibration_batches: int = 0
     label_loss: float = 1.0
     output_distillation: float = 0.0
+    state_distillation: float = 0.0
     attention_distillation: float = 0.0
     value_distillation: float = 0.0
     temperature: float = 1.0
@@ -103,7 +106,7 @@ class EncoderFinetuning:
     @property
     def distils(self) -> bool:
         """Whether the float32 model is asked."""
-        return self.output_distillation > 0 or self.relations
+        return self.output_distillation > 0 or self.state_distillation > 0 or self.relations
 
     @property
     def relations(self) -> bool:

@@ -26,9 +26,10 @@ from subbyte.quantization import quantize_matrix
 from subbyte.schemes import Clustered, Scheme
 from subbyte.training.activation_rounding import Quantizer
 from subbyte.training.encoder_batches import Batch, Example, endless, to_tensors
-from subbyte.training.encoder_distillation import attention_loss, soft_label_loss, value_loss
+from subbyte.training.encoder_distillation import attention_loss, soft_label_loss, state_loss, value_loss
 from subbyte.training.encoder_network import Dropout, EncoderNetwork, Result, product_inputs
 from subbyte.training.encoder_settings import EncoderFinetuning
+from subbyte.training.network import rounded_per_token
 from subbyte.training.rounding import Rounded, Rounder
 from subbyte.training.trainer import FOLLOW, MOST_DROPPED
 from subbyte.training.word_rows import WordRows
@@ -71,12 +72,9 @@ class EncoderTrainer:
         )
         self.shape = bert.settings(model.config)
         exact = EncoderNetwork(self.shape)
-        inputs = frozenset(product_inputs(self.shape)) - grids.keys()
-        self.network = replace(
-            exact,
-            dynamic=inputs if model.activations != "float32" else frozenset(),
-            dropout=_dropout(model.config) if settings.dropout else Dropout(),
-        )
+        rounds = model.activations != "float32"
+        self.dynamic = frozenset(product_inputs(self.shape)) - grids.keys() if rounds else frozenset()
+        self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
         self.teacher = exact if settings.distils else None
         self.words = _words(schemes.get(WORDS), examples, self.shape.vocab_size)
         self.parameters: dict[str, nn.Parameter] = {
@@ -170,7 +168,7 @@ class EncoderTrainer:
             name: Rounded.apply(value, self.rounded[name]) if name in self.rounded else value
             for name, value in self.parameters.items()
         }
-        result = self.network.run(used, batch.tokens, self._at)
+        result = self.network.run(used, batch.tokens, self._at, self._read)
         taught = None
         if self.teacher:
             with torch.no_grad():
@@ -190,6 +188,8 @@ class EncoderTrainer:
             loss = loss + s.output_distillation * F.mse_loss(logits, _logits(taught))
         elif s.output_distillation > 0:
             loss = loss + s.output_distillation * soft_label_loss(logits, _logits(taught), s.temperature)
+        if s.state_distillation > 0:
+            loss = loss + s.state_distillation * state_loss(result.outputs, taught.outputs)
         if s.relations:
             ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
             if s.attention_distillation > 0:
@@ -199,9 +199,16 @@ class EncoderTrainer:
         return loss
 
     def _at(self, point: str, x: Tensor) -> Tensor:
+        """What comes of the values of a point for all that reads them."""
         quantizer = self.quantizers.get(point)
-        rounded: Tensor = quantizer(x) if quantizer else x
-        return rounded
+        return quantizer(x) if quantizer and not quantizer.operand else x
+
+    def _read(self, point: str, x: Tensor) -> Tensor:
+        """What comes of them for matrices: where there is no grid, int8 with a scale a token, as in the engine."""
+        if point in self.dynamic:
+            return rounded_per_token(x)
+        quantizer = self.quantizers.get(point)
+        return quantizer(x) if quantizer and quantizer.operand else x
 
     def _optimizer(self) -> torch.optim.Optimizer:
         s = self.settings
