@@ -91,9 +91,11 @@ def forward(
         """What leaves a point that x enters."""
         found[point] = x
         x = seen[point] if seen and point in seen else x
-        return fake_quantize(x, grids[point]).astype(np.float64) if point in grids else x
+        return x if point not in grids or grids[point].operand else fake_quantize(x, grids[point]).astype(np.float64)
 
     def linear(name: str, x: np.ndarray, point: str) -> np.ndarray:
+        if point in grids and grids[point].operand:
+            x = fake_quantize(x, grids[point]).astype(np.float64)
         if f"{name}.weight" in packed and activations != "float32" and point not in grids:
             x = per_token(x)
         return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]

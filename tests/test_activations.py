@@ -128,7 +128,7 @@ def good() -> dict[str, Any]:
 
 def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, Any]:
     document = good()
-    document["points"][name] = {"bits": 8, "scale": [1.0, 2.0], "zero": [0, 0]} | changes
+    document["points"][name] = {"bits": 8, "scale": [1.0, 2.0], "zero": [0, 0], "operand": False} | changes
     return document
 
 
@@ -147,6 +147,8 @@ def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, An
         (with_point("layers.9.ffn_input"), "layers.9.ffn_input: is not a point"),
         (with_point(extra=1), "layers.0.ffn_input: should have bits, scale, zero and operand"),
         (good() | {"points": {"layers.0.scores": 3}}, "layers.0.scores: should have"),
+        (with_point(operand=1), "operand is 1, should be true or false"),
+        (with_point("layers.0.ffn_sum", operand=True), "layers.0.ffn_sum: is read by no matrix"),
         (with_point(bits="8"), "bits are '8'"),
         (with_point(bits=[8]), r"bits are \[8\]"),
         (with_point(bits=10**30), "bits are 10000"),
@@ -171,7 +173,7 @@ def test_files_that_are_not_right_are_refused(document: dict[str, Any], message:
 def test_all_faults_are_named_at_once() -> None:
     document = with_point(bits=1) | {"permutation": [1], "more": 0}
     document["points"]["nothing"] = {}
-    document["points"]["layers.0.scores"] = {"bits": 8, "scale": [0], "zero": [999]}
+    document["points"]["layers.0.scores"] = {"bits": 8, "scale": [0], "zero": [999], "operand": False}
     with pytest.raises(FormatError) as error:
         from_plain(document, POINTS, "here")
     parts = ("here:", "'more'", "permutation", "nothing:", "ffn_input: bits", "scores: scale", "scores: zero")
@@ -180,7 +182,9 @@ def test_all_faults_are_named_at_once() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bits", "scale", "zero"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bits", "scale", "zero", "operand"]), inner)
+    ),
     max_leaves=8,
 )
 

@@ -215,7 +215,7 @@ def use(folder: Path) -> None:
 
 
 POINT = "layers.0.ffn_input"
-GRID = {"bits": 8, "scale": [0.5], "zero": [0]}
+GRID = {"bits": 8, "scale": [0.5], "zero": [0], "operand": False}
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,10 @@ GRID = {"bits": 8, "scale": [0.5], "zero": [0]}
         ({"points": ...}, "points should be an object"),
         ({"more": 1}, "'more' is not a key"),
         ({"points": {"layers.2.output": GRID}}, "is not a point of this model"),
-        ({"points": {POINT: 5}}, "should have bits, scale and zero"),
+        ({"points": {POINT: 5}}, "should have bits, scale, zero and operand"),
         ({"points": {POINT: GRID | {"more": 1}}}, "and nothing else"),
+        ({"points": {POINT: GRID | {"operand": 0}}}, "operand is 0"),
+        ({"points": {"layers.0.ffn_sum": GRID | {"operand": True}}}, "is read by no matrix"),
         ({"points": {POINT: GRID | {"bits": 9}}}, "bits are 9"),
         ({"points": {POINT: GRID | {"bits": "8"}}}, "bits are '8'"),
         ({"points": {POINT: GRID | {"scale": [0]}}}, "scale should be numbers from"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from numpy_bert import DISTILBERT, ROBERTA, TINY, forward, random_model
-from subbyte.activations import Grid, from_range, limit
+from subbyte.activations import Grid, from_range, limit, multiplied
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.errors import KernelError, UsageError
 from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
@@ -171,12 +171,14 @@ def test_all_points_of_float_encoders_are_those_of_numpy(name: str) -> None:
         np.testing.assert_allclose(found, values, rtol=1e-5, atol=2e-5, err_msg=point)
 
 
-@pytest.mark.parametrize("kind", ["float", "int8", "static", "static dense"])
+@pytest.mark.parametrize("kind", ["float", "int8", "static", "static dense", "operands", "operands dense"])
 def test_what_matrices_multiply_is_seen(kind: str) -> None:
     """`inputs` returns the points before each matrix, rounded as they are there."""
-    scheme = None if kind in ("float", "static dense") else "int8"
-    model = static("wide", scheme, bits=8) if "static" in kind else packed("wide", scheme) if scheme else None
-    model = model or random_model(**WIDE)
+    scheme = None if kind == "float" or "dense" in kind else "int8"
+    on_grids = "static" in kind or "operands" in kind
+    model = static("wide", scheme, bits=8) if on_grids else packed("wide", scheme) if scheme else random_model(**WIDE)
+    if "operands" in kind:
+        model = replace(model, grids={p: replace(g, operand=multiplied(p)) for p, g in model.grids.items()})
     engine = EncoderEngine(model, threads=1)
     ids, types = batch(model)
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
@@ -251,6 +253,19 @@ def test_what_has_no_grid_is_rounded_per_token(points: list[str]) -> None:
     model = static("wide", "int8", bits=8)
     check(replace(model, grids={point: model.grids[point] for point in points}), tolerance=5e-5)
     check(replace(model, grids={point: g for point, g in model.grids.items() if point not in points}), tolerance=5e-5)
+
+
+@pytest.mark.parametrize("kind", ["4", "16", "8 groups"])
+@pytest.mark.parametrize("scheme", ["int8", "affine", None], ids=str)
+def test_operands_are_rounded_where_matrices_read_them_and_nowhere_else(scheme: str | None, kind: str) -> None:
+    model = wide_static(scheme, kind)
+    operands = {point: replace(g, operand=True) for point, g in model.grids.items() if multiplied(point)}
+    assert len(operands) == 1 + 4 * 3 + 1
+    check(replace(model, grids={**model.grids, **operands}), tolerance=5e-5)
+    check(replace(model, grids=operands), tolerance=5e-5)
+    ids, types = batch(model)
+    both = [EncoderEngine(m, threads=1) for m in (model, replace(model, grids={**model.grids, **operands}))]
+    assert not np.array_equal(*(engine.logits(ids, types) for engine in both))
 
 
 def test_scores_and_probabilities_are_rounded() -> None:

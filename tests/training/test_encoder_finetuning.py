@@ -315,11 +315,11 @@ def test_nothing_is_to_be_learned_of_a_teacher_by_itself(place: Path, loss: str)
 
 def test_points_without_a_grid_are_rounded_per_token_where_products_read_them(place: Path) -> None:
     trainer = trainer_of(place, "mine.toml")
-    assert trainer.network.dynamic == frozenset()
+    assert trainer.dynamic == frozenset()
     model = replace(open_model(place / "model"), activations="static")
     grids = {"layers.0.ffn_input": Grid(8, (0.02,), (0,))}
     partly = EncoderTrainer(model, {}, grids, trainer.examples, EncoderFinetuning())
-    assert len(partly.network.dynamic) == 9 and "layers.0.ffn_input" not in partly.network.dynamic
+    assert len(partly.dynamic) == 9 and "layers.0.ffn_input" not in partly.dynamic
 
 
 def test_batches_are_of_like_lengths_hold_every_text_once_and_may_be_skipped() -> None:
