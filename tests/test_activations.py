@@ -148,7 +148,7 @@ def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, An
         (with_point(extra=1), "layers.0.ffn_input: should have bits, scale, zero and operand"),
         (good() | {"points": {"layers.0.scores": 3}}, "layers.0.scores: should have"),
         (with_point(operand=1), "operand is 1, should be true or false"),
-        (with_point("layers.0.ffn_sum", operand=True), "layers.0.ffn_sum: is read by no matrix"),
+        (with_point("layers.0.scores", operand=True), "layers.0.scores: is read by no matrix"),
         (with_point(bits="8"), "bits are '8'"),
         (with_point(bits=[8]), r"bits are \[8\]"),
         (with_point(bits=10**30), "bits are 10000"),
@@ -211,9 +211,9 @@ def test_what_can_be_written_can_be_read(tmp_path: Path) -> None:
     points = {"embeddings.output": 768} | {f"layers.{i}.ffn_sum": 768 for i in range(42)}
     per_embedding = Grid(8, (1 / 3,) * 768, (-100,) * 768)
     (tmp_path / activations.FILE).write_text(
-        json.dumps(to_plain(dict.fromkeys([*points][:42], per_embedding), range(768)), indent=2)
+        json.dumps(to_plain(dict.fromkeys([*points][:41], per_embedding), range(768)), indent=2)
     )
     grids, permutation = activations.read(tmp_path, points)
-    assert len(grids) == 42 and permutation == tuple(range(768))
+    assert len(grids) == 41 and permutation == tuple(range(768))
     with pytest.raises(SchemeError, match="more than the 65,536"):
         to_plain(dict.fromkeys(points, per_embedding))

@@ -106,7 +106,7 @@ def test_a_small_encoder_with_its_scales_is_as_small_as_promised(name: str, rati
 def test_in_the_half_split_a_4_bit_layer_multiplies_4_bit_inputs_and_others_8_bit_ones() -> None:
     bits = bits_of("mkq-4-8", BASE)
     points = resolve_points(load_recipe("mkq-4-8"), described(BASE))
-    assert {(rounding.symmetric, rounding.groups) for rounding in points.values()} == {(True, 1)}
+    assert {(rounding.operand, rounding.groups) for rounding in points.values()} == {(True, 1)}
     for i in range(12):
         before = "embeddings.output" if i == 0 else f"layers.{i - 1}.output"
         inputs = [points[p].bits for p in (before, *(f"layers.{i}.{n}" for n in ("context", "ffn_input", "hidden")))]

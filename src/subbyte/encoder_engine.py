@@ -13,13 +13,13 @@ from subbyte.errors import KernelError
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.permutation import inverse
-from subbyte.resident import checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
 
 
-class EncoderEngine:
+class EncoderEngine(Resident[_core.Bert]):
     """An encoder laid out for one instruction set. Calls from several threads wait for each other.
 
     A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
@@ -58,25 +58,6 @@ class EncoderEngine:
             )
         except ValueError as error:
             raise KernelError(str(error)) from None
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use."""
-        return str(self._core.isa)
-
-    @property
-    def threads(self) -> int:
-        return int(self._core.threads)
-
-    @property
-    def few_inputs(self) -> int:
-        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
-        return int(_core.few_inputs(self.isa))
-
-    @property
-    def weight_bytes(self) -> int:
-        """Resident bytes of the weight matrices, and of what was folded for static ranges."""
-        return int(self._core.weight_bytes)
 
     def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
         """The last layer's values of each text, float32 [tokens, hidden]."""

@@ -13,7 +13,7 @@ import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError, UsageError
 from subbyte.model import Model
 from subbyte.models import marian
-from subbyte.resident import checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
 
 MOST_BEAMS = marian.MOST_BEAMS
 
@@ -78,7 +78,7 @@ class Generation:
     scores: bool = True
 
 
-class Engine:
+class Engine(Resident[_core.Marian]):
     """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
 
     def __init__(
@@ -116,25 +116,6 @@ class Engine:
             )
         except ValueError as error:
             raise KernelError(str(error)) from None
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use."""
-        return str(self._core.isa)
-
-    @property
-    def few_inputs(self) -> int:
-        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
-        return int(_core.few_inputs(self.isa))
-
-    @property
-    def threads(self) -> int:
-        return int(self._core.threads)
-
-    @property
-    def weight_bytes(self) -> int:
-        """Resident bytes of the weight matrices, tied ones once, and of what greedy search has beside the output's."""
-        return int(self._core.weight_bytes)
 
     @property
     def max_positions(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,35 @@ from subbyte.model import Block, Model, PackedMatrix
 
 ACTIVATIONS = ("int8", "float32", "static")
 MOST_THREADS = 1024
+
+
+Core = TypeVar("Core", _core.Marian, _core.Bert)
+
+
+class Resident(Generic[Core]):
+    """A model that the core holds, and what it says of itself."""
+
+    _core: Core
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return str(self._core.isa)
+
+    @property
+    def threads(self) -> int:
+        """Threads that work together on a call."""
+        return int(self._core.threads)
+
+    @property
+    def few_inputs(self) -> int:
+        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
+        return int(_core.few_inputs(self.isa))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Resident bytes of the weight matrices, and of what was folded for static ranges."""
+        return int(self._core.weight_bytes)
 
 
 def available_cores() -> int:
