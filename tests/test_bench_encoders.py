@@ -15,6 +15,7 @@ from subbyte.bench.plot import plot
 from subbyte.bench.subjects import Setup, Subject, Task
 from subbyte.bench.table import tables
 from subbyte.bench.worker import inputs_of
+from subbyte.demo import SENTENCES
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folder import open_model
 from tiny_bench_bert import tiny_bert_folder
@@ -110,6 +111,15 @@ def test_a_benchmark_of_ours_alone(tiny):
     table = tables(document)
     assert "### batch 4, texts of 16 tokens" in table and "cosine" in table and "1.0000" in table
     assert "batch 1, texts of 8 tokens" in plot(document)
+
+
+def test_static_recipes_are_calibrated_on_the_text_that_is_encoded(tiny, tmp_path):
+    document = benchmark(tiny, recipes=["w8a8", "int8"], work=tmp_path, **SMALL)
+    assert {run["precision"] for run in document["runs"]} == {"float32", "w8a8", "int8"}
+    (folder,) = tmp_path.rglob("subbyte-w8a8")
+    assert open_model(folder).activations == "static"
+    (lines,) = (path.read_text().splitlines() for path in tmp_path.rglob("calibration.txt"))
+    assert len(lines) >= 16 and set(lines) == set(SENTENCES)
 
 
 def test_an_engine_in_float32_that_makes_other_vectors_is_an_error_and_int8_may_differ():

@@ -123,7 +123,7 @@ def benchmark(
     if models.kind == "encoder":
         tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
         found = texts_of(model, text, sentences, tasks)
-        models = replace(models, samples=found.ids)
+        models = replace(models, samples=found.ids, lines=found.texts)
     else:
         tasks = tasks_of(engines, batch_sizes, beam_sizes, tokens, longest_of(model))
         found = sentences_of(model, text, sentences, tasks)

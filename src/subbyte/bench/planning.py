@@ -30,7 +30,7 @@ TEXT_TASK = Task("text", batch_size=1, beam_size=1, tokens=None, max_length=MAX_
 
 @dataclass(frozen=True)
 class Sentences:
-    """What is translated: as text, and as ids of the model. What is encoded has ids only."""
+    """What is translated: as text, and as ids of the model. Ids of an encoder's texts are cut from all the text, end to end."""
 
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]
@@ -158,7 +158,7 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
     if not any(len(ids) > 2 for ids in found):
         raise UsageError(f"{file}: has no words; give another --text")
     length = max(task.max_length for task in tasks)
-    return Sentences((), [[found[0][0], *islice(inner, length - 2), found[0][-1]] for _ in range(most)], None)
+    return Sentences(lines, [[found[0][0], *islice(inner, length - 2), found[0][-1]] for _ in range(most)], None)
 
 
 def longest_of(model: Model) -> int:

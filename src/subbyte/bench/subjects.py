@@ -55,6 +55,7 @@ class Models:
     kind        MarianMT, a Bergamot student, or an encoder of BERT's family; few engines run all of them
     parameters  elements of all tensors
     samples     ids of sentences, for rivals that look at activations when they convert; encoders only
+    lines       the text they are from, for recipes that do
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Models:
     kind: Literal["marian", "student", "encoder"]
     parameters: int
     samples: Sequence[Sequence[int]] = ()
+    lines: Sequence[str] = ()
 
     @property
     def float_folder(self) -> Path:

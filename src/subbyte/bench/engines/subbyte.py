@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,17 @@ def refusal(models: Models) -> str | None:
 
 def prepare(models: Models, work: Path) -> list[Subject]:
     from subbyte.compression import quantize
+    from subbyte.encoder_calibration import FEWEST_TEXTS
+    from subbyte.recipe import load_recipe
 
+    enough = islice(cycle(models.lines), max(FEWEST_TEXTS, len(models.lines)))
+    text = work / "calibration.txt"
+    text.write_text("".join(f"{line}\n" for line in enough), "utf-8")
     subjects = [Subject("subbyte", models.name, models.folder)]
     for recipe in models.recipes:
         name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-        quantize(models.float_folder, work / f"subbyte-{name}", recipe, force=True)
+        calibration = text if load_recipe(recipe).activations == "static" else None
+        quantize(models.float_folder, work / f"subbyte-{name}", recipe, calibration=calibration, force=True)
         subjects.append(Subject("subbyte", name, work / f"subbyte-{name}"))
     return subjects
 
