@@ -141,13 +141,8 @@ class Quantizer(nn.Module):
     def __init__(self, grid: Grid, gradient: Gradient = "learned", blend: float = 0.5) -> None:
         """`blend`: the share of the loss's gradient, for "blend"."""
         super().__init__()
-        self.bits, self.limit, self.operand, self.gradient, self.blend = (
-            grid.bits,
-            limit(grid.bits),
-            grid.operand,
-            gradient,
-            blend,
-        )
+        self.bits, self.limit, self.operand = grid.bits, limit(grid.bits), grid.operand
+        self.gradient, self.blend = gradient, blend
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
         self.strict = not self.linear
         scale, zero = torch.tensor(grid.scale, dtype=torch.float64), torch.tensor(grid.zero, dtype=torch.float64)

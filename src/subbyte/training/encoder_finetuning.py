@@ -99,7 +99,8 @@ def finetune_encoder(
     examples = examples_of(model, tokenizer, texts, str(train))
     validation = Validation(model, read_labelled(valid), str(valid), metric, threads)
     kept = Checkpoints(working, run, resume=resume, force=force)
-    batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None]
+    needed = chosen.activations == "static" or settings.calibrate
+    batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None] if needed else []
     model, grids = calibrated(model, chosen, batches)
     trainer = EncoderTrainer(
         replace(model, activations=chosen.activations), schemes, grids, examples, settings,
