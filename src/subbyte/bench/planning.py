@@ -30,7 +30,7 @@ TEXT_TASK = Task("text", batch_size=1, beam_size=1, tokens=None, max_length=MAX_
 
 @dataclass(frozen=True)
 class Sentences:
-    """What is translated: as text, and as ids of the model. Ids of an encoder's texts are cut from all the text, end to end."""
+    """What is translated, as text and as ids of the model; an encoder's texts are cut from all the text, end to end."""
 
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]
