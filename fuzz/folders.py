@@ -16,14 +16,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from subbyte import store
+from subbyte import quantize, store
 from subbyte.models.marian import sinusoidal_positions
+from tiny_encoder import tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, quantized
 from tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student_folder
 
 Files = dict[str, bytes]
-KINDS = ("converted", "safetensors", "bergamot")
+KINDS = ("converted", "safetensors", "bergamot", "encoder")
 WEIGHTS = "model.safetensors"
 
 SMALL: Mapping[str, Any] = {
@@ -31,6 +32,28 @@ SMALL: Mapping[str, Any] = {
     "encoder_ffn_dim": 12, "decoder_ffn_dim": 8, "max_position_embeddings": 24,
 }  # fmt: skip
 UNTIED = {"share_encoder_decoder_embeddings": False, "tie_word_embeddings": False}
+ENCODER: Mapping[str, int] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+STATIC = """
+activations = "static"
+permute = true
+[[tensors]]
+match = "*"
+family = "uniform"
+bits = 4
+mode = "affine"
+[[points]]
+match = "*"
+bits = 8
+columns = 1
+[[points]]
+match = ["layers.*.scores", "layers.*.probabilities", "pooler", "classifier"]
+bits = 16
+[[points]]
+match = ["*.output", "layers.*.context", "layers.*.ffn_input", "layers.*.hidden"]
+bits = 4
+columns = 16
+operand = true
+"""
 STUDENT: Mapping[str, str | None] = {
     "dim_emb": "8", "transformer_heads": "2", "transformer_dim_ffn": "12", "enc_depth": "1", "dec_depth": "1",
 }  # fmt: skip
@@ -54,6 +77,16 @@ def seeds(kind: str) -> tuple[Files, ...]:
         elif kind == "safetensors":
             half = tiny_marian_folder(home / "b", dtype="float16", **SMALL, **UNTIED, activation_function="gelu")
             folders = [tiny_marian_folder(home / "a", **SMALL), half, _sharded(tiny_marian_folder(home / "c", **SMALL))]
+        elif kind == "encoder":
+            bert = tiny_encoder_folder(home / "a", "bert, classifier", **ENCODER)
+            (home / "static.toml").write_text(STATIC)
+            folders = [
+                bert,
+                tiny_encoder_folder(home / "b", "distilbert, classifier", n_layers=1),
+                tiny_encoder_folder(home / "c", "roberta, classifier", **ENCODER),
+                _quantized(bert, home / "static.toml"),
+                _quantized(tiny_encoder_folder(home / "e", "bert", **ENCODER), "encoder4"),
+            ]
         else:
             untied = {**STUDENT, "tied_embeddings_all": None}
             plain = tiny_student_folder(home / "b", FLOAT32, **untied, transformer_decoder_autoreg="self-attention")
@@ -71,6 +104,15 @@ def _converted(folder: Path, recipe_text: str) -> Path:
     packed = quantized(folder, recipe_text)
     out = folder.with_name(f"{folder.name}-converted")
     store.save(packed, out, report={"tensors": {}})
+    return out
+
+
+def _quantized(folder: Path, recipe: str | Path) -> Path:
+    """The encoder under a recipe, in a folder beside it."""
+    text = folder.parent / "text"
+    text.write_text("".join(f"{chr(97 + i % 26)} {chr(97 + i * i % 26)} b\n" for i in range(20)))
+    out = folder.with_name(f"{folder.name}-converted")
+    quantize(folder, out, recipe, calibration=text)
     return out
 
 

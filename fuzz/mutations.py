@@ -53,7 +53,8 @@ CONFIG_KEYS = (
     "unk_token_id", "forced_eos_token_id", "forced_bos_token_id", "bad_words_ids", "num_beams", "max_length",
     "min_length", "length_penalty", "early_stopping", "renormalize_logits", "do_sample", "repetition_penalty",
     "no_repeat_ngram_size", "suppress_tokens", "decoder_cell", "decoder_start", "position_rates", "layer_norm_eps",
-    "sentencepiece", "quantization_config", "_name_or_path",
+    "sentencepiece", "quantization_config", "_name_or_path", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    "intermediate_size", "type_vocab_size", "hidden_act", "id2label", "num_labels", "problem_type", "dim", "n_heads",
 )  # fmt: skip
 TOKENIZER_KEYS = (
     "tokenizer_class", "separate_vocabs", "eos_token", "unk_token", "pad_token", "bos_token", "added_tokens_decoder",
@@ -441,7 +442,7 @@ def change_of(name: str) -> tuple[float, Callable[[bytes, random.Random], bytes]
         return 2, change_yaml
     if name == "vocab.json" or name == "target_vocab.json":
         return 1, change_json
-    if name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+    if name in ("config.json", "generation_config.json", "tokenizer_config.json", "activations.json"):
         return 2.5, settings
     return (1, change_json) if name.endswith(".json") else (0.2, change_bytes)
 

@@ -1,8 +1,9 @@
 """What is done to each folder, and what may come of it.
 
-The folder is opened; if it opens, its tokenizer is loaded, an engine is made, a sentence is translated, and the folder
-is inspected, verified and quantized. Allowed are a result, `FormatError` and `ModelError`. Every other exception is a
-fault, as are more than a second of processor time and more memory than `memory_bound`. A crash is seen by run.py.
+The folder is opened; if it opens, its tokenizer is loaded, an engine is made, a sentence is translated (by an encoder:
+classified, or made a vector), and the folder is inspected, verified and quantized. Allowed are a result, `FormatError`,
+`ModelError` and, where grids of activations do not fit the kernels, `KernelError`. Every other exception is a fault, as
+are more than a second of processor time and more memory than `memory_bound`. A crash is seen by run.py.
 
 Memory is what tracemalloc counts, in every seventh case because it takes long: Python's objects and numpy's arrays,
 which is all that the readers have. In all cases the process's high water mark may not rise by much more, and
@@ -24,10 +25,13 @@ from folders import Files, write_folder
 
 import subbyte
 from subbyte import store
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.engine import Engine
-from subbyte.errors import FormatError, ModelError, SchemeError
+from subbyte.errors import FormatError, KernelError, ModelError, SchemeError
 from subbyte.folder import open_model
 from subbyte.model import Model
+from subbyte.models.bert import WORDS, is_encoder
 from subbyte.resident import instruction_sets
 from subbyte.tokenization import load_tokenizer
 from subbyte.translator import Translator
@@ -38,7 +42,7 @@ TRACED = 7  # prime to the numbers that choose the steps
 RESIDENT_SLACK = 64 << 20  # bytes by which the process may grow beyond that; sanitizers keep much
 SENTENCES = ["a small dog runs in the park", "zwei Hunde"]
 OPENING = (FormatError, ModelError)
-RUNNING = (*OPENING, SchemeError)  # weights too large for a scale in float16
+RUNNING = (*OPENING, SchemeError, KernelError)  # SchemeError: weights too large for a scale in float16
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ def memory_bound(files: Files, model: Model | None) -> int:
         values = sum(
             np.size(t) if isinstance(t, np.ndarray) else t.shape[0] * t.shape[1] for t in model.tensors.values()
         )
-        bound += 12 * values + 2048 * (model.config["vocab_size"] + (model.config.get("decoder_vocab_size") or 0))
+        if is_encoder(model.architecture):
+            words = model.tensors[WORDS].shape[0]
+        else:
+            words = model.config["vocab_size"] + (model.config.get("decoder_vocab_size") or 0)
+        bound += 12 * values + 2048 * words
     return bound
 
 
@@ -75,7 +83,8 @@ def run_case(files: Files, folder: Path, number: int) -> Outcome:
     with _peak(counted=number % TRACED == 0) as peak:
         try:
             model = open_model(folder)
-            tokenizer = load_tokenizer(folder, model.config)
+            load = load_encoder_tokenizer if is_encoder(model.architecture) else load_tokenizer
+            tokenizer = load(folder, model.config)
         except OPENING as error:
             str(error).encode("utf-8", "backslashreplace")
         except BaseException as error:
@@ -133,13 +142,22 @@ def _steps(model: Model, tokenizer, folder: Path, number: int) -> Iterator[tuple
         assert len(translations) == 2
         translator.translate(SENTENCES[:1], max_length=4, beam_size=4, num_hypotheses=2, return_scores=True)
 
-    yield "translate", translate
+    def encode() -> None:
+        activations = (None, "int8", "float32")[number // 4 % 3]
+        engine = EncoderEngine(model, isa=sets[number % len(sets)], threads=1, activations=activations)
+        ids, types = tokenizer.encode([("a b c",), ("b", "a c")])
+        assert len(engine.pooled(ids, types)) == 2
+        if engine.settings.labels:
+            assert engine.logits(ids, types).shape == (2, engine.settings.labels)
+
+    encoder = is_encoder(model.architecture)
+    yield ("encode", encode) if encoder else ("translate", translate)
     if number % 4 == 0:
         yield "inspect", lambda: subbyte.inspect(folder)
     if (number % 4 == 1 or number == 0) and (folder / store.SUMS).exists():
         yield "verify", lambda: store.verify(folder)
     if number % 16 in (2, 10) or number == 0:
-        if isinstance(model.tensors["model.encoder.layers.0.fc1.weight"], np.ndarray):
+        if isinstance(model.tensors[WORDS if encoder else "model.encoder.layers.0.fc1.weight"], np.ndarray):
             yield "quantize", lambda: subbyte.quantize(folder, folder.with_name("out"), "uniform3", force=True)
         else:
             yield "save", lambda: store.save(model, folder.with_name("out"), report={}, force=True)

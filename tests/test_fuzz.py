@@ -42,7 +42,7 @@ def test_what_was_found_once(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
-@pytest.mark.parametrize("kind", ["converted", "safetensors", "bergamot"])
+@pytest.mark.parametrize("kind", ["converted", "safetensors", "bergamot", "encoder"])
 def test_folders_that_were_changed(kind: str, tmp_path: Path) -> None:
     outcomes: Counter[str] = Counter()
     for number in range(1, CASES + 1):
