@@ -58,6 +58,14 @@ gradient = "lsq"
 batch_size = 8
 validate_every = 10
 """
+OPERANDS = RECIPE.replace(
+    "[finetune]",
+    """[[points]]
+match = ["*.output", "layers.*.context", "layers.*.ffn_input", "layers.*.hidden", "pooler"]
+bits = 4
+operand = true
+[finetune]""",
+)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -97,6 +105,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_texts(folder / "valid.tsv", 1)
     write_texts(folder / "numbers.tsv", 0, score=True)
     (folder / "mine.toml").write_text(RECIPE)
+    (folder / "operands.toml").write_text(OPERANDS)
     for name, kind in (("model", "bert, classifier"), ("regression", "bert, regression")):
         tiny_encoder_folder(folder / name, kind, WORDS, scale=0.2)
         trainer = trainer_of(folder, name=name, updates=60)
@@ -225,16 +234,21 @@ def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
     tokens = tokens._replace(ids=trainer.words.numbered(tokens.ids))
     used = {name: trainer.rounded.get(name, value) for name, value in trainer.parameters.items()}
     with torch.no_grad():
-        found = trainer.network.run(used, tokens, trainer._at).logits
+        found = trainer.network.run(used, tokens, trainer._at, trainer._read).logits
     assert found is not None
     logits: np.ndarray = found.numpy()
     return logits
 
 
-@pytest.mark.parametrize("gradient, rate", [("learned", 1e-4), ("mse", 0.01), ("blend", 0.01)])
-def test_what_is_saved_answers_in_our_engine_as_what_was_trained(place: Path, gradient: str, rate: float) -> None:
+@pytest.mark.parametrize(
+    "recipe, gradient, rate",
+    [("mine", "learned", 1e-4), ("mine", "mse", 0.01), ("mine", "blend", 0.01), ("operands", "lsq", 0.01)],
+)
+def test_what_is_saved_answers_in_our_engine_as_what_was_trained(
+    place: Path, recipe: str, gradient: str, rate: float
+) -> None:
     """Float sums differ in their order, which now and then moves an activation to the next code."""
-    trainer = trainer_of(place, "mine.toml", gradient=gradient, scale_learning_rate=rate)
+    trainer = trainer_of(place, f"{recipe}.toml", gradient=gradient, scale_learning_rate=rate)
     before = trainer.grids()
     trained(trainer, 12)
     assert all(trainer.grids()[point] != grid for point, grid in before.items())
