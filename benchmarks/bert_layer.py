@@ -99,7 +99,7 @@ def static(low: Model, floats: Model, texts: list[list[int]], bits: int) -> Mode
     """With symmetric grids of so many bits on all that the layer's matrices multiply, wide enough for these texts."""
     seen = EncoderEngine(floats, threads=1).observe(texts, (), MULTIPLIED)
     scales = [float(np.abs(values).max()) / limit(bits) for values in seen]
-    grids = {point: Grid(bits, (scale,), (0,)) for point, scale in zip(MULTIPLIED, scales, strict=True)}
+    grids = {point: Grid(bits, (scale,), (0,), operand=True) for point, scale in zip(MULTIPLIED, scales, strict=True)}
     return replace(low, activations="static", grids=grids)
 
 
