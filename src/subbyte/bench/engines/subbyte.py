@@ -30,19 +30,25 @@ def refusal(models: Models) -> str | None:
 
 def prepare(models: Models, work: Path) -> list[Subject]:
     from subbyte.compression import quantize
-    from subbyte.encoder_calibration import FEWEST_TEXTS
     from subbyte.recipe import load_recipe
 
-    enough = islice(cycle(models.lines), max(FEWEST_TEXTS, len(models.lines)))
-    text = work / "calibration.txt"
-    text.write_text("".join(f"{line}\n" for line in enough), "utf-8")
     subjects = [Subject("subbyte", models.name, models.folder)]
     for recipe in models.recipes:
         name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-        calibration = text if load_recipe(recipe).activations == "static" else None
-        quantize(models.float_folder, work / f"subbyte-{name}", recipe, calibration=calibration, force=True)
+        text = _calibration(models, work) if load_recipe(recipe).activations == "static" else None
+        quantize(models.float_folder, work / f"subbyte-{name}", recipe, calibration=text, force=True)
         subjects.append(Subject("subbyte", name, work / f"subbyte-{name}"))
     return subjects
+
+
+def _calibration(models: Models, work: Path) -> Path:
+    """The text that is encoded, in a file; over and over, if it is short."""
+    from subbyte.encoder_calibration import FEWEST_TEXTS
+
+    text = work / "calibration.txt"
+    lines = islice(cycle(models.lines), max(FEWEST_TEXTS, len(models.lines)))
+    text.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return text
 
 
 def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
