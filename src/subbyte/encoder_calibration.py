@@ -47,8 +47,10 @@ def grams(
 
     Embeddings are only looked up, and left out.
     """
-    engine = EncoderEngine(model, activations="float32")
     names = [name for name in names if model.roles[name].kind != "embedding"]
+    if not names:
+        return {}
+    engine = EncoderEngine(model, activations="float32")
     sums: dict[str, Array] = {}
     for done, (ids, types) in enumerate(batches, start=1):
         for name, x in zip(names, engine.inputs(ids, types, names), strict=True):
