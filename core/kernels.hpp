@@ -106,6 +106,18 @@ struct GridColumns {
   float limit;
 };
 
+// What products read of n values: y = (x * factors) turned, in blocks of `rotation` columns, by a Hadamard matrix. With
+// strides 1, 2, 4, ..., rotation / 2, one after the other,
+//   (y[i], y[i + stride]) = (y[i] + y[i + stride], y[i] - y[i + stride])   for i without that bit
+// and in the end y[i] *= 1 / sqrt(rotation), which keeps lengths.
+struct Operand {
+  const float* x;
+  const float* factors;  // null: 1
+  float* y;
+  size_t n;         // a multiple of rotation
+  size_t rotation;  // 1 (not turned), 16, 32, 64, 128 or 256
+};
+
 // The codes of n values, padded with 0 to a multiple of 16, and their sum. With `low`, limit is up to 32,512 and a code
 // is 255 * high + low, both in -127..127; else up to 127.
 struct GridCodes {
@@ -183,6 +195,7 @@ struct Kernels {
   void (*round_to_grid)(float* x, size_t n, const GridGroup&);    // each value becomes what its code stands for
   void (*round_columns)(float* x, size_t n, const GridColumns&);  // the same, each with a grid of its own
   void (*grid_codes)(const GridCodes&);
+  void (*operand)(const Operand&);
   void (*layer_norm)(const LayerNorm&);
   void (*attention)(const Attention&);
   void (*self_attention)(const SelfAttention&);

@@ -123,6 +123,12 @@ void Ops::round(const Grid& grid, size_t m, size_t n, float* x) {
   });
 }
 
+void Ops::operand(const float* x, size_t m, size_t n, const std::vector<float>& factors, size_t rotation, float* y) {
+  for_rows(m, n * 4, [&](size_t row, size_t) {
+    kernels_.operand({x + row * n, factors.empty() ? nullptr : factors.data(), y + row * n, n, rotation});
+  });
+}
+
 Rounded Ops::rounded(const Inputs& inputs, size_t i) const {
   const size_t size = steps_of(inputs.cols) * kTile;
   return {x_.data() + i * size, size, x_sum_.data()[i], x_scale_.data()[i]};

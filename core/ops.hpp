@@ -54,7 +54,10 @@ class Ops {
   // Each of m rows of n values becomes what its codes on the grid stand for.
   void round(const Grid& grid, size_t m, size_t n, float* x);
 
-  // What that made of row `i` of its inputs, if there was one group; valid until the next product.
+  // What products read of m rows of n values: see Operand. `factors`: empty for 1.
+  void operand(const float* x, size_t m, size_t n, const std::vector<float>& factors, size_t rotation, float* y);
+
+  // What a product made of row `i` of its inputs, if there was one group; valid until the next product.
   Rounded rounded(const Inputs& inputs, size_t i) const;
 
   // y = layer norm of (x + residual), [m, n].

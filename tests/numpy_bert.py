@@ -94,6 +94,10 @@ def forward(
         return x if point not in grids or grids[point].operand else fake_quantize(x, grids[point]).astype(np.float64)
 
     def linear(name: str, x: np.ndarray, point: str) -> np.ndarray:
+        x = x * w.get(f"{point}.equalizer", 1.0)
+        if point in model.grids and (n := model.grids[point].rotation) > 1:
+            signs = [[(-1.0) ** (i & j).bit_count() for j in range(n)] for i in range(n)]
+            x = (x.reshape(-1, n) @ np.array(signs) / math.sqrt(n)).reshape(x.shape)
         if point in grids and grids[point].operand:
             x = fake_quantize(x, grids[point]).astype(np.float64)
         if f"{name}.weight" in packed and activations != "float32" and point not in grids:

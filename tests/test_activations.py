@@ -128,15 +128,21 @@ def good() -> dict[str, Any]:
 
 def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, Any]:
     document = good()
-    document["points"][name] = {"bits": 8, "scale": [1.0, 2.0], "zero": [0, 0], "operand": False} | changes
+    document["points"][name] = {
+        "bits": 8,
+        "scale": [1.0, 2.0],
+        "zero": [0, 0],
+        "operand": False,
+        "rotation": 1,
+    } | changes
     return document
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({}, "format None, should be 1"),
-        (good() | {"format": 2}, "format 2"),
+        ({}, "format None, should be 2"),
+        (good() | {"format": 1}, "format 1"),
         (good() | {"format": True}, "format True"),
         (good() | {"scales": 3}, "'scales' is not a key"),
         (good() | {"points": [1]}, "points should be an object"),
@@ -145,7 +151,7 @@ def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, An
             [0.0, 1, 2, 3, 4, 5], [[0], 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 10**30],
         )),
         (with_point("layers.9.ffn_input"), "layers.9.ffn_input: is not a point"),
-        (with_point(extra=1), "layers.0.ffn_input: should have bits, scale, zero and operand"),
+        (with_point(extra=1), "layers.0.ffn_input: should have bits, scale, zero, operand and rotation"),
         (good() | {"points": {"layers.0.scores": 3}}, "layers.0.scores: should have"),
         (with_point(operand=1), "operand is 1, should be true or false"),
         (with_point("layers.0.scores", operand=True), "layers.0.scores: is read by no matrix"),
@@ -163,6 +169,10 @@ def with_point(name: str = "layers.0.ffn_input", **changes: Any) -> dict[str, An
         (with_point(zero=[0]), "2 scales with 1 zeros"),
         (with_point(scale=[], zero=[]), "0 scales with 0 zeros"),
         (with_point(scale=[1.0] * 4, zero=[0] * 4), "6 columns do not divide into 4 groups"),
+        (with_point(rotation=8), "rotation is 8, should be one of 1, 16"),
+        (with_point(rotation=True), "rotation is True"),
+        (with_point(rotation=16), "rotation is for operands with one scale"),
+        (with_point(rotation=16, operand=True, scale=[1.0], zero=[0]), "6 columns do not divide into blocks of 16"),
     ],
 )  # fmt: skip
 def test_files_that_are_not_right_are_refused(document: dict[str, Any], message: str) -> None:
@@ -173,7 +183,7 @@ def test_files_that_are_not_right_are_refused(document: dict[str, Any], message:
 def test_all_faults_are_named_at_once() -> None:
     document = with_point(bits=1) | {"permutation": [1], "more": 0}
     document["points"]["nothing"] = {}
-    document["points"]["layers.0.scores"] = {"bits": 8, "scale": [0], "zero": [999], "operand": False}
+    document["points"]["layers.0.scores"] = {"bits": 8, "scale": [0], "zero": [999], "operand": False, "rotation": 1}
     with pytest.raises(FormatError) as error:
         from_plain(document, POINTS, "here")
     parts = ("here:", "'more'", "permutation", "nothing:", "ffn_input: bits", "scores: scale", "scores: zero")
@@ -183,7 +193,8 @@ def test_all_faults_are_named_at_once() -> None:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bits", "scale", "zero", "operand"]), inner)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["bits", "scale", "zero", "operand", "rotation"]), inner)
     ),
     max_leaves=8,
 )
@@ -202,7 +213,7 @@ def test_whatever_is_in_it_is_a_grid_or_refused(key: str, value: Any, point: Any
 
 
 def test_a_file_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    (tmp_path / activations.FILE).write_text('{"format": 1, "points": {"x": [' + "0," * (1 << 16) + "0]}}")
+    (tmp_path / activations.FILE).write_text('{"format": 2, "points": {"x": [' + "0," * (1 << 16) + "0]}}")
     with pytest.raises(FormatError, match="more than 65,536 values"):
         activations.read(tmp_path, POINTS)
 

@@ -216,13 +216,13 @@ def use(folder: Path) -> None:
 
 
 POINT = "layers.0.ffn_input"
-GRID = {"bits": 8, "scale": [0.5], "zero": [0], "operand": False}
+GRID = {"bits": 8, "scale": [0.5], "zero": [0], "operand": False, "rotation": 1}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "is of format 2"),
+        ({"format": 1}, "is of format 1"),
         ({"format": True}, "is of format True"),
         ({"permutation": [0] * 96}, r"numbers 0\.\.95 in some order"),
         ({"permutation": [*range(95), 95.0]}, "in some order"),
@@ -232,10 +232,12 @@ GRID = {"bits": 8, "scale": [0.5], "zero": [0], "operand": False}
         ({"points": ...}, "points should be an object"),
         ({"more": 1}, "'more' is not a key"),
         ({"points": {"layers.2.output": GRID}}, "is not a point of this model"),
-        ({"points": {POINT: 5}}, "should have bits, scale, zero and operand"),
+        ({"points": {POINT: 5}}, "should have bits, scale, zero, operand and rotation"),
         ({"points": {POINT: GRID | {"more": 1}}}, "and nothing else"),
         ({"points": {POINT: GRID | {"operand": 0}}}, "operand is 0"),
         ({"points": {"layers.0.ffn_sum": GRID | {"operand": True}}}, "is read by no matrix"),
+        ({"points": {POINT: GRID | {"rotation": 512, "operand": True}}}, "rotation is 512"),
+        ({"points": {POINT: GRID | {"rotation": 64, "operand": True}}}, "96 columns do not divide into blocks of 64"),
         ({"points": {POINT: GRID | {"bits": 9}}}, "bits are 9"),
         ({"points": {POINT: GRID | {"bits": "8"}}}, "bits are '8'"),
         ({"points": {POINT: GRID | {"scale": [0]}}}, "scale should be numbers from"),
@@ -296,7 +298,7 @@ def test_activations_of_another_kind_are_refused(originals: Path, tmp_path: Path
     static = Path(shutil.copytree(originals / "static", tmp_path / "s"))
     edit_json(static / "activations.json", points={}, permutation=None)
     use(static)  # inputs are then rounded per token
-    (static / "activations.json").write_text(json.dumps({"format": 1, "permutation": None, "points": {POINT: {
+    (static / "activations.json").write_text(json.dumps({"format": 2, "permutation": None, "points": {POINT: {
         "bits": 8, "scale": [1] * 200000, "zero": [0] * 200000}}}))  # fmt: skip
     with pytest.raises(FormatError, match="more than such a document may have"):
         open_model(static)

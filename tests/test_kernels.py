@@ -326,6 +326,26 @@ def test_grid_codes(isa, n, grid):
     assert max(np.abs(high).max(), np.abs(low).max()) <= 127
 
 
+@pytest.mark.parametrize("equalized", [False, True])
+@pytest.mark.parametrize(("n", "rotation"), [(1, 1), (37, 1), (16, 16), (96, 32), (64, 64), (384, 128), (512, 256)])
+def test_operand(isa, n, rotation, equalized):
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((5, n), dtype=np.float32)
+    factors = rng.uniform(0.1, 10, n).astype(np.float32) if equalized else None
+    expected = _core.operand(x, factors, rotation, isa="reference")
+    np.testing.assert_array_equal(_core.operand(x, factors, rotation, isa=isa).view(np.int32), expected.view(np.int32))
+    times = x.astype(np.float64) * (1 if factors is None else factors)
+    signs = np.array([[(-1) ** (i & j).bit_count() for j in range(rotation)] for i in range(rotation)])
+    turned = (times.reshape(-1, rotation) @ signs).reshape(x.shape) / np.sqrt(rotation)
+    np.testing.assert_allclose(expected, turned, atol=1e-5 * np.abs(times).max() * rotation)
+
+
+@pytest.mark.parametrize(("n", "rotation"), [(16, 8), (24, 16), (512, 512), (16, 0)])
+def test_operands_that_cannot_be_turned(n, rotation):
+    with pytest.raises(ValueError, match="rotation"):
+        _core.operand(np.ones((1, n), np.float32), None, rotation)
+
+
 def test_every_code_of_sixteen_bits_has_two_parts(isa):
     codes = np.arange(-32512, 32513, dtype=np.float32)
     high, low, _, _ = _core.grid_codes(codes, (16, [1.0], [0.0], 32512.0), isa=isa)

@@ -29,8 +29,8 @@ Pooling pooling_of(const std::string& name) {
 class BertSession {
  public:
   BertSession(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
-              const std::string& isa, size_t threads, Rounding rounding)
-      : model_(config, tensors, grids, kernels_for(isa), threads, rounding), matrices_(tensors.matrices) {}
+              const std::map<std::string, size_t>& rotations, const std::string& isa, size_t threads, Rounding rounding)
+      : model_(config, tensors, grids, rotations, kernels_for(isa), threads, rounding), matrices_(tensors.matrices) {}
 
   Out states(const Ids& tokens, const Ids& types) {
     const size_t d = model_.config().hidden;
@@ -175,8 +175,8 @@ void define_bert(nb::module_& m) {
              size_t first_position, size_t types, size_t labels, float norm_epsilon, const std::string& activation,
              const std::string& pooler_activation, const std::map<std::string, std::shared_ptr<Matrix>>& matrices,
              const std::map<std::string, In<float, 1>>& vectors, const std::map<std::string, GridArrays>& grids,
-             const std::vector<std::string>& operands, const std::string& isa, size_t threads,
-             const std::string& activations) {
+             const std::vector<std::string>& operands, const std::map<std::string, size_t>& rotations,
+             const std::string& isa, size_t threads, const std::string& activations) {
             require(hidden > 0 && heads > 0 && hidden % heads == 0, "hidden must be divisible by the heads");
             require(first_position < positions, "first_position must be below positions");
             Tensors tensors;
@@ -197,11 +197,11 @@ void define_bert(nb::module_& m) {
                                        norm_epsilon,
                                        activation_of(activation),
                                        activation_of(pooler_activation)};
-            new (self) BertSession(config, tensors, checked, isa, threads, rounding_of(activations));
+            new (self) BertSession(config, tensors, checked, rotations, isa, threads, rounding_of(activations));
           },
           nb::kw_only(), "hidden"_a, "layers"_a, "heads"_a, "vocabulary"_a, "positions"_a, "first_position"_a,
           "types"_a, "labels"_a, "norm_epsilon"_a, "activation"_a, "pooler_activation"_a, "matrices"_a, "vectors"_a,
-          "grids"_a, "operands"_a, "isa"_a, "threads"_a, "activations"_a)
+          "grids"_a, "operands"_a, "rotations"_a, "isa"_a, "threads"_a, "activations"_a)
       .def("states", &BertSession::states, "tokens"_a, "types"_a,
            "The last layer's values of all tokens, [tokens, hidden], one text behind the other.")
       .def("pooled", &BertSession::pooled, "tokens"_a, "types"_a, "pooling"_a, "One vector a text, [texts, hidden].")

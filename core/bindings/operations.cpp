@@ -146,6 +146,24 @@ void define_operations(nb::module_& m) {
       "and the sums of both.");
 
   m.def(
+      "operand",
+      [](In<float, 2> x, std::optional<In<float, 1>> factors, size_t rotation, const std::string& isa) {
+        const size_t n = x.shape(1);
+        require(!factors || factors->shape(0) == n, "factors: must be [n]");
+        require(rotation == 1 ||
+                    ((rotation == 16 || rotation == 32 || rotation == 64 || rotation == 128 || rotation == 256) &&
+                     n % rotation == 0),
+                "rotation: must be 1, 16, 32, 64, 128 or 256, and divide n");
+        std::vector<float> y(x.shape(0) * n), own;
+        if (factors) own.assign(factors->data(), factors->data() + n);
+        FloatMode mode;
+        Ops(kernels_for(isa), 1, Rounding::int8).operand(x.data(), x.shape(0), n, own, rotation, y.data());
+        return to_numpy(std::move(y), {x.shape(0), n});
+      },
+      "x"_a, "factors"_a.none(), "rotation"_a, nb::kw_only(), "isa"_a = "best",
+      "x [m, n] times factors [n], turned in blocks of `rotation` columns by a Hadamard matrix that keeps lengths.");
+
+  m.def(
       "ssru",
       [](In<float, 1> forget, In<float, 1> input, std::optional<In<float, 1>> previous, const std::string& isa) {
         const size_t n = forget.shape(0);

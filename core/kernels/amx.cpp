@@ -155,8 +155,8 @@ void amx_linear_int8(const LinearInt8& a) {
 
 }  // namespace
 
-const Kernels kAmx = {"amx",         kFewInputs,    amx_linear_int8, linear_float, linear_dense, quantize_rows,
-                      round_to_grid, round_columns, grid_codes,      layer_norm,   attention,    self_attention,
-                      ssru,          activate,      run_max,         exp_sum};
+const Kernels kAmx = {"amx",          kFewInputs,    amx_linear_int8, linear_float, linear_dense, quantize_rows,
+                      round_to_grid,  round_columns, grid_codes,      operand,      layer_norm,   attention,
+                      self_attention, ssru,          activate,        run_max,      exp_sum};
 
 }  // namespace subbyte

@@ -286,6 +286,49 @@ void grid_codes(const GridCodes& a) {
   if (a.low) *a.low_sum = static_cast<int32_t>(fold(low_sum));
 }
 
+// A block of 16 * count columns.
+template <size_t count>
+inline void operand_block(const float* x, const float* factors, float* y) {
+  const F32x16 length = splat(1.0f / std::sqrt(static_cast<float>(count * kTile)));
+  F32x16 v[count];
+  for (size_t i = 0; i < count; ++i) {
+    v[i] = load(x + i * kTile);
+    if (factors) v[i] = v[i] * load(factors + i * kTile);
+    v[i] = hadamard16(v[i]);
+  }
+  for (size_t stride = 1; stride < count; stride *= 2) {
+    for (size_t i = 0; i < count; ++i) {
+      if (i & stride) continue;
+      const F32x16 low = v[i], high = v[i + stride];
+      v[i] = low + high;
+      v[i + stride] = low - high;
+    }
+  }
+  for (size_t i = 0; i < count; ++i) store(y + i * kTile, v[i] * length);
+}
+
+template <size_t count>
+inline void operand_blocks(const Operand& a) {
+  for (size_t k = 0; k < a.n; k += count * kTile)
+    operand_block<count>(a.x + k, a.factors ? a.factors + k : nullptr, a.y + k);
+}
+
+void operand(const Operand& a) {
+  switch (a.rotation) {
+    case 16: return operand_blocks<1>(a);
+    case 32: return operand_blocks<2>(a);
+    case 64: return operand_blocks<4>(a);
+    case 128: return operand_blocks<8>(a);
+    case 256: return operand_blocks<16>(a);
+    default: break;
+  }
+  for (size_t k = 0; k < a.n; k += kTile) {
+    const size_t left = a.n - k;
+    const F32x16 v = load_upto(a.x + k, left);
+    store_upto(a.y + k, a.factors ? v * load_upto(a.factors + k, left) : v, left);
+  }
+}
+
 // Scores of up to kQueries positions, 16 * kAttendKeys keys at a time; keys stand transposed, [head_dim, padded].
 template <size_t queries>
 inline void attend_scores(const SelfAttention& a, size_t first, const float* keys, size_t padded, float* scores) {

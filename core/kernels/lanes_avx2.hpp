@@ -49,6 +49,21 @@ inline __m256 power_of_two(__m256 n) {
 }
 inline F32x16 power_of_two(F32x16 n) { return {power_of_two(n.low), power_of_two(n.high)}; }
 
+// The Hadamard matrix of 16 times the lanes: strides 1, 2, 4, 8.
+inline __m256 hadamard8(__m256 v) {
+  const auto step = [](__m256 x, __m256 swapped, __m256 signs) {
+    return _mm256_add_ps(swapped, _mm256_xor_ps(x, signs));
+  };
+  const float n = -0.0f;
+  v = step(v, _mm256_permute_ps(v, 0xB1), _mm256_setr_ps(0, n, 0, n, 0, n, 0, n));
+  v = step(v, _mm256_permute_ps(v, 0x4E), _mm256_setr_ps(0, 0, n, n, 0, 0, n, n));
+  return step(v, _mm256_permute2f128_ps(v, v, 0x01), _mm256_setr_ps(0, 0, 0, 0, n, n, n, n));
+}
+inline F32x16 hadamard16(F32x16 a) {
+  const __m256 low = hadamard8(a.low), high = hadamard8(a.high);
+  return {_mm256_add_ps(low, high), _mm256_sub_ps(low, high)};
+}
+
 inline void store_levels(int8_t* p, F32x16 levels) {
   const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(levels.low), _mm256_cvtps_epi32(levels.high));
   const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);

@@ -38,6 +38,17 @@ inline F32x16 power_of_two(F32x16 n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
 }
 
+// The Hadamard matrix of 16 times the lanes: strides 1, 2, 4, 8.
+inline F32x16 hadamard16(F32x16 a) {
+  const auto step = [](__m512 v, __m512 swapped, __mmask16 upper) {
+    return _mm512_add_ps(swapped, _mm512_mask_xor_ps(v, upper, v, _mm512_set1_ps(-0.0f)));
+  };
+  __m512 v = step(a.v, _mm512_permute_ps(a.v, 0xB1), 0xAAAA);
+  v = step(v, _mm512_permute_ps(v, 0x4E), 0xCCCC);
+  v = step(v, _mm512_shuffle_f32x4(v, v, 0xB1), 0xF0F0);
+  return {step(v, _mm512_shuffle_f32x4(v, v, 0x4E), 0xFF00)};
+}
+
 inline void store_levels(int8_t* p, F32x16 levels) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(levels.v)));
 }

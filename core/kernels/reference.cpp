@@ -122,6 +122,21 @@ void grid_codes(const GridCodes& a) {
   if (a.low) *a.low_sum = low_sum;
 }
 
+void operand(const Operand& a) {
+  for (size_t i = 0; i < a.n; ++i) a.y[i] = a.factors ? a.x[i] * a.factors[i] : a.x[i];
+  for (size_t stride = 1; stride < a.rotation; stride *= 2) {
+    for (size_t i = 0; i < a.n; ++i) {
+      if (i & stride) continue;
+      const float low = a.y[i], high = a.y[i + stride];
+      a.y[i] = low + high;
+      a.y[i + stride] = low - high;
+    }
+  }
+  if (a.rotation == 1) return;
+  const float length = 1.0f / std::sqrt(static_cast<float>(a.rotation));
+  for (size_t i = 0; i < a.n; ++i) a.y[i] *= length;
+}
+
 void layer_norm(const LayerNorm& a) {
   const float n = static_cast<float>(a.n);
   for (size_t i = 0; i < a.m; ++i) {
@@ -256,7 +271,8 @@ float exp_sum(const float* x, size_t n, float max) {
 }  // namespace
 
 const Kernels kReference = {
-    "reference", 0,          linear_int8, linear_float,   linear_dense, quantize_rows, round_to_grid, round_columns,
-    grid_codes,  layer_norm, attention,   self_attention, ssru,         activate,      run_max,       exp_sum};
+    "reference",   0,          linear_int8, linear_float, linear_dense, quantize_rows,  round_to_grid,
+    round_columns, grid_codes, operand,     layer_norm,   attention,    self_attention, ssru,
+    activate,      run_max,    exp_sum};
 
 }  // namespace subbyte

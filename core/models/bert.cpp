@@ -11,7 +11,7 @@ constexpr size_t kRowsAtOnce = 128;
 }  // namespace
 
 Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
-           const Kernels& kernels, size_t threads, Rounding rounding)
+           const std::map<std::string, size_t>& rotations, const Kernels& kernels, size_t threads, Rounding rounding)
     : config_(config), ops_(kernels, threads, rounding), layers_(config.layers), scratch_(ops_.threads().count()) {
   const TensorReader read(tensors);
   const size_t d = config.hidden;
@@ -19,6 +19,15 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
   const auto add = [&](const std::string& name, size_t width, Point& point) {
     points_[name] = &point;
     const auto found = grids.find(name);
+    if (read.has_vector(name + ".equalizer")) point.equalizer = read.vector(name + ".equalizer", width);
+    if (const auto turned = rotations.find(name); turned != rotations.end()) {
+      point.rotation = turned->second;
+      if (point.rotation < 16 || point.rotation > 256 || (point.rotation & (point.rotation - 1)) ||
+          width % point.rotation)
+        throw std::invalid_argument(name + ": its rotation should be 16, 32, 64, 128 or 256, and divide its width");
+    }
+    if (found != grids.end() && !found->second.operand && (!point.equalizer.empty() || point.rotation > 1))
+      throw std::invalid_argument(name + ": is equalized or rotated, so its grid should be that of an operand");
     if (found == grids.end()) return;
     if (found->second.groups.empty() || width % found->second.groups.size())
       throw std::invalid_argument(name + ": the groups of its grid do not divide its width");
@@ -101,12 +110,20 @@ Point* Bert::point(const std::string& name) {
   return found == points_.end() ? nullptr : found->second;
 }
 
+// What products read of the values of a point; valid until the next one.
+Inputs Bert::operand(const Point& point, const float* x, size_t m, size_t n) {
+  if (point.equalizer.empty() && point.rotation == 1) return {x, m, n};
+  float* y = operand_.grow(m * n);
+  ops_.operand(x, m, n, point.equalizer, point.rotation, y);
+  return {y, m, n};
+}
+
 void Bert::product(const Product& w, Inputs& inputs, float* y) {
   const size_t rows = w.linear.weight->rows();
   if (w.fixed) return ops_.linear(*w.fixed, inputs, y, rows);
   const float* bias = w.linear.bias.data();
   if (!w.grid) return ops_.linear(*w.linear.weight, inputs, bias, y, rows);
-  float* copy = operand_.grow(inputs.m * inputs.cols);
+  float* copy = rounded_.grow(inputs.m * inputs.cols);
   std::copy_n(inputs.x, inputs.m * inputs.cols, copy);
   ops_.round(*w.grid, inputs.m, inputs.cols, copy);
   Inputs rounded = {copy, inputs.m, inputs.cols};
@@ -191,17 +208,17 @@ void Bert::after_attention(BertLayer& layer, size_t first, size_t rows) {
   auto& at = layer.at;
   float* x = x_.data() + first * d;
   float* added = query_.data() + first * d;
-  Inputs contexts = {context_.data() + first * d, rows, d};
+  Inputs contexts = operand(at.context, context_.data() + first * d, rows, d);
   product(layer.out, contexts, added);
   pass(at.attention_output, rows, d, added);
   add_and_normalize(at.attention_sum, layer.attention_norm, rows, added, x);
   pass(at.ffn_input, rows, d, x);
   float* wide = wide_.grow(rows * ffn);
-  Inputs narrow = {x, rows, d};
+  Inputs narrow = operand(at.ffn_input, x, rows, d);
   product(layer.in, narrow, wide);
   ops_.activate(config_.activation, wide, rows * ffn);
   pass(at.hidden, rows, ffn, wide);
-  Inputs hiddens = {wide, rows, ffn};
+  Inputs hiddens = operand(at.hidden, wide, rows, ffn);
   product(layer.down, hiddens, added);
   pass(at.ffn_output, rows, d, added);
   add_and_normalize(at.ffn_sum, layer.norm, rows, added, x);
@@ -218,9 +235,10 @@ const float* Bert::encode(const std::vector<Text>& texts) {
   float* value = value_.grow(tokens * d);
   float* context = context_.grow(tokens * d);
   embed(texts);
+  const Point* point = &embedded_;
   for (BertLayer& layer : layers_) {
     auto& at = layer.at;
-    Inputs inputs = {x, tokens, d};
+    Inputs inputs = operand(*point, x, tokens, d);
     product(layer.query, inputs, query);
     product(layer.key, inputs, key);
     product(layer.value, inputs, value);
@@ -231,6 +249,7 @@ const float* Bert::encode(const std::vector<Text>& texts) {
     pass(at.context, tokens, d, context);
     for (size_t first = 0; first < tokens; first += kRowsAtOnce)
       after_attention(layer, first, std::min(kRowsAtOnce, tokens - first));
+    point = &at.output;
   }
   return x;
 }
@@ -260,11 +279,11 @@ void Bert::classify(const std::vector<Text>& texts, float* out) {
   float* first = key_.grow(m * d);
   float* pooled = value_.grow(m * d);
   pool(texts, Pooling::cls, first);
-  Inputs inputs = {first, m, d};
+  Inputs inputs = operand(layers_.empty() ? embedded_ : layers_.back().at.output, first, m, d);
   product(pooler_, inputs, pooled);
   ops_.activate(config_.pooler_activation, pooled, m * d);
   pass(pooled_, m, d, pooled);
-  Inputs pooleds = {pooled, m, d};
+  Inputs pooleds = operand(pooled_, pooled, m, d);
   product(classifier_, pooleds, out);
   pass(logits_, m, config_.labels, out);
 }

@@ -23,6 +23,8 @@ struct BertConfig {
 // A place in the computation whose values may be rounded to a grid, and looked at.
 struct Point {
   std::optional<Grid> grid;
+  std::vector<float> equalizer;        // of what products read, a factor a column; empty: none
+  size_t rotation = 1;                 // then turned in blocks of so many columns; 1: not at all
   bool as_codes = false;               // is not rounded itself: products make codes of it
   std::vector<float>* seen = nullptr;  // takes the values before they are rounded
 };
@@ -53,10 +55,10 @@ enum class Pooling { mean, cls, max };
 
 class Bert {
  public:
-  // `grids`: of points, by the names of models/bert.py. Throws std::invalid_argument naming what is missing or does not
-  // fit.
+  // `grids` and `rotations`: of points, by the names of models/bert.py. Throws std::invalid_argument naming what is
+  // missing or does not fit.
   Bert(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
-       const Kernels& kernels, size_t threads, Rounding rounding);
+       const std::map<std::string, size_t>& rotations, const Kernels& kernels, size_t threads, Rounding rounding);
 
   const BertConfig& config() const { return config_; }
   Ops& ops() { return ops_; }
@@ -76,6 +78,7 @@ class Bert {
   void classify(const std::vector<Text>& texts, float* out);
 
  private:
+  Inputs operand(const Point& point, const float* x, size_t m, size_t n);
   void product(const Product& w, Inputs& inputs, float* y);
   void pass(Point& point, size_t m, size_t n, float* x);
   void add_and_normalize(Point& sum, const Norm& norm, size_t m, const float* added, float* x);
@@ -92,7 +95,7 @@ class Bert {
   std::vector<BertLayer> layers_;
   Product pooler_, classifier_;
   // The arena: grows to the largest batch seen and is used again for every layer.
-  Buffer<float> x_, query_, key_, value_, context_, wide_, operand_;
+  Buffer<float> x_, query_, key_, value_, context_, wide_, operand_, rounded_;
   std::vector<Buffer<float>> scratch_;  // one a worker
 };
 

@@ -32,6 +32,7 @@ class TensorReader {
   // `rows` 0: as many as there are.
   std::shared_ptr<const Matrix> matrix(const std::string& name, size_t rows, size_t cols) const;
   std::vector<float> vector(const std::string& name, size_t size) const;
+  bool has_vector(const std::string& name) const { return tensors_.vectors.count(name) != 0; }
   // NAME.weight and NAME.bias.
   Linear linear(const std::string& name, size_t cols, size_t rows = 0) const;
   Norm norm(const std::string& name, size_t size) const;

@@ -65,6 +65,11 @@ def grid_codes(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C
     The codes of x [n], padded to a multiple of 16: high and low (code = 255 * high + low at 16 bits, else high), and the sums of both.
     """
 
+def operand(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], factors: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, rotation: int, *, isa: str = 'best') -> NDArray[numpy.float32]:
+    """
+    x [m, n] times factors [n], turned in blocks of `rotation` columns by a Hadamard matrix that keeps lengths.
+    """
+
 def ssru(forget: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], input: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], previous: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, *, isa: str = 'best') -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
     """One step of an SSRU: the new state, and its positive part."""
 
@@ -107,7 +112,7 @@ class Marian:
 class Bert:
     """An encoder of BERT's family ready to run."""
 
-    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], isa: str, threads: int, activations: str) -> None: ...
+    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], rotations: Mapping[str, int], isa: str, threads: int, activations: str) -> None: ...
 
     def states(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
         """

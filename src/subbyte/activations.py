@@ -23,10 +23,11 @@ from subbyte.files import fault_list, read_json
 BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 LEAST_SCALE = float(np.float32(1e-8))  # the paper's floor
 MOST_SCALE = float(np.float32(1e30))  # so that no value overflows
+ROTATIONS = (1, 16, 32, 64, 128, 256)
 DIGIT = 255  # code = DIGIT * high + low at 16 bits
 
 FILE = "activations.json"
-FORMAT = 1
+FORMAT = 2
 KEYS = ("format", "permutation", "points")
 MOST_VALUES = 1 << 16  # of the file; BERT-base with x, h and y per embedding has 56 thousand
 MOST_BYTES = 1 << 22
@@ -50,6 +51,7 @@ class Grid:
     scale    K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
     zero     K codes, those of the value 0.0; all are 0 in a symmetric grid
     operand  only matrices read the codes; a residual sum takes the value as it was
+    rotation  blocks of so many columns of an operand are turned first (operands.py); 1: none
 
     Raises SchemeError, with all that is wrong.
     """
@@ -58,9 +60,10 @@ class Grid:
     scale: tuple[float, ...]
     zero: tuple[int, ...]
     operand: bool = False
+    rotation: int = 1
 
     def __post_init__(self) -> None:
-        if faults := _faults(self.bits, self.scale, self.zero, self.operand):
+        if faults := _faults(self.bits, self.scale, self.zero, self.operand, self.rotation):
             raise SchemeError(f"grid: {'; '.join(faults)}")
         object.__setattr__(self, "scale", tuple(float(np.float32(scale)) for scale in self.scale))
         object.__setattr__(self, "zero", tuple(self.zero))
@@ -78,11 +81,15 @@ class Grid:
         return np.repeat(np.array(self.scale, np.float32), size), np.repeat(np.array(self.zero, np.float32), size)
 
 
-def _faults(bits: object, scale: object, zero: object, operand: object = False) -> list[str]:
+def _faults(bits: object, scale: object, zero: object, operand: object = False, rotation: object = 1) -> list[str]:
     """What keeps these from being a grid."""
     if type(bits) is not int or bits not in BITS:
         return [f"bits are {bits!r}, should be 2 to 8, or 16"]
     faults = [] if type(operand) is bool else [f"operand is {operand!r}, should be true or false"]
+    if type(rotation) is not int or rotation not in ROTATIONS:
+        faults.append(f"rotation is {rotation!r}, should be one of {', '.join(map(str, ROTATIONS))}")
+    elif rotation > 1 and not (operand is True and isinstance(scale, Sequence) and len(scale) == 1):
+        faults.append("rotation is for operands with one scale")
     top = limit(bits)
     if not isinstance(scale, Sequence) or not all(
         type(one) in (int, float) and LEAST_SCALE <= one <= MOST_SCALE for one in scale
@@ -154,14 +161,20 @@ def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None
 
     SchemeError if that is more than is read again.
     """
-    values = sum(2 * grid.groups + 8 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
+    values = sum(2 * grid.groups + 9 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
     if values > MOST_VALUES:
         raise SchemeError(f"{values:,} numbers of activations are more than the {MOST_VALUES:,} that a folder may have")
     return {
         "format": FORMAT,
         "permutation": None if permutation is None else [int(i) for i in permutation],
         "points": {
-            name: {"bits": grid.bits, "scale": list(grid.scale), "zero": list(grid.zero), "operand": grid.operand}
+            name: {
+                "bits": grid.bits,
+                "scale": list(grid.scale),
+                "zero": list(grid.zero),
+                "operand": grid.operand,
+                "rotation": grid.rotation,
+            }
             for name, grid in grids.items()
         },
     }
@@ -190,7 +203,9 @@ def from_plain(
         if found := _point_faults(name, plain, points):
             faults += [f"{name}: {fault}" for fault in found]
         else:
-            grids[name] = Grid(plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]), plain["operand"])
+            grids[name] = Grid(
+                plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]), plain["operand"], plain["rotation"]
+            )
     if faults:
         raise FormatError(fault_list(where, faults))
     return grids, None if permutation is None else tuple(permutation)
@@ -208,13 +223,15 @@ def _is_permutation(numbers: object, width: int) -> bool:
 def _point_faults(name: str, plain: object, points: Mapping[str, int]) -> list[str]:
     if name not in points:
         return ["is not a point of this model"]
-    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand"}:
-        return ["should have bits, scale, zero and operand, and nothing else"]
+    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand", "rotation"}:
+        return ["should have bits, scale, zero, operand and rotation, and nothing else"]
     faults = _faults(**plain)
     if not faults and plain["operand"] and not multiplied(name):
         faults.append("is read by no matrix, so it cannot be an operand")
     if not faults and points[name] % len(plain["scale"]):
         faults.append(f"{points[name]} columns do not divide into {len(plain['scale'])} groups")
+    if not faults and points[name] % plain["rotation"]:
+        faults.append(f"{points[name]} columns do not divide into blocks of {plain['rotation']}")
     return faults
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
 from subbyte.grid_calibration import Calibrated, calibrate
 from subbyte.model import Model
+from subbyte.models.bert import equalizer
+from subbyte.operands import block, turned
 from subbyte.point_rules import Rounding
 
 ENOUGH_TOKENS = 10_000  # of the text, as for translation (calibration.py)
@@ -61,6 +64,26 @@ def grams(
     return sums
 
 
+def mean_squares(model: Model, batches: Sequence[Batch], points: Sequence[str]) -> dict[str, Array]:
+    """Point -> float64 [width], the mean of the squares of each column of what the float model has there."""
+    engine = EncoderEngine(model, activations="float32")
+    sums: dict[str, Array] = {}
+    rows = 0
+    for ids, types in batches:
+        values = engine.observe(ids, types, points)
+        rows += sum(map(len, ids))
+        for point, x in zip(points, values, strict=True):
+            found = np.square(x, dtype=np.float64).sum(0)
+            sums[point] = sums[point] + found if point in sums else found
+    return {point: of_columns / rows for point, of_columns in sums.items()}
+
+
+def _operand(x: Array, factors: Array | None, rotation: int) -> Array:
+    """What matrices are to read of the values of a point."""
+    x = x if factors is None else x * factors
+    return turned(x, rotation) if rotation > 1 else x
+
+
 def ranges(
     model: Model,
     batches: Sequence[Batch],
@@ -69,10 +92,17 @@ def ranges(
     permute: bool = False,
     threads: int | None = None,
 ) -> Calibrated:
-    """Static grids for these points, from what the float model has there."""
+    """Static grids for these points, from what the float model has there, or what matrices are to read of it."""
     engine = EncoderEngine(model, threads=threads, activations="float32")
+    vectors = {point: model.tensors.get(equalizer(point)) for point in roundings}
+    factors = {point: vector if isinstance(vector, np.ndarray) else None for point, vector in vectors.items()}
+
+    rotations = {point: block(engine.points[point]) if one.rotate else 1 for point, one in roundings.items()}
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
-        return dict(zip(points, engine.observe(*batch, points), strict=True))
+        values = dict(zip(points, engine.observe(*batch, points), strict=True))
+        return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
 
-    return calibrate(observe, batches, roundings, permute)
+    found = calibrate(observe, batches, roundings, permute)
+    grids = {point: replace(grid, rotation=rotations[point]) for point, grid in found.grids.items()}
+    return found._replace(grids=grids)

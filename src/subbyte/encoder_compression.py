@@ -8,12 +8,12 @@ from typing import TypedDict
 
 import numpy as np
 
-from subbyte.activations import Grid
-from subbyte.encoder_calibration import Batch, grams, ranges, readable
+from subbyte.encoder_calibration import Batch, grams, mean_squares, ranges, readable
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
 from subbyte.model import Model
+from subbyte.operands import equalized, factors, with_grids
 from subbyte.permutation import permuted
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolve_points, resolved
@@ -56,20 +56,28 @@ def compressed(
             f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
             "line, a tab between those of a pair, like what the model will read"
         )
-    model, grids = calibrated(model, recipe, batches)
+    model = calibrated(model, recipe, batches)
     sums = grams(model, batches, few_bits(schemes), progress) if batches else None
     packed = quantize_model(
         model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total) if progress else None
     )
-    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes), grids=grids)
+    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
 
-def calibrated(model: Model, recipe: Recipe, batches: Sequence[Batch]) -> tuple[Model, dict[str, Grid]]:
-    """The float32 model, in the recipe's order of its axis, and grids for its activations; {} where none is static."""
+def calibrated(model: Model, recipe: Recipe, batches: Sequence[Batch], threads: int | None = None) -> Model:
+    """The float32 model as the recipe wants it, with grids for its activations if they are static.
+
+    It computes the same as before: its axis is in the recipe's order, inputs of products are equalized and turned.
+    """
     if recipe.activations != "static":
-        return model, {}
-    found = ranges(model, batches, resolve_points(recipe, model), permute=recipe.permute)
-    return (permuted(model, found.permutation) if found.permutation else model), found.grids
+        return model
+    roundings = resolve_points(recipe, model)
+    unequal = [point for point, rounding in roundings.items() if rounding.equalize]
+    if unequal:
+        squares = mean_squares(model, batches, unequal)
+        model = equalized(model, {point: factors(of_columns) for point, of_columns in squares.items()})
+    found = ranges(model, batches, roundings, permute=recipe.permute, threads=threads)
+    return with_grids(permuted(model, found.permutation) if found.permutation else model, found.grids)
 
 
 def few_bits(schemes: Mapping[str, Scheme | Clustered]) -> list[str]:

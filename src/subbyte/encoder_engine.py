@@ -52,6 +52,7 @@ class EncoderEngine(Resident[_core.Bert]):
                 vectors=vectors(model),
                 grids={name: _arrays(grid) for name, grid in self._grids.items()},
                 operands=[name for name, grid in self._grids.items() if grid.operand],
+                rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},
                 isa=isa,
                 threads=threads,
                 activations="float32" if self.activations == "float32" else "int8",

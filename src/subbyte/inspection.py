@@ -96,7 +96,7 @@ def inspect(folder: str | Path) -> Inspection:
     model = open_model(folder)
     stored = models.stored(model.folder)
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
-    parameters = sum(_elements(tensor) for tensor in model.tensors.values())
+    parameters = model.parameters
     engine = EncoderEngine(model, threads=1) if bert.is_encoder(model.architecture) else Engine(model, threads=1)
     return {
         "architecture": model.architecture,
@@ -114,10 +114,6 @@ def inspect(folder: str | Path) -> Inspection:
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files in a folder except its card."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
-
-
-def _elements(tensor: np.ndarray | PackedMatrix) -> int:
-    return tensor.size if isinstance(tensor, np.ndarray) else tensor.shape[0] * tensor.shape[1]
 
 
 def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:

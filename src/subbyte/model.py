@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ RoleKind = Literal[
     "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
 ]
 Activations = Literal["int8", "float32", "static"]
+EQUALIZER = ".equalizer"  # behind the name of a point: a vector that compression added (operands.py)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Model:
     activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or, in encoders,
                  "static": by `grids`, and those that have none per token
     folder       where tokenizer and configuration files are copied from
-    grids        activation point (models.bert.points) -> how it is rounded; only with "static"
+    grids        activation point (models.bert.points) -> how it is rounded, with "static"; matrices are turned for them
     permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
     sentence     how an encoder makes one vector of a text, where its folder says so
     """
@@ -125,6 +127,12 @@ class Model:
     grids: Mapping[str, Grid] = field(default_factory=dict)
     permutation: tuple[int, ...] | None = None
     sentence: SentenceVectors | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the weights, tied ones once; without what compression added to them."""
+        counted = (tensor.shape for name, tensor in self.tensors.items() if not name.endswith(EQUALIZER))
+        return sum(math.prod(shape) for shape in counted)
 
     @property
     def compressed(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from subbyte.model import Model, PackedMatrix
+from subbyte.model import Model
+from subbyte.models import bert
 
 # keys of the front matter that describe the converted model, not its source; all others (licence, language, data) stay
 OURS = ("base_model", "base_model_relation", "library_name", "pipeline_tag", "tags", "model-index")
@@ -18,16 +20,16 @@ def model_card(model: Model, sizes: Mapping[str, int], source_card: str | None, 
     sizes        file name -> bytes, of the files beside the card
     source_card  the card of the source folder; its attribution and licence are kept
     """
-    name = base_name(model)
+    name, use = base_name(model), _use(model)
     front, body = split_front_matter(source_card or "")
-    parameters = sum(_elements(tensor) for tensor in model.tensors.values())
+    parameters = model.parameters
     weights = sizes["model.safetensors"]
     recipe = model.recipe.get("name", "a recipe of its own")
     card = f"""---
 {kept_keys(front)}base_model: {name}
 base_model_relation: quantized
 library_name: subbyte
-pipeline_tag: translation
+pipeline_tag: {use.pipeline}
 tags:
 - subbyte
 - quantized
@@ -47,20 +49,58 @@ was done and what each tensor lost by it, `config.json` has the recipe with ever
 
 ```
 pip install subbyte
-echo "A sentence." | subbyte translate FOLDER
+{use.command}
 ```
 
 ```python
 import subbyte
 
-translator = subbyte.Translator.from_pretrained("FOLDER")
-print(translator.translate(["A sentence."]))
+{use.python}
 ```
 
-Compressed weights give other translations than the float32 model now and then; measure on text of your own with
-`subbyte evaluate FOLDER --task translation --source F --reference F`.
+Compressed weights give other {use.answers} than the float32 model now and then; measure on text of your own with
+`{use.evaluation}`.
 """
     return f"{card}\n## The card of the source model\n\n{body.strip()}\n" if body.strip() else card
+
+
+class _Use(NamedTuple):
+    """How a model is used: its pipeline on the hub, and what the card shows."""
+
+    pipeline: str
+    command: str
+    python: str
+    answers: str
+    evaluation: str
+
+
+TRANSLATION = _Use(
+    "translation",
+    'echo "A sentence." | subbyte translate FOLDER',
+    'translator = subbyte.Translator.from_pretrained("FOLDER")\nprint(translator.translate(["A sentence."]))',
+    "translations",
+    "subbyte evaluate FOLDER --task translation --source F --reference F",
+)
+CLASSIFICATION = _Use(
+    "text-classification",
+    'echo "A sentence." | subbyte classify FOLDER',
+    'classifier = subbyte.Classifier.from_pretrained("FOLDER")\nprint(classifier(["A sentence."]))',
+    "answers",
+    "subbyte evaluate FOLDER --task classification --data F",
+)
+SENTENCES = _Use(
+    "sentence-similarity",
+    'echo "A sentence." | subbyte encode FOLDER --output vectors.npy',
+    'encoder = subbyte.Encoder.from_pretrained("FOLDER")\nprint(encoder.encode(["A sentence."]))',
+    "vectors",
+    "subbyte evaluate FOLDER --task sts --data F",
+)
+
+
+def _use(model: Model) -> _Use:
+    if not bert.is_encoder(model.architecture):
+        return TRANSLATION
+    return CLASSIFICATION if bert.settings(model.config).labels else SENTENCES
 
 
 def base_name(model: Model) -> str:
@@ -84,9 +124,3 @@ def kept_keys(front_matter: str) -> str:
         if keeping:
             kept.append(line)
     return "".join(kept)
-
-
-def _elements(tensor: object) -> int:
-    if isinstance(tensor, PackedMatrix):
-        return tensor.shape[0] * tensor.shape[1]
-    return int(getattr(tensor, "size", 0))

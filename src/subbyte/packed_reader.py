@@ -38,7 +38,8 @@ def tensors_of(
     reader = _Reader(header, body, start)
     tensors: dict[str, Tensor] = {}
     described = _formats_and_tensors(manifest, reader.faults)
-    for name, shape in spec.shapes.items():
+    added = {name: shape for name, shape in spec.added.items() if name in header.entries}
+    for name, shape in {**spec.shapes, **added}.items():
         if name not in spec.roles:
             vector = reader.array(name, "F32", shape)
             if vector is not None and not np.isfinite(vector).all():

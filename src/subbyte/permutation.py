@@ -39,6 +39,8 @@ AXES: Mapping[str, int] = {
     "output.dense.bias": 0,
     "intermediate.dense.weight": 1,
     "pooler.dense.weight": 1,
+    "output.equalizer": 0,
+    "ffn_input.equalizer": 0,
 }
 
 

@@ -29,6 +29,8 @@ class Rounding:
                matrices multiply needs a multiple of 16
     symmetric  zero is code 0
     operand    rounded only where matrices read it; a residual sum takes the value as it was
+    equalize   columns of an operand are made alike first (operands.py)
+    rotate     blocks of columns of an operand are turned first, of 128 or as many as divide the width (operands.py)
     range      the estimator of the range, one of ranges.ESTIMATORS
     """
 
@@ -37,6 +39,8 @@ class Rounding:
     columns: int = 0
     symmetric: bool = False
     operand: bool = False
+    equalize: bool = False
+    rotate: bool = False
     range: str = "running"
 
     def __post_init__(self) -> None:
@@ -46,9 +50,15 @@ class Rounding:
             raise RecipeError(f"groups is {self.groups!r}, should be a number from 1")
         if type(self.columns) is not int or self.columns < 0 or (self.columns and self.groups > 1):
             raise RecipeError(f"columns is {self.columns!r}, should be a number from 1, and stand without groups")
-        for name in ("symmetric", "operand"):
+        for name in ("symmetric", "operand", "equalize", "rotate"):
             if type(getattr(self, name)) is not bool:
                 raise RecipeError(f"{name} is {getattr(self, name)!r}, should be true or false")
+        if (self.equalize or self.rotate) and not self.operand:
+            raise RecipeError(
+                "equalize and rotate change what matrices read, and nothing else: they need operand = true"
+            )
+        if self.rotate and (self.groups > 1 or self.columns):
+            raise RecipeError("rotate mixes columns, so it stands without groups")
         if not isinstance(self.range, str):
             raise RecipeError(f"range is {self.range!r}, should be a word")
         words({"range": self.range}, "range", ESTIMATORS)

@@ -155,6 +155,8 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
         faults.append(f"permute is {permute!r}, should be true or false")
     if activations != "static":
         faults += [f'{key} needs activations = "static"' for key in ("points", "permute") if key in document]
+    if permute and any(rule.rounding.rotate for rule in points):
+        faults.append("permute = true orders the embedding axis for groups, which rotate mixes; take one of them")
     if permute and points and all(rule.rounding.groups == 1 and not rule.rounding.columns for rule in points):
         faults.append("permute = true orders the embedding axis for groups; no [[points]] table has any")
     if faults:

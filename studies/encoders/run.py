@@ -103,7 +103,7 @@ def train_float32(
     tokenizer = load_encoder_tokenizer(teacher, model.config, settings.max_length)
     examples = examples_of(model, tokenizer, read_labelled(rows), str(rows))
     validation = Validation(model, read_labelled(valid), str(valid), chosen_metric(model, settings), threads or 1)
-    trainer = EncoderTrainer(model, {}, {}, examples, settings, precision=precision, seed=run["seed"])
+    trainer = EncoderTrainer(model, {}, examples, settings, precision=precision, seed=run["seed"])
     validations: list[dict[str, Any]] = []
     best = model
     while trainer.update < settings.updates:

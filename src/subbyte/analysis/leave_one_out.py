@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from subbyte.activations import Grid
 from subbyte.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
 from subbyte.analysis.judging import Judge
-from subbyte.encoder_calibration import Batch, ranges
+from subbyte.encoder_calibration import Batch
+from subbyte.encoder_compression import calibrated
 from subbyte.errors import RecipeError
 from subbyte.model import Model
 from subbyte.models import bert
-from subbyte.permutation import permuted
-from subbyte.recipe import load_recipe, resolve_points
+from subbyte.recipe import load_recipe
 
 PLAIN = "w8a8"
 REMEDIES = ("w8a8-mixed", "w8a8-peg")
@@ -67,7 +66,7 @@ def leave_one_out(
     model: Model, batches: Sequence[Batch], judge: Judge, measured: int, progress: Progress | None = None
 ) -> LeaveOneOut:
     """Of a float32 encoder. `batches` are what ranges are from, `measured` is how many other texts the judge has."""
-    grids, _ = _calibrated(model, batches, PLAIN, judge.threads)
+    grids = calibrated(model, load_recipe(PLAIN), batches, judge.threads).grids
     single = [family for family in SINGLE if _members(family, grids)]
     both = unions(bert.settings(model.config).layers)
     done, total = 0, 2 + 2 * len([*single, *both]) + len(REMEDIES)
@@ -102,10 +101,10 @@ def leave_one_out(
     remedies: list[Remedy] = [{"recipe": PLAIN, "quality": everything}]
     for recipe in REMEDIES:
         try:
-            found, changed = _calibrated(model, batches, recipe, judge.threads)
+            changed = calibrated(model, load_recipe(recipe), batches, judge.threads)
         except RecipeError:  # its groups do not divide the width of this model
             continue
-        remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static", grids=found))})
+        remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static"))})
     return {
         "calibrated": sum(len(ids) for ids, _ in batches),
         "measured": measured,
@@ -119,12 +118,3 @@ def leave_one_out(
 
 def _members(family: Family, points: Iterable[str]) -> list[str]:
     return [name for name in points if any(fnmatchcase(name, pattern) for pattern in family.patterns)]
-
-
-def _calibrated(
-    model: Model, batches: Sequence[Batch], recipe: str, threads: int | None
-) -> tuple[dict[str, Grid], Model]:
-    """Grids for the activations of a preset, and the model in the order that they are for."""
-    loaded = load_recipe(recipe)
-    found = ranges(model, batches, resolve_points(loaded, model), permute=loaded.permute, threads=threads)
-    return found.grids, model if found.permutation is None else permuted(model, found.permutation)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subbyte.activations import multiplied
 from subbyte.errors import ModelError
 from subbyte.files import fault_list
-from subbyte.model import Model, Role
+from subbyte.model import EQUALIZER, Model, Role
 from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.pooling import sentence_vectors
 from subbyte.models.specification import Shape, Specification
@@ -219,7 +220,27 @@ def specification(config: Mapping[str, Any], where: str = "config.json") -> Spec
     if s.labels:
         linear("pooler.dense", s.hidden, s.hidden, Role("pooler", "encoder"))
         linear("classifier", s.labels, s.hidden, Role("classifier", "encoder"))
-    return Specification(shapes, roles, {})
+    added = {equalizer(point): (width,) for point, width in points(s).items() if multiplied(point)}
+    return Specification(shapes, roles, {}, added)
+
+
+def equalizer(point: str) -> str:
+    """The name of the vector that values of a point are multiplied by before matrices read them (operands.py)."""
+    return point + EQUALIZER
+
+
+def readers(point: str, s: Settings) -> list[str]:
+    """The matrices that read the values of a point; none of a bare encoder reads its last output."""
+    head, _, name = point.rpartition(".")
+    if name == "pooler":
+        return ["classifier.weight"]
+    if name == "output":
+        reader = 0 if head == "embeddings" else int(head.removeprefix("layers.")) + 1
+        if reader == s.layers:
+            return ["pooler.dense.weight"] if s.labels else []
+        return [f"encoder.layer.{reader}.attention.self.{of}.weight" for of in ("query", "key", "value")]
+    within = {"context": "attention.output.dense", "ffn_input": "intermediate.dense", "hidden": "output.dense"}
+    return [f"encoder.layer.{head.removeprefix('layers.')}.{within[name]}.weight"] if name in within else []
 
 
 def points(s: Settings) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from subbyte.model import Role
 
@@ -17,11 +17,13 @@ class Specification:
     shapes   name -> [out, in] for matrices, [n] for vectors; every tensor once
     roles    name -> role, for exactly the matrices
     aliases  tied name -> the name in `shapes` that holds its weights
+    added    name -> [n], vectors that compression may add (operands.py)
     """
 
     shapes: Mapping[str, Shape]
     roles: Mapping[str, Role]
     aliases: Mapping[str, str]
+    added: Mapping[str, Shape] = field(default_factory=dict)
 
     def faults(self, found: Mapping[str, Shape]) -> list[str]:
         """A line for each tensor that is missing, unexpected or of another shape; [] if all is as it should be."""

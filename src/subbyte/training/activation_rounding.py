@@ -141,7 +141,7 @@ class Quantizer(nn.Module):
     def __init__(self, grid: Grid, gradient: Gradient = "learned", blend: float = 0.5) -> None:
         """`blend`: the share of the loss's gradient, for "blend"."""
         super().__init__()
-        self.bits, self.limit, self.operand = grid.bits, limit(grid.bits), grid.operand
+        self.bits, self.limit, self.operand, self.rotation = grid.bits, limit(grid.bits), grid.operand, grid.rotation
         self.gradient, self.blend = gradient, blend
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
         self.strict = not self.linear
@@ -170,7 +170,8 @@ class Quantizer(nn.Module):
         """The grid as it stands."""
         with torch.no_grad():
             scale, zero = self._values()
-        return Grid(self.bits, tuple(scale.tolist()), tuple(int(z) for z in zero.tolist()), self.operand)
+        zeros = tuple(int(z) for z in zero.tolist())
+        return Grid(self.bits, tuple(scale.tolist()), zeros, self.operand, self.rotation)
 
     @torch.no_grad()
     def settle(self) -> None:

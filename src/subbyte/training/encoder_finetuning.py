@@ -101,9 +101,9 @@ def finetune_encoder(
     kept = Checkpoints(working, run, resume=resume, force=force)
     needed = chosen.activations == "static" or settings.calibrate
     batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None] if needed else []
-    model, grids = calibrated(model, chosen, batches)
+    model = calibrated(model, chosen, batches)
     trainer = EncoderTrainer(
-        replace(model, activations=chosen.activations), schemes, grids, examples, settings,
+        replace(model, activations=chosen.activations), schemes, examples, settings,
         rounded=rounded_by_outputs(model, schemes, batches) if settings.calibrate else None,
         precision="bf16" if precision == "bf16" else "no", seed=seed,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from subbyte.activations import multiplied
-from subbyte.models.bert import POSITIONS, TYPES, WORDS, Settings, points
+from subbyte.models.bert import POSITIONS, TYPES, WORDS, Settings, equalizer, points
+from subbyte.operands import hadamard
 from subbyte.training.network import ACTIVATION, drop
 
 Weights = Mapping[str, Tensor]
@@ -65,10 +66,11 @@ def unchanged(_: str, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EncoderNetwork:
-    """An encoder without weights."""
+    """An encoder without weights. `rotations`: of operands, point -> columns of a block."""
 
     settings: Settings
     dropout: Dropout = Dropout()
+    rotations: Mapping[str, int] = field(default_factory=dict)
 
     def run(self, weights: Weights, tokens: Tokens, at: At = unchanged, read: At = unchanged) -> Result:
         """The forward pass.
@@ -76,7 +78,7 @@ class EncoderNetwork:
         at    called at every point of models.bert.points, in their order, with float32 [tokens, width]; scores and
               probabilities are [sentences, heads, positions, positions], and 0 where one of both positions is filling;
               the pooler's and the classifier's are [sentences, width]
-        read  called once where matrices read a point (product_inputs), with what `at` gave there
+        read  called once where matrices read a point (product_inputs), with what `at` gave there, made an operand
         """
         s, w = self.settings, weights
         seen = _Seen(tokens.seen)
@@ -89,9 +91,9 @@ class EncoderNetwork:
             outputs.append(x)
         logits = None
         if s.labels:
-            y = self._linear(w, "pooler.dense", read(point, x[seen.first]))
+            y = self._linear(w, "pooler.dense", read(point, self._operand(w, point, x[seen.first])))
             y = at("pooler", torch.relu(y) if s.pooler_activation == "relu" else torch.tanh(y))
-            y = read("pooler", drop(y, self.dropout.classifier))
+            y = read("pooler", self._operand(w, "pooler", drop(y, self.dropout.classifier)))
             logits = at("classifier", self._linear(w, "classifier", y))
         return Result(x, logits, tuple(heads), tuple(outputs))
 
@@ -109,18 +111,22 @@ class EncoderNetwork:
     def _layer(self, w: Weights, i: int, x: Tensor, point: str, seen: _Seen, at: At, read: At) -> tuple[Tensor, Heads]:
         """The layer's output and its heads, for `x`, which is the values of `point`."""
         layer, here = f"encoder.layer.{i}", f"layers.{i}"
-        operand = read(point, x)
+        operand = read(point, self._operand(w, point, x))
         q, k, v = (
             at(f"{here}.{name}", self._linear(w, f"{layer}.attention.self.{name}", operand))
             for name in ("query", "key", "value")
         )
         heads = Heads(*(seen.apart(y, self.settings.heads) for y in (q, k, v)))
-        y = read(f"{here}.context", at(f"{here}.context", self._attend(heads, here, seen, at)))
+        y = at(f"{here}.context", self._attend(heads, here, seen, at))
+        y = read(f"{here}.context", self._operand(w, f"{here}.context", y))
         y = at(f"{here}.attention_output", self._linear(w, f"{layer}.attention.output.dense", y))
         y = at(f"{here}.attention_sum", x + drop(y, self.dropout.outputs))
         x = at(f"{here}.ffn_input", self._norm(w, f"{layer}.attention.output.LayerNorm", y))
-        y = self._linear(w, f"{layer}.intermediate.dense", read(f"{here}.ffn_input", x))
-        y = read(f"{here}.hidden", at(f"{here}.hidden", ACTIVATION[self.settings.activation](y)))
+        y = self._linear(
+            w, f"{layer}.intermediate.dense", read(f"{here}.ffn_input", self._operand(w, f"{here}.ffn_input", x))
+        )
+        y = at(f"{here}.hidden", ACTIVATION[self.settings.activation](y))
+        y = read(f"{here}.hidden", self._operand(w, f"{here}.hidden", y))
         y = at(f"{here}.ffn_output", self._linear(w, f"{layer}.output.dense", y))
         y = at(f"{here}.ffn_sum", x + drop(y, self.dropout.outputs))
         return at(f"{here}.output", self._norm(w, f"{layer}.output.LayerNorm", y)), heads
@@ -136,6 +142,15 @@ class EncoderNetwork:
                 probabilities = probabilities.masked_fill(~seen.queries, 0)
             probabilities = at(f"{here}.probabilities", probabilities)
             return seen.together(drop(probabilities, self.dropout.attention) @ heads.value)
+
+    def _operand(self, w: Weights, point: str, x: Tensor) -> Tensor:
+        """What matrices are to read of the values of a point (operands.py)."""
+        factors, rotation = w.get(equalizer(point)), self.rotations.get(point, 1)
+        x = x if factors is None else x * factors
+        if rotation == 1:
+            return x
+        with torch.autocast("cpu", enabled=False):
+            return (x.view(-1, rotation) @ torch.from_numpy(hadamard(rotation))).view(x.shape)
 
     def _linear(self, w: Weights, name: str, x: Tensor) -> Tensor:
         """x times the matrix, float32."""

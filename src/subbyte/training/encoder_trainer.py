@@ -45,7 +45,6 @@ class EncoderTrainer:
         self,
         model: Model,
         schemes: Mapping[str, Scheme | Clustered],
-        grids: Mapping[str, Grid],
         examples: Sequence[Example],
         settings: EncoderFinetuning,
         *,
@@ -55,10 +54,10 @@ class EncoderTrainer:
     ) -> None:
         """The model before the first update.
 
-        model    a float32 classifier; its `activations` say how inputs of products without a grid are rounded: not at
-                 all with "float32", else per token. It is the teacher, too
+        model    a float32 classifier. `grids` are those of activations, as they are at first; `activations` says how
+                 inputs of products without a grid are rounded: not at all with "float32", else per token. It is the
+                 teacher, too
         schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
-        grids    of the activations that are rounded, as they are at first
         rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
         precision  of products: no or bf16
         """
@@ -71,7 +70,8 @@ class EncoderTrainer:
             precision,
         )
         self.shape = bert.settings(model.config)
-        exact = EncoderNetwork(self.shape)
+        grids = model.grids
+        exact = EncoderNetwork(self.shape, rotations={point: grid.rotation for point, grid in grids.items()})
         rounds = model.activations != "float32"
         self.dynamic = frozenset(product_inputs(self.shape)) - grids.keys() if rounds else frozenset()
         self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
