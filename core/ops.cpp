@@ -10,7 +10,7 @@ constexpr size_t kChunksPerThread = 3;
 }  // namespace
 
 Ops::Ops(const Kernels& kernels, size_t threads, Rounding rounding)
-    : kernels_(kernels), threads_(threads), rounding_(rounding), scratch_(threads_.count()) {}
+    : kernels_(kernels), threads_(threads), rounding_(rounding), scratch_(threads_.count()), row_(threads_.count()) {}
 
 size_t Ops::chunks_for(size_t units, size_t work) const {
   if (threads_.count() == 1 || work < kWorthSharing) return 1;
@@ -23,17 +23,18 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
   int8_t* q = x_.grow(int8_input_bytes(inputs.m, steps));
   float* scale = x_scale_.grow(inputs.m);
   int32_t* sum = x_sum_.grow(inputs.m * groups);
-  for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
-    kernels_.quantize_rows({inputs.x + row * inputs.cols, q + row * steps * kTile, scale + row, sum + row * groups, 1,
-                            inputs.cols, inputs.cols, steps, groups});
+  for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t worker) {
+    kernels_.quantize_rows({operand_row(inputs, row, worker), q + row * steps * kTile, scale + row, sum + row * groups,
+                            1, inputs.cols, inputs.cols, steps, groups});
   });
   inputs.grid = nullptr;
   inputs.quantized_groups = groups;
 }
 
 // For those who watch the inputs of a matrix; with a grid, what is multiplied is what they become on it.
-void Ops::note(const Matrix& w, const Inputs& inputs, const Grid* grid) {
+void Ops::note(const Matrix& w, Inputs& inputs, const Grid* grid) {
   if (!seen_) return;
+  settle(inputs);
   const auto found = seen_->find(&w);
   if (found == seen_->end()) return;
   std::vector<float>& values = found->second;
@@ -44,6 +45,7 @@ void Ops::note(const Matrix& w, const Inputs& inputs, const Grid* grid) {
 void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
   note(w, inputs);
   const size_t work_of_row = inputs.m * inputs.cols;
+  if (w.dense() || rounding_ != Rounding::int8) settle(inputs);
   if (w.dense()) {
     split(w.rows(), w.rows() * work_of_row, [&](size_t begin, size_t end, size_t) {
       kernels_.linear_dense({w.weights(), inputs.x, bias, y, inputs.m, w.rows(), w.cols(), w.stride(), inputs.cols,
@@ -83,11 +85,12 @@ void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
   int8_t* low = grid.wide() ? low_.grow(int8_input_bytes(inputs.m, steps_of(inputs.cols))) : nullptr;
   int32_t* high_sum = x_sum_.grow(inputs.m * groups);
   int32_t* low_sum = grid.wide() ? low_sum_.grow(inputs.m * groups) : nullptr;
-  for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t) {
+  for_rows(inputs.m, inputs.cols * 16, [&](size_t row, size_t worker) {
+    const float* x = operand_row(inputs, row, worker);
     for (size_t g = 0; g < groups; ++g) {
       const size_t at = row * padded + g * size, sum = row * groups + g;
-      kernels_.grid_codes({inputs.x + row * inputs.cols + g * size, size, grid.groups[grid.groups.size() > 1 ? g : 0],
-                           high + at, low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
+      kernels_.grid_codes({x + g * size, size, grid.groups[grid.groups.size() > 1 ? g : 0], high + at,
+                           low ? low + at : nullptr, high_sum + sum, low ? low_sum + sum : nullptr});
     }
   });
   inputs.grid = &grid;
@@ -123,10 +126,25 @@ void Ops::round(const Grid& grid, size_t m, size_t n, float* x) {
   });
 }
 
-void Ops::operand(const float* x, size_t m, size_t n, const std::vector<float>& factors, size_t rotation, float* y) {
-  for_rows(m, n * 4, [&](size_t row, size_t) {
-    kernels_.operand({x + row * n, factors.empty() ? nullptr : factors.data(), y + row * n, n, rotation});
+void Ops::settle(Inputs& inputs) {
+  if (!inputs.factors && inputs.rotation == 1) return;
+  const size_t n = inputs.cols;
+  float* y = settled_.grow(inputs.m * n);
+  for_rows(inputs.m, n * 4, [&](size_t row, size_t) {
+    kernels_.operand({inputs.x + row * n, inputs.factors, y + row * n, n, inputs.rotation});
   });
+  inputs.x = y;
+  inputs.factors = nullptr;
+  inputs.rotation = 1;
+}
+
+// A row of what is multiplied, valid until the worker's next one.
+const float* Ops::operand_row(const Inputs& inputs, size_t row, size_t worker) {
+  const float* x = inputs.x + row * inputs.cols;
+  if (!inputs.factors && inputs.rotation == 1) return x;
+  float* y = row_[worker].grow(inputs.cols);
+  kernels_.operand({x, inputs.factors, y, inputs.cols, inputs.rotation});
+  return y;
 }
 
 Rounded Ops::rounded(const Inputs& inputs, size_t i) const {

@@ -15,10 +15,13 @@ namespace subbyte {
 // How a product rounds its inputs: not at all, or to int8 with one scale a row.
 enum class Rounding { none, int8 };
 
-// Rows of activations that several matrices multiply; their int8 form is made once, when first needed.
+// Rows of activations that several matrices multiply; their int8 form is made once, when first needed. What is
+// multiplied is operand(x, factors, rotation): see Operand in kernels.hpp.
 struct Inputs {
   const float* x;  // [m, cols]
   size_t m, cols;
+  const float* factors = nullptr;  // [cols]
+  size_t rotation = 1;
   size_t quantized_groups = 0;  // groups of x_sum as it stands; 0: not made yet
   const Grid* grid = nullptr;   // that the int8 form as it stands is of; null: one scale a row
 };
@@ -54,8 +57,8 @@ class Ops {
   // Each of m rows of n values becomes what its codes on the grid stand for.
   void round(const Grid& grid, size_t m, size_t n, float* x);
 
-  // What products read of m rows of n values: see Operand. `factors`: empty for 1.
-  void operand(const float* x, size_t m, size_t n, const std::vector<float>& factors, size_t rotation, float* y);
+  // Makes x what is multiplied, with no factors and no rotation any more; valid until the next call.
+  void settle(Inputs& inputs);
 
   // What a product made of row `i` of its inputs, if there was one group; valid until the next product.
   Rounded rounded(const Inputs& inputs, size_t i) const;
@@ -82,9 +85,10 @@ class Ops {
  private:
   friend class Watch;
   size_t chunks_for(size_t units, size_t work) const;
+  const float* operand_row(const Inputs& inputs, size_t row, size_t worker);
   void quantize(Inputs& inputs, size_t groups);
   void quantize(Inputs& inputs, const Grid& grid, size_t groups);
-  void note(const Matrix& w, const Inputs& inputs, const Grid* grid = nullptr);
+  void note(const Matrix& w, Inputs& inputs, const Grid* grid = nullptr);
   void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                 const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 
@@ -105,7 +109,9 @@ class Ops {
   Buffer<int8_t> x_, low_;
   Buffer<float> x_scale_, low_product_;
   Buffer<int32_t> x_sum_, low_sum_;
+  Buffer<float> settled_;
   std::vector<Buffer<uint8_t>> scratch_;  // one a worker
+  std::vector<Buffer<float>> row_;        // one a worker
 };
 
 // While it lives, `linear` appends the inputs of the matrices in `seen` to their vectors.

@@ -154,11 +154,11 @@ void define_operations(nb::module_& m) {
                     ((rotation == 16 || rotation == 32 || rotation == 64 || rotation == 128 || rotation == 256) &&
                      n % rotation == 0),
                 "rotation: must be 1, 16, 32, 64, 128 or 256, and divide n");
-        std::vector<float> y(x.shape(0) * n), own;
-        if (factors) own.assign(factors->data(), factors->data() + n);
         FloatMode mode;
-        Ops(kernels_for(isa), 1, Rounding::int8).operand(x.data(), x.shape(0), n, own, rotation, y.data());
-        return to_numpy(std::move(y), {x.shape(0), n});
+        Ops ops(kernels_for(isa), 1, Rounding::int8);
+        Inputs inputs = {x.data(), x.shape(0), n, factors ? factors->data() : nullptr, rotation};
+        ops.settle(inputs);
+        return to_numpy(std::vector<float>(inputs.x, inputs.x + x.shape(0) * n), {x.shape(0), n});
       },
       "x"_a, "factors"_a.none(), "rotation"_a, nb::kw_only(), "isa"_a = "best",
       "x [m, n] times factors [n], turned in blocks of `rotation` columns by a Hadamard matrix that keeps lengths.");

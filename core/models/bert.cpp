@@ -8,6 +8,11 @@ namespace subbyte {
 namespace {
 // Rows that go from attention to the end of a layer together: what is between its matrices stays in the second cache.
 constexpr size_t kRowsAtOnce = 128;
+
+// What products read of m rows of values of a point.
+Inputs operand(const Point& point, const float* x, size_t m, size_t n) {
+  return {x, m, n, point.equalizer.empty() ? nullptr : point.equalizer.data(), point.rotation};
+}
 }  // namespace
 
 Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
@@ -110,19 +115,12 @@ Point* Bert::point(const std::string& name) {
   return found == points_.end() ? nullptr : found->second;
 }
 
-// What products read of the values of a point; valid until the next one.
-Inputs Bert::operand(const Point& point, const float* x, size_t m, size_t n) {
-  if (point.equalizer.empty() && point.rotation == 1) return {x, m, n};
-  float* y = operand_.grow(m * n);
-  ops_.operand(x, m, n, point.equalizer, point.rotation, y);
-  return {y, m, n};
-}
-
 void Bert::product(const Product& w, Inputs& inputs, float* y) {
   const size_t rows = w.linear.weight->rows();
   if (w.fixed) return ops_.linear(*w.fixed, inputs, y, rows);
   const float* bias = w.linear.bias.data();
   if (!w.grid) return ops_.linear(*w.linear.weight, inputs, bias, y, rows);
+  ops_.settle(inputs);
   float* copy = rounded_.grow(inputs.m * inputs.cols);
   std::copy_n(inputs.x, inputs.m * inputs.cols, copy);
   ops_.round(*w.grid, inputs.m, inputs.cols, copy);

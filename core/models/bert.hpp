@@ -78,7 +78,6 @@ class Bert {
   void classify(const std::vector<Text>& texts, float* out);
 
  private:
-  Inputs operand(const Point& point, const float* x, size_t m, size_t n);
   void product(const Product& w, Inputs& inputs, float* y);
   void pass(Point& point, size_t m, size_t n, float* x);
   void add_and_normalize(Point& sum, const Norm& norm, size_t m, const float* added, float* x);
@@ -95,7 +94,7 @@ class Bert {
   std::vector<BertLayer> layers_;
   Product pooler_, classifier_;
   // The arena: grows to the largest batch seen and is used again for every layer.
-  Buffer<float> x_, query_, key_, value_, context_, wide_, operand_, rounded_;
+  Buffer<float> x_, query_, key_, value_, context_, wide_, rounded_;
   std::vector<Buffer<float>> scratch_;  // one a worker
 };
 

@@ -26,13 +26,19 @@ import subbyte
 RECORDS = Path(__file__).parent / "post_training.jsonl"
 CALIBRATION = 300  # texts
 GROUPS = (3, 6, 12)
-PRESETS = ("float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "w8a8-each", "encoder4", "w4a8")
+PRESETS = ("float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "w8a8-each", "encoder4", "w4a8", "mkq-4-8", "w4a4")
+OPERAND = "operand = true\n"
 
 
 def recipes(folder: Path) -> dict[str, str]:
-    """Name -> what `quantize` takes: presets, and w8a8-peg with other groups, with and without its permutation."""
+    """Name -> what `quantize` takes.
+
+    Presets; w8a8-peg with other groups, with and without its permutation; and operands a tensor, plain, turned and
+    equalized (w4a4 is turned).
+    """
     found = {name: name for name in PRESETS}
-    peg = files("subbyte").joinpath("recipes", "w8a8-peg.toml").read_text("utf-8")
+    preset = files("subbyte").joinpath("recipes")
+    peg = preset.joinpath("w8a8-peg.toml").read_text("utf-8")
     for groups in GROUPS:
         for permuted in (True, False):
             name = f"peg-{groups}" + ("-permuted" if permuted else "")
@@ -41,6 +47,16 @@ def recipes(folder: Path) -> dict[str, str]:
             text = peg.replace("groups = 6", f"groups = {groups}")
             (folder / f"{name}.toml").write_text(text if permuted else text.replace("permute = true\n", ""), "utf-8")
             found[name] = str(folder / f"{name}.toml")
+    plain = {
+        "w8a8-operands": (RECORDS.parent / "recipes" / "w8a8-operands.toml").read_text("utf-8"),
+        "w4a4-operands": preset.joinpath("w4a4.toml").read_text("utf-8").replace("rotate = true\n", ""),
+    }
+    for base, text in plain.items():
+        for end, option in (("", ""), ("-turned", "rotate = true\n"), ("-equalized", "equalize = true\n")):
+            if base + end == "w4a4-operands-turned":
+                continue  # the preset
+            (folder / f"{base}{end}.toml").write_text(text.replace(OPERAND, OPERAND + option), "utf-8")
+            found[base + end] = str(folder / f"{base}{end}.toml")
     return found
 
 

@@ -160,7 +160,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Path:
 def test_the_folder_is_whole_and_its_report_says_what_was_done(done: Path) -> None:
     assert store.verify(done)
     report = json.loads((done / "report.json").read_text())
-    assert [one["update"] for one in report["validations"]] == [10, 20, 24]
+    assert [one["update"] for one in report["validations"]] == [0, 10, 20, 24]
     assert report["finetune"]["metric"] == "accuracy" and report["text"] == {"examples": 64}
     log = [json.loads(line) for line in (Path(f"{done}.finetune") / "log.jsonl").read_text().splitlines()]
     assert [one["update"] for one in log if "loss" in one] == [10, 20, 24]
@@ -184,7 +184,7 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(place: Path, done:
 def test_training_stops_when_nothing_gets_better(place: Path, tmp_path: Path) -> None:
     run(place, tmp_path / "out", patience=1, validate_every=1, learning_rate=1e-9, scale_learning_rate=1e-9)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [one["update"] for one in report["validations"]] == [1, 2]
+    assert [one["update"] for one in report["validations"]] == [0, 1]
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {

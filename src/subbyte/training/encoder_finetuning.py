@@ -127,6 +127,8 @@ def finetune_encoder(
             store.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
         history.append(found)
 
+    if not history:  # training must not end with less than it began with
+        keep_best()
     loop.train(trainer, kept, history, validated, keep_best, progress, "score")
     best = replace(store.load(kept.best), folder=model.folder)
     store.save(best, out, report={**report, "validations": history}, force=force)
