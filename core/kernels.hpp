@@ -106,6 +106,9 @@ struct GridColumns {
   float limit;
 };
 
+// Whether so many columns can be turned together.
+constexpr bool is_rotation(size_t n) { return n == 1 || (n >= 16 && n <= 256 && (n & (n - 1)) == 0); }
+
 // What products read of n values: y = (x * factors) turned, in blocks of `rotation` columns, by a Hadamard matrix. With
 // strides 1, 2, 4, ..., rotation / 2, one after the other,
 //   (y[i], y[i + stride]) = (y[i] + y[i + stride], y[i] - y[i + stride])   for i without that bit
@@ -115,7 +118,7 @@ struct Operand {
   const float* factors;  // null: 1
   float* y;
   size_t n;         // a multiple of rotation
-  size_t rotation;  // 1 (not turned), 16, 32, 64, 128 or 256
+  size_t rotation;  // 1 (not turned), 16, 32, 64, 128 or 256: is_rotation
 };
 
 // The codes of n values, padded with 0 to a multiple of 16, and their sum. With `low`, limit is up to 32,512 and a code

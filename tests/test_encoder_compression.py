@@ -75,7 +75,7 @@ def logits(folder: Path, **options: Any) -> np.ndarray:
 def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: str) -> None:
     document = subbyte.quantize(classifier, tmp_path / "out", recipe, calibration=text)
     model = open_model(tmp_path / "out")
-    rounded = {"mkq-4-8", "w4a4", "w4a8", "w4a8-emb2"}  # presets that round only what matrices multiply
+    rounded = {"mkq-4-8", "w4a4", "w4a8", "w4a8-emb2", "w8a8-turned"}  # presets that round only what matrices multiply
     assert document["kernels"]["activations"] == model.activations == "static"
     assert set(model.grids) == set(bert.points(bert.settings(model.config))) or recipe in rounded
     assert (model.permutation is not None) == load_recipe(recipe).permute
@@ -91,6 +91,8 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     tolerance = 0.05 if recipe in ("mkq-4-8", "w4a4") else 1e-3  # at a border, to the next one of 15 codes, or of 255
     for text_ids, kinds, pooled in zip(ids, types, seen, strict=True):  # what the folder says, simulated in floats
         np.testing.assert_allclose(forward(model, text_ids, kinds, "static")["pooler"][0], pooled, atol=tolerance)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in card and "subbyte classify FOLDER" in card
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["calibration"] == "text" and report["agreement"]["texts"] == 40
     assert 0 <= report["agreement"]["labels"] <= 1 and report["agreement"]["cosine"] > 0.3

@@ -14,7 +14,7 @@ from subbyte.point_rules import Rounding
 from subbyte.recipe import load_recipe, parse_recipe, resolve, resolve_points, resolved
 from subbyte.schemes import Clustered
 
-ENCODERS = "w8a8 w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
+ENCODERS = "w8a8 w8a8-mixed w8a8-peg w8a8-turned w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
 BARE = {"architectures": ["BertModel"]}
 DISTILBERT = {
     "architectures": ["DistilBertForSequenceClassification"], "model_type": "distilbert", "dim": 768, "n_layers": 6,

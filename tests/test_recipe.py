@@ -20,7 +20,7 @@ NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 
 
 
 ENCODERS = (
-    "w8a8 w8a8-each w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
+    "w8a8 w8a8-each w8a8-turned w8a8-mixed w8a8-peg w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
 )  # test_point_rules.py has more on them
 
 

@@ -150,9 +150,7 @@ void define_operations(nb::module_& m) {
       [](In<float, 2> x, std::optional<In<float, 1>> factors, size_t rotation, const std::string& isa) {
         const size_t n = x.shape(1);
         require(!factors || factors->shape(0) == n, "factors: must be [n]");
-        require(rotation == 1 ||
-                    ((rotation == 16 || rotation == 32 || rotation == 64 || rotation == 128 || rotation == 256) &&
-                     n % rotation == 0),
+        require(is_rotation(rotation) && n % rotation == 0,
                 "rotation: must be 1, 16, 32, 64, 128 or 256, and divide n");
         FloatMode mode;
         Ops ops(kernels_for(isa), 1, Rounding::int8);

@@ -27,9 +27,8 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
     if (read.has_vector(name + ".equalizer")) point.equalizer = read.vector(name + ".equalizer", width);
     if (const auto turned = rotations.find(name); turned != rotations.end()) {
       point.rotation = turned->second;
-      if (point.rotation < 16 || point.rotation > 256 || (point.rotation & (point.rotation - 1)) ||
-          width % point.rotation)
-        throw std::invalid_argument(name + ": its rotation should be 16, 32, 64, 128 or 256, and divide its width");
+      if (!is_rotation(point.rotation) || width % point.rotation)
+        throw std::invalid_argument(name + ": its rotation should be 1, 16, 32, 64, 128 or 256, and divide its width");
     }
     if (found != grids.end() && !found->second.operand && (!point.equalizer.empty() || point.rotation > 1))
       throw std::invalid_argument(name + ": is equalized or rotated, so its grid should be that of an operand");

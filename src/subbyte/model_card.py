@@ -90,7 +90,7 @@ CLASSIFICATION = _Use(
 )
 SENTENCES = _Use(
     "sentence-similarity",
-    'echo "A sentence." | subbyte encode FOLDER --output vectors.npy',
+    'echo "A sentence." | subbyte encode FOLDER --out vectors.npy',
     'encoder = subbyte.Encoder.from_pretrained("FOLDER")\nprint(encoder.encode(["A sentence."]))',
     "vectors",
     "subbyte evaluate FOLDER --task sts --data F",

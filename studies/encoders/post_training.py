@@ -26,15 +26,18 @@ import subbyte
 RECORDS = Path(__file__).parent / "post_training.jsonl"
 CALIBRATION = 300  # texts
 GROUPS = (3, 6, 12)
-PRESETS = ("float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "w8a8-each", "encoder4", "w4a8", "mkq-4-8", "w4a4")
+PRESETS = (
+    "float32", "int8", "w8a8", "w8a8-mixed", "w8a8-peg", "w8a8-each", "w8a8-turned", "encoder4", "w4a8", "mkq-4-8",
+    "w4a4",
+)  # fmt: skip
 OPERAND = "operand = true\n"
 
 
 def recipes(folder: Path) -> dict[str, str]:
     """Name -> what `quantize` takes.
 
-    Presets; w8a8-peg with other groups, with and without its permutation; and operands a tensor, plain, turned and
-    equalized (w4a4 is turned).
+    Presets; w8a8-peg with other groups, with and without its permutation; w8a8-turned and w4a4 with operands that are
+    not turned, or equalized.
     """
     found = {name: name for name in PRESETS}
     preset = files("subbyte").joinpath("recipes")
@@ -47,14 +50,9 @@ def recipes(folder: Path) -> dict[str, str]:
             text = peg.replace("groups = 6", f"groups = {groups}")
             (folder / f"{name}.toml").write_text(text if permuted else text.replace("permute = true\n", ""), "utf-8")
             found[name] = str(folder / f"{name}.toml")
-    plain = {
-        "w8a8-operands": (RECORDS.parent / "recipes" / "w8a8-operands.toml").read_text("utf-8"),
-        "w4a4-operands": preset.joinpath("w4a4.toml").read_text("utf-8").replace("rotate = true\n", ""),
-    }
-    for base, text in plain.items():
-        for end, option in (("", ""), ("-turned", "rotate = true\n"), ("-equalized", "equalize = true\n")):
-            if base + end == "w4a4-operands-turned":
-                continue  # the preset
+    for base, turned in (("w8a8-operands", "w8a8-turned"), ("w4a4-operands", "w4a4")):
+        text = preset.joinpath(f"{turned}.toml").read_text("utf-8").replace("rotate = true\n", "")
+        for end, option in (("", ""), ("-equalized", "equalize = true\n")):
             (folder / f"{base}{end}.toml").write_text(text.replace(OPERAND, OPERAND + option), "utf-8")
             found[base + end] = str(folder / f"{base}{end}.toml")
     return found
