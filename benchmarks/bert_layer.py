@@ -34,6 +34,7 @@ from subbyte.bench.measuring import cpu_name, quartiles
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.folder import open_model
 from subbyte.model import Model
+from subbyte.operands import block
 from subbyte.quantization import quantize_model
 from subbyte.recipe import load_recipe, resolve
 from subbyte.resident import laid_out
@@ -96,10 +97,16 @@ def packed(model: Model, recipe: str) -> Model:
 
 
 def static(low: Model, floats: Model, texts: list[list[int]], bits: int) -> Model:
-    """With symmetric grids of so many bits on all that the layer's matrices multiply, wide enough for these texts."""
+    """With symmetric grids of so many bits on all that the layer's matrices multiply, turned as in w4a4.
+
+    They are wide enough for these texts; the weights are random, and are not turned back.
+    """
     seen = EncoderEngine(floats, threads=1).observe(texts, (), MULTIPLIED)
     scales = [float(np.abs(values).max()) / limit(bits) for values in seen]
-    grids = {point: Grid(bits, (scale,), (0,), operand=True) for point, scale in zip(MULTIPLIED, scales, strict=True)}
+    grids = {
+        point: Grid(bits, (scale,), (0,), operand=True, rotation=block(values.shape[1]))
+        for point, values, scale in zip(MULTIPLIED, seen, scales, strict=True)
+    }
     return replace(low, activations="static", grids=grids)
 
 
