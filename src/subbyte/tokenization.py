@@ -275,6 +275,11 @@ def _optional(folder: Path, name: str) -> dict[str, Any]:
     return read_json(folder, name, ModelError) if (folder / name).exists() else {}
 
 
+def source_language(folder: Path) -> object:
+    """What tokenizer_config.json calls the language that is read, as it is there; None if it says nothing."""
+    return _optional(folder, "tokenizer_config.json").get("source_lang")
+
+
 def _options(folder: Path) -> dict[str, Any]:
     """tokenizer_config.json with the defaults filled in; what transformers would act on and we would not is refused."""
     where = folder / "tokenizer_config.json"
