@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from subbyte import models, store
+from subbyte import models, store, student_codes
 from subbyte.errors import FormatError, ModelError
 from subbyte.files import read_json
 from subbyte.model import Model
 
 
+def open_to_run(folder: str | Path, activations: str | None = None) -> Model:
+    """The model in a folder as it runs where somebody names the folder; otherwise as `open_model`.
+
+    A Bergamot student that is stored in int8 runs in these codes, with int8 activations, unless `activations` are to be
+    float32. Who compresses, trains or judges wants its float32 weights: `open_model`.
+    """
+    folder = Path(folder)
+    if activations != "float32" and folder.is_dir() and models.is_student(folder):
+        return student_codes.load_codes(folder)
+    return open_model(folder)
+
+
 def open_model(folder: str | Path) -> Model:
-    """The model in a folder, checked whole.
+    """The model in a folder, checked whole; what is not converted in float32.
 
     Raises ModelError if the folder is not a model we run, FormatError if it is a converted one that is damaged.
     """

@@ -2,14 +2,15 @@
 
 A folder holds a model (*.bin), one sentencepiece model or one a side (*.spm), perhaps a lexical shortlist, which is not
 used, and perhaps a *.yml that names them. The options in the model say which Transformer it is. Int8 weights become the
-float32 numbers they stand for; the configuration made for them has the keys of `marian.STUDENT_KEYS`.
+float32 numbers they stand for (`student_codes` leaves them as they are); the configuration made for them has the keys of
+`marian.STUDENT_KEYS`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 
 from subbyte.errors import ModelError
 from subbyte.files import fault_list, read_file
-from subbyte.model import Model
+from subbyte.model import Model, Tensor
 from subbyte.models import marian
 from subbyte.models.bergamot_file import FLOAT16, INTGEMM8, Item, floats, read_items
 from subbyte.models.flat_yaml import Value, parse_flat_yaml
@@ -134,12 +135,16 @@ def is_student(folder: Path) -> bool:
 
 def load(folder: Path) -> Model:
     """The float32 model in a student folder, checked whole. Raises ModelError for what we would not run faithfully."""
-    student = open_student(folder)
+    return model_of(open_student(folder), folder, floats_of)
+
+
+def model_of(student: Student, folder: Path, tensor_of: Callable[[Item, Place, Shape, str], Tensor]) -> Model:
+    """The model of a student whose tensors `tensor_of` makes, of an item, its place, our shape and the file's name."""
     generation = generation_of(student.files, folder)
     marian.check_generation(student.config, generation, str(folder))
     where = str(student.path)
     tensors = {
-        name: _read(student.items[student.places[name].name], student.places[name], shape, where)
+        name: tensor_of(student.items[student.places[name].name], student.places[name], shape, where)
         if name in student.places
         else np.zeros(shape, np.float32)
         for name, shape in student.spec.shapes.items()
@@ -341,9 +346,13 @@ def _tensor_faults(spec: Specification, places: Mapping[str, Place], items: Mapp
     return Specification(wanted, {}, {}).faults(found)
 
 
-def _read(item: Item, place: Place, shape: Shape, where: str) -> np.ndarray:
-    """A tensor of ours, float32 of this shape. The int8 matrices but the embeddings lie turned in the file."""
-    values = floats(item, where)
+def floats_of(item: Item, place: Place, shape: Shape, where: str) -> np.ndarray:
+    """A tensor of ours, float32 of this shape."""
+    return arranged(floats(item, where), item, place, shape)
+
+
+def arranged(values: np.ndarray, item: Item, place: Place, shape: Shape) -> np.ndarray:
+    """Values of an item in the order of our tensor. The int8 matrices but the embeddings lie turned in the file."""
     lies_turned = item.type == INTGEMM8 and "Wemb" not in item.name
     if place.turned == lies_turned:
         return values.reshape(shape)

@@ -148,6 +148,18 @@ def _fault(name: str, type: int, shape: Sequence[int], length: int) -> str | Non
     return None
 
 
+def int8_codes(item: Item, where: str) -> tuple[np.ndarray, np.float32]:
+    """The values of an intgemm8 item, int8 [elements] as they are stored (a view), and the weight that 1 stands for."""
+    count = math.prod(item.shape)
+    multiplier = item.data[count : count + 4].view("<f4")[0].astype(np.float32)
+    with np.errstate(all="ignore"):
+        step = np.float32(1) / multiplier  # Bergamot, too, multiplies by it
+        largest = step * np.float32(128)
+    if not (multiplier > 0 and step > 0 and np.isfinite(largest)):
+        raise ModelError(f"{where}: {item.name} has the multiplier {multiplier}, should be a positive number")
+    return item.data[:count].view(np.int8), step
+
+
 def floats(item: Item, where: str) -> np.ndarray:
     """The values of an item in float32, row-major as they are stored, [elements]; all of them finite."""
     count = math.prod(item.shape)
@@ -157,13 +169,8 @@ def floats(item: Item, where: str) -> np.ndarray:
         case 0x0402:
             values = item.data[: 2 * count].view("<f2").astype(np.float32)
         case 0x4101:
-            multiplier = item.data[count : count + 4].view("<f4")[0].astype(np.float32)
-            with np.errstate(all="ignore"):
-                step = np.float32(1) / multiplier  # Bergamot, too, multiplies by it
-                largest = step * np.float32(128)
-            if not (multiplier > 0 and step > 0 and np.isfinite(largest)):
-                raise ModelError(f"{where}: {item.name} has the multiplier {multiplier}, should be a positive number")
-            values = item.data[:count].view(np.int8) * step
+            codes, step = int8_codes(item, where)
+            values = codes * step
         case _:
             raise ModelError(f"{where}: {item.name} is {TYPES[item.type][0]}, should hold weights")
     if not np.isfinite(values).all():
