@@ -1,7 +1,7 @@
 """A Bergamot student in the int8 codes that its file holds: what runs where somebody names such a folder.
 
-The file has one multiplier m a matrix, and a weight is code / m; our scale is 1 / m in float16, so that a folder that is
-opened and one that was converted by the preset `student8` give the same answers, bit by bit.
+The file has one multiplier m a matrix, and a weight is code / m; our scale is 1 / m in float16, so that a folder that
+is opened and one that was converted by the preset `student8` give the same answers, bit by bit.
 """
 
 from __future__ import annotations

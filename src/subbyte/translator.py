@@ -81,8 +81,8 @@ class Translator:
 
         threads      cores to use; default: all
         isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
-        activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says;
-                     of a Bergamot folder, which runs in its own int8 codes, int8, and float32 is its float32 weights too
+        activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says.
+                     A Bergamot folder runs in its own int8 codes, and with float32 in float32 weights as well
         """
         model = folder if isinstance(folder, Model) else open_to_run(folder, activations)
         tokenizer = load_tokenizer(model.folder, model.config)
