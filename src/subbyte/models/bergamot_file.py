@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from subbyte.compressed_file import SUFFIXES, unpacked
 from subbyte.errors import ModelError
 from subbyte.files import fault_list, open_regular, regular_file
 
@@ -56,8 +57,10 @@ class Item:
 
 
 def read_items(folder: Path, name: str) -> dict[str, Item]:
-    """Everything in a file, by name. Raises ModelError for a file that is not whole or not of this kind."""
+    """Everything in a file by name; it may be packed. Raises ModelError if it is not whole, or not of this kind."""
     path = regular_file(folder, name, ModelError)
+    if name.endswith(SUFFIXES):
+        return parse_items(np.frombuffer(unpacked(path, ModelError), np.uint8), str(path))
     try:
         with open_regular(path) as file:
             data = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
