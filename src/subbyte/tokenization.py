@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import sentencepiece
 
+from subbyte.compressed_file import read_plain
 from subbyte.errors import ModelError
-from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_file, read_json
+from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_json
 from subbyte.models import marian
 
 VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
@@ -310,7 +311,7 @@ def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
 
 
 def _sentencepiece(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
-    data = read_file(folder, name, ModelError, PIECES_LIMIT)
+    data = read_plain(folder, name, ModelError, PIECES_LIMIT)
     processor = _Processor()
     try:
         processor.LoadFromSerializedProto(data)
