@@ -11,7 +11,7 @@ import pytest
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
 from subbyte import choice, shipped_text
-from subbyte.calibration_text import CHECKED, HELD_OUT, given_texts, texts_to_choose_on, translated_languages
+from subbyte.calibration_text import CHECKED, HELD_OUT, Texts, given_texts, texts_to_choose_on, translated_languages
 from subbyte.candidates import CANDIDATES
 from subbyte.choice import Verdict
 from subbyte.errors import UsageError
@@ -19,12 +19,15 @@ from subbyte.recipe import presets
 from tiny_marian import edit_json
 from tiny_student import tiny_student_folder
 
+MOST = 0.015  # distance up to which a preset may be chosen
+
 
 class Told:
     """A task whose results are as far from their model as it was told."""
 
     def __init__(self, distances: dict[str, float], model: Any) -> None:
-        self.distances, self.model, self.texts = distances, model, None
+        self.distances, self.model = distances, model
+        self.texts = Texts((), ("a line",), None, "text")
         self.tried: list[str] = []
 
     def compressed(self, recipe: Any, progress: Any = None) -> Any:
@@ -32,7 +35,7 @@ class Told:
         return recipe.name
 
     def verdict(self, packed: Any, progress: Any = None) -> Verdict:
-        return Verdict(self.distances[packed], 0.001, 0.02, f"{self.distances[packed]} away", {})  # type: ignore[arg-type]
+        return Verdict(self.distances[packed], 0.001, 0.02, MOST, f"{self.distances[packed]} away", {})  # type: ignore[arg-type]
 
 
 class Sized:
@@ -53,8 +56,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     ("distances", "chosen", "tried"),
     [
         ({"uniform2": 0.001}, "uniform2", 1),
-        ({"uniform2": 0.1, "uniform4": choice.KEPT * 0.02}, "uniform4", 2),
-        ({"uniform2": 0.1, "uniform4": choice.KEPT * 0.02 + 1e-9, "int8": 0.0}, "int8", 3),
+        ({"uniform2": 0.1, "uniform4": MOST}, "uniform4", 2),
+        ({"uniform2": 0.1, "uniform4": MOST + 1e-9, "int8": 0.0}, "int8", 3),
         ({"uniform2": 0.1, "uniform4": 0.1, "int8": 0.1}, "int8", 3),
         ({"uniform2": float("nan"), "uniform4": 0.0}, "uniform4", 2),
     ],
@@ -64,7 +67,7 @@ def test_the_smallest_that_keeps_the_answers_is_chosen(table: None, distances: A
     found = choice.choose(task)  # type: ignore[arg-type]
     assert found.recipe.name == chosen and len(task.tried) == tried
     assert [one["kept"] for one in found.tried[:-1]] == [False] * (tried - 1)
-    assert found.tried[-1]["kept"] == (distances[chosen] <= choice.KEPT * 0.02)
+    assert found.tried[-1]["kept"] == (distances[chosen] <= MOST)
 
 
 def test_one_line_says_what_was_chosen_and_what_would_be_less(table: None) -> None:
@@ -75,7 +78,7 @@ def test_one_line_says_what_was_chosen_and_what_would_be_less(table: None) -> No
 
 
 def test_a_result_is_warned_about_beyond_the_limit_only() -> None:
-    verdicts = [Verdict(distance, 0, 0.02, "", {}) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
+    verdicts = [Verdict(distance, 0, 0.02, MOST, "", {}) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
     assert [verdict.disagrees for verdict in verdicts] == [False, False, True, True]
 
 
@@ -190,3 +193,4 @@ def test_of_a_language_that_does_not_ship_words_are_compared(tiny_folder: Path, 
     document = subbyte.quantize(tiny_folder, tmp_path / "out")
     assert document["agreement"] is not None and document["agreement"]["compared"] == "words"  # type: ignore[typeddict-item]
     assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["calibration"] is None
+    assert document["choice"] is not None and document["choice"].endswith("in the language of this model ships")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -14,8 +15,6 @@ from subbyte.progress import Progress
 from subbyte.recipe import Recipe, load_recipe
 from subbyte.store import weights_size
 
-KEPT = 0.7  # of the distance at which a warning comes: what is chosen without being asked for keeps away from it
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -24,6 +23,7 @@ class Verdict:
     distance  what that is depends on the kind of model; 0 is equal
     noise     standard error of the distance over the lines of the text
     limit     the distance above which people are warned
+    most      that up to which answers are kept so well that a preset may be chosen for somebody who did not ask for it
     said      the same for people, in a few words
     document  the same for report.json
     """
@@ -31,13 +31,14 @@ class Verdict:
     distance: float
     noise: float
     limit: float
+    most: float
     said: str
     document: Agreement | EncoderAgreement
 
     @property
     def keeps(self) -> bool:
-        """Whether answers are kept so well that the preset may be chosen for somebody who did not ask for it."""
-        return self.distance <= KEPT * self.limit
+        """Whether the preset may be chosen."""
+        return self.distance <= self.most
 
     @property
     def disagrees(self) -> bool:
@@ -75,26 +76,23 @@ class Tried(TypedDict):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The preset, the model under it, what was found of it, and all that was tried, smallest first."""
+    """The preset, the model under it, what was found of it, and all that was tried, smallest first.
+
+    advice  what to do for a smaller one
+    """
 
     recipe: Recipe
     packed: Model
     verdict: Verdict | None
-    tried: tuple[Tried, ...]
+    tried: tuple[Tried, ...] = ()
+    advice: str = ""
 
     @property
     def sentence(self) -> str:
         """One line: what was chosen, how much smaller, how far from float32, and what to do for less."""
-        *smaller, last = self.tried
-        parts = [f"chose {last['recipe']}, {last['times_smaller']:.1f} times smaller than float32"]
-        if self.verdict:
-            parts.append(self.verdict.said)
-        if smaller:
-            near = smaller[-1]
-            parts.append(f"--recipe {near['recipe']} is {near['times_smaller']:.1f} times smaller, and further from it")
-        else:
-            parts.append("for less, try --budget or subbyte finetune")
-        return "; ".join(parts)
+        chosen = self.tried[-1]
+        size = f"chose {chosen['recipe']}, {chosen['times_smaller']:.1f} times smaller than float32"
+        return "; ".join(filter(None, [size, self.verdict.said if self.verdict else "", self.advice]))
 
 
 def choose(task: Task, progress: Progress | None = None) -> Chosen:
@@ -110,4 +108,13 @@ def choose(task: Task, progress: Progress | None = None) -> Chosen:
         tried.append(Tried(recipe=name, times_smaller=round(size, 2), distance=distance, noise=noise, kept=kept))
         if kept:
             break
-    return Chosen(recipe, packed, verdict, tuple(tried))
+    return Chosen(recipe, packed, verdict, tuple(tried), _advice(task, tried))
+
+
+def _advice(task: Task, tried: Sequence[Tried]) -> str:
+    if not task.texts.check:
+        return "for less, give --calibration FILE, for no text in the language of this model ships"
+    if len(tried) == 1:
+        return "for less, try --budget or subbyte finetune"
+    near = tried[-2]
+    return f"--recipe {near['recipe']} is {near['times_smaller']:.1f} times smaller, and further from it"

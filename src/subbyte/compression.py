@@ -173,10 +173,10 @@ def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -
     """The model under a recipe that somebody named. One that cannot be run is not compared, with a warning."""
     packed = task.compressed(recipe, progress)
     try:
-        return Chosen(recipe, packed, task.verdict(packed, progress) if check else None, ())
+        return Chosen(recipe, packed, task.verdict(packed, progress) if check else None)
     except ModelError as error:
         logger.warning("the result was not compared with its model: %s", error)
-        return Chosen(recipe, packed, None, ())
+        return Chosen(recipe, packed, None)
 
 
 def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from subbyte import shipped_text
 from subbyte.calibration_text import Texts
 from subbyte.choice import Verdict
-from subbyte.encoder_agreement import Answers, agreement, answers, described
+from subbyte.encoder_agreement import KEPT, Answers, agreement, answers, described
 from subbyte.encoder_compression import compressed
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.model import Model
@@ -45,7 +45,7 @@ class EncoderTask:
         found = agreement(self._answers, answers(packed, texts))
         told(2, 2)
         said = described(found, self.texts.check_name)
-        return Verdict(found["distance"], found["noise"], found["limit"], said, found)
+        return Verdict(found["distance"], found["noise"], found["limit"], KEPT * found["limit"], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """A line is a text, or two with a tab between. A head may read pairs, so it gets some of single lines too."""

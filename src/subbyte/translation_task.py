@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from subbyte.agreement import Asked, ask, described
+from subbyte.agreement import KEPT, Asked, ask, described
 from subbyte.arrays import Array
 from subbyte.calibration import grams
 from subbyte.calibration_text import Texts, translated_languages
@@ -50,7 +50,9 @@ class TranslationTask:
             asking = phase(progress, "translating the check text")
             self._asked = ask(self.model, self.tokenizer, self.texts.check, asking)
         found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
-        return Verdict(found["lost"], found["noise"], found["limit"], described(found, self.texts.check_name), found)
+        return Verdict(
+            found["lost"], found["noise"], found["limit"], KEPT, described(found, self.texts.check_name), found
+        )
 
 
 def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:
