@@ -6,31 +6,26 @@ import logging
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from subbyte import choice, encoder_task, store, translation_task
+from subbyte import choice, store
 from subbyte.agreement import Agreement
 from subbyte.budget import search
 from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
 from subbyte.choice import Chosen, Task, Tried
 from subbyte.encoder_agreement import EncoderAgreement
-from subbyte.encoder_task import EncoderTask
-from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
-from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
-from subbyte.models import bert
 from subbyte.progress import Progress
 from subbyte.quantization import sqnr_db
 from subbyte.recipe import Recipe, load_recipe, parse_recipe
+from subbyte.tasks import task_of
 from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
 from subbyte.translation_task import TranslationTask
 
 logger = logging.getLogger("subbyte")
@@ -100,21 +95,22 @@ def quantize(
         )
     store.refuse_output(model.folder, Path(out), force=force)
     chosen = recipe is None and budget is None
-    request = _Request(chosen, frequencies, calibration, check_text)
-    if bert.is_encoder(model.architecture):
-        if budget is not None or frequencies is not None:
+
+    def texts(languages: Sequence[str]) -> Texts:
+        if chosen:
+            return texts_to_choose_on(calibration, check_text, languages)
+        return given_texts(calibration, check_text, frequencies, languages)
+
+    task = task_of(model, texts, frequencies)
+    found = None
+    if budget is not None and calibration is not None:
+        if not isinstance(task, TranslationTask):
             raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        task: Task = _encoder_task(model, request)
-        found = None
-    else:
-        translation = _translation_task(model, request)
-        task, found = translation, None
-        if budget is not None and calibration is not None:
-            found = search(
-                model, translation.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
-                recipe=given, frequencies=translation.frequencies, progress=progress,
-            )  # fmt: skip
-            given = parse_recipe(found.recipe, "the recipe that was found", "found")
+        found = search(
+            model, task.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
+            recipe=given, frequencies=task.frequencies, progress=progress,
+        )  # fmt: skip
+        given = parse_recipe(found.recipe, "the recipe that was found", "found")
     result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
     verdict = result.verdict
     warnings = []
@@ -140,33 +136,6 @@ def quantize(
     }
     store.save(result.packed, out, report=report, recipe=found.recipe if found else None, force=force)
     return {**inspect(out), **how}  # type: ignore[typeddict-item]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The texts that were given, and whether a preset is to be chosen."""
-
-    choose: bool
-    frequencies: str | Path | None
-    calibration: str | Path | None
-    check: str | Path | None
-
-    def texts(self, languages: Sequence[str]) -> Texts:
-        if self.choose:
-            return texts_to_choose_on(self.calibration, self.check, languages)
-        return given_texts(self.calibration, self.check, self.frequencies, languages)
-
-
-def _encoder_task(model: Model, request: _Request) -> EncoderTask:
-    tokenizer = load_encoder_tokenizer(model.folder, model.config)
-    return EncoderTask(model, tokenizer, request.texts(encoder_task.languages(model, tokenizer)))
-
-
-def _translation_task(model: Model, request: _Request) -> TranslationTask:
-    tokenizer = load_tokenizer(model.folder, model.config)
-    texts = request.texts(translation_task.languages(model, tokenizer))
-    lines = read_lines(request.frequencies) if request.frequencies else None
-    return TranslationTask(model, tokenizer, texts, word_frequencies(model, tokenizer, lines) if lines else None)
 
 
 def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
