@@ -123,7 +123,7 @@ def _quantize_encoder(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Save an encoder under a recipe; the text `compared` says how far it agrees."""
-    tokenizer = load_encoder_tokenizer(model.folder, model.config)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
 
     def texts(path: str | Path | None) -> Iterator[tuple[str, ...]]:
         for line in read_lines(path) if path else ():

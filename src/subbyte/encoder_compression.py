@@ -28,7 +28,8 @@ class EncoderAgreement(TypedDict):
     """How far a compressed encoder agrees with its source on some texts.
 
     cosine  of the mean-pooled vectors, in the mean over the texts
-    labels  share of texts that get the same label; None without a classifier, or with a number to predict
+    labels  share of texts that get the same label, or the same ones of several; None without a classifier, or with a
+            number to predict
     """
 
     texts: int
@@ -98,7 +99,9 @@ def agreement(
     norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     labels = None
     if engines[0].settings.labels > 1:
-        first, second = (engine.logits(*batch).argmax(1) for engine in engines)
-        labels = round(float(np.mean(first == second)), 4)
+        logits = [engine.logits(*batch) for engine in engines]
+        several = engines[0].settings.several
+        first, second = ((of > 0) if several else of.argmax(1, keepdims=True) for of in logits)
+        labels = round(float(np.mean((first == second).all(1))), 4)
     cosine = float(np.mean(np.einsum("ij,ij->i", before, after) / np.maximum(norms, 1e-12)))
     return {"texts": len(texts), "cosine": round(cosine, 5), "labels": labels}

@@ -34,6 +34,18 @@ def encode(
             "--normalize/--no-normalize", show_default=False, help="Vectors of length 1.  [default: as the folder says]"
         ),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(show_default=False, help='Put before each text; "" for none.  [default: that of --prompt-name]'),
+    ] = None,
+    prompt_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="One of the folder's prompts.  [default: its default]"),
+    ] = None,
+    truncate_dim: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", show_default=False, help="The first N values.  [default: as the folder says]"),
+    ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
     isa: Isa = "best",
@@ -46,7 +58,8 @@ def encode(
         raise typer.BadParameter(f"{out}: should end in .npy, without --json")
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
-    vectors = encoder.stream(input_lines(file), batch_size or (1 if typed else 32), normalize)
+    size = batch_size or (1 if typed else 32)
+    vectors = encoder.stream(input_lines(file), size, normalize, prompt, prompt_name, truncate_dim)
     kept = []
     with new_file(out, force=force) if out else nullcontext() as target:
         with progress_bar("encoding", unless=typed or (out is None and sys.stdout.isatty())) as progress:
@@ -60,7 +73,7 @@ def encode(
         if target:
             import numpy as np
 
-            np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.engine.settings.hidden), np.float32))
+            np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.width(truncate_dim)), np.float32))
     if json:
         print_json({"model": str(folder), "vectors": [_numbers(vector) for vector in kept]})
 
