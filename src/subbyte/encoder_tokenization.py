@@ -33,19 +33,31 @@ class EncoderTokenizer:
         """
         if not all(len(text) in (1, 2) for text in texts):
             raise UsageError("a text is one string, or a pair of two")
+        found = self._encoded([text[0] if len(text) == 1 else text for text in texts])
+        ids = [one.ids for one in found]
+        types = [one.type_ids if self._typed else [0] * len(one.ids) for one in found]
+        for text, tokens, kinds in zip(texts, ids, types, strict=True):
+            self._check(text, tokens, kinds)
+        return ids, types
+
+    def check_special(self) -> None:
+        """Raise ModelError if what the tokenizer puts around every text is not of the model."""
+        most = max((id for one in self._encoded(["", ("", "")]) for id in one.ids), default=0)
+        if most >= self._settings.vocab_size:
+            raise ModelError(
+                f"the model's tokenizer makes the id {most} around every text; the model has "
+                f"{self._settings.vocab_size:,} words"
+            )
+
+    def _encoded(self, texts: list[Any]) -> list[Any]:
         try:
-            found = self._tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in texts])
+            return list(self._tokenizer.encode_batch(texts))
         except TypeError:
             raise UsageError("a text should be a string of whole characters, or a pair of two") from None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # its own panics are no Exception
             raise ModelError(f"the model's tokenizer fails: {error}") from None
-        ids = [one.ids for one in found]
-        types = [one.type_ids if self._typed else [0] * len(one.ids) for one in found]
-        for text, tokens, kinds in zip(texts, ids, types, strict=True):
-            self._check(text, tokens, kinds)
-        return ids, types
 
     def _check(self, text: tuple[str, ...], ids: list[int], types: list[int]) -> None:
         if not 0 < len(ids) <= self.longest:
@@ -84,4 +96,6 @@ def load_encoder_tokenizer(
     if sentence and sentence.lowercase:
         lowercase(read.tokenizer)
     limits = [max_tokens, (sentence and sentence.max_tokens) or read.longest, settings.longest]
-    return EncoderTokenizer(read, settings, min(limit for limit in limits if limit is not None))
+    made = EncoderTokenizer(read, settings, min(limit for limit in limits if limit is not None))
+    made.check_special()
+    return made

@@ -1,7 +1,7 @@
 """The tokenizer that an encoder's folder describes, put together as transformers 5.24 does.
 
-tokenizer_config.json names a class. BERT's, RoBERTa's and XLM-RoBERTa's take only the vocabulary from tokenizer.json, or
-from the files of the time before it, and everything else from tokenizer_config.json and their own defaults: a cased
+tokenizer_config.json names a class. BERT's, RoBERTa's and XLM-RoBERTa's take only the vocabulary from tokenizer.json,
+or from the files of the time before it, and everything else from tokenizer_config.json and their own defaults: a cased
 tokenizer.json is lowercased where do_lower_case is not said to be false. PreTrainedTokenizerFast and TokenizersBackend
 run tokenizer.json as it is. Then added tokens come in, from the files that count.
 """
@@ -92,10 +92,10 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> FolderTokenizer:
         content = read_file(folder, FILE, ModelError, LIMIT)
         loaded = _made(folder / FILE, lambda: tokenizers.Tokenizer.from_buffer(content))
     options, added = _with_added(folder, options, loaded)
-    given: dict[str, Any] = {**kind.special, **{name: options[name] for name in _token_names(options)}}
+    given = {**kind.special, **{name: options[name] for name in _token_names(options)}}
     if kind is BACKEND and loaded is not None and loaded.padding:
         given.setdefault("pad_token", loaded.padding["pad_token"])
-    names: dict[str, str] = {name: _text(token, name, folder) for name, token in given.items() if token is not None}
+    names = {name: _text(token, name, folder) for name, token in given.items() if token is not None}
     if missing := [
         name for name in ("unk_token", "sep_token", "cls_token") if name in kind.special and name not in names
     ]:
@@ -132,7 +132,9 @@ def lowercase(tokenizer: Tokenizer) -> None:
     from tokenizers.normalizers import Lowercase, Sequence
 
     normalizer = tokenizer.normalizer
-    steps = [*normalizer] if isinstance(normalizer, Sequence) else [] if normalizer is None else [normalizer]
+    steps: list[Any] = [] if normalizer is None else [normalizer]
+    if isinstance(normalizer, Sequence):
+        steps = list(normalizer)  # type: ignore[call-overload]  # its stub does not know it
     if not any(isinstance(step, Lowercase) for step in steps):
         tokenizer.normalizer = Sequence([Lowercase(), *steps])
 
@@ -140,8 +142,10 @@ def lowercase(tokenizer: Tokenizer) -> None:
 def _made(file: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
     try:
         return make()
-    except (KeyboardInterrupt, SystemExit, ModelError):
+    except (KeyboardInterrupt, SystemExit):
         raise
+    except ModelError as error:
+        raise error if str(error).startswith(str(file.parent)) else ModelError(f"{file}: {error}") from None
     except BaseException as error:  # the library's own panics are no Exception
         raise ModelError(f"{file}: is no tokenizer that can be read: {error}") from None
 
@@ -292,8 +296,15 @@ def _add(tokenizer: Tokenizer, added: Sequence[AddedToken], named: Mapping[str, 
     for token in tokens:
         if not token.special and token.content in special:
             token.special = True
-    if tokens:
-        tokenizer.add_tokens(tokens)
+    if not tokens:
+        return
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    tokenizer.add_tokens(tokens)
+    owners = {id: word for word, id in vocabulary.items()}
+    for token in tokens:
+        owner = owners.get(tokenizer.token_to_id(token.content) or 0)
+        if token.content not in vocabulary and owner is not None:
+            raise ModelError(f"the token {token.content!r} is not in the vocabulary, and would get the id of {owner!r}")
 
 
 # --- classes
@@ -314,6 +325,8 @@ def _word_pieces(source: _Source) -> Tokenizer:
     else:
         words = read_file(source.folder, WORDS, ModelError, LIMIT).decode("utf-8", errors="replace").split("\n")
         vocabulary = {word.rstrip(): i for i, word in enumerate(words) if word.rstrip()}
+    if source.special["unk_token"] not in vocabulary:
+        raise ModelError(f"the unknown token {source.special['unk_token']!r} is not in the vocabulary")
     made: Tokenizer = library.Tokenizer(library.models.WordPiece(vocabulary, unk_token=source.special["unk_token"]))
     made.normalizer = library.normalizers.BertNormalizer(
         clean_text=True,
