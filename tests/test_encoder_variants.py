@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import subbyte
-from encoder_variants import HEADS, PAIRS, TEXTS, VARIANTS, arguments_of, base_folder, changed, variant_folder
+from encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
+from encoder_variants import PAIRS, TEXTS, base_folder, changed
 from tiny_marian import RECORDINGS
 
 RECORDED = load_file(RECORDINGS / "encoder_variants.safetensors")
@@ -36,7 +37,7 @@ def test_converted_folders_keep_all_of_it(name: str, tmp_path: Path) -> None:
     found = subbyte.Encoder.from_pretrained(tmp_path / "out", threads=1, activations="float32")
     vectors, wanted = found.encode(TEXTS, **arguments_of(name)), RECORDED[f"vectors {name}"]
     assert vectors.shape == wanted.shape
-    np.testing.assert_allclose(vectors, wanted, atol=0.06 * np.abs(wanted).max())
+    np.testing.assert_allclose(vectors, wanted, atol=0.12 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -51,4 +52,8 @@ def test_scores_equal_the_reference(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-5)
     subbyte.quantize(folder, tmp_path / "out", recipe="int8", check=False)
     again = subbyte.Classifier.from_pretrained(tmp_path / "out", threads=1)
-    assert (again.activation, again.labels, again.prompt) == (classifier.activation, classifier.labels, classifier.prompt)
+    assert (again.activation, again.labels, again.prompt) == (
+        classifier.activation,
+        classifier.labels,
+        classifier.prompt,
+    )

@@ -1,6 +1,6 @@
 """Record what sentence-transformers and transformers make of the folders in tests/encoder_variants.py.
 
-    python tests/parity/record_variants.py     # rewrites tests/recordings/encoder_variants.safetensors
+python tests/parity/record_variants.py     # rewrites tests/recordings/encoder_variants.safetensors
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from encoder_variants import HEADS, PAIRS, TEXTS, VARIANTS, arguments_of, base_folder, changed, variant_folder
+from encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
+from encoder_variants import PAIRS, TEXTS, base_folder, changed
 from tiny_marian import RECORDINGS
 
 FILE = RECORDINGS / "encoder_variants.safetensors"
@@ -38,8 +39,8 @@ def scores(name: str, folder: Path) -> np.ndarray:
         model: Any = sentence_transformers.CrossEncoder(str(folder), device="cpu")
         return np.stack([np.atleast_1d(model.predict([pair])[0]) for pair in PAIRS])
     model = transformers.pipeline("text-classification", str(folder), device="cpu")
-    longest = min(model.tokenizer.model_max_length, model.model.config.max_position_embeddings)
-    longest -= 2 if model.model.config.model_type == "roberta" else 0
+    unread = 2 if model.model.config.model_type == "roberta" else 0
+    longest = min(model.tokenizer.model_max_length, model.model.config.max_position_embeddings - unread)
     asked = {"top_k": None, "truncation": True, "max_length": longest}
     names = [*model.model.config.id2label.values()]
     found = [{one["label"]: one["score"] for one in model({"text": a, "text_pair": b}, **asked)} for a, b in PAIRS]

@@ -79,7 +79,7 @@ def is_model(folder: Path) -> bool:
 def load(folder: Path) -> Model:
     """The float32 model in a source folder. Raises ModelError for everything that we would not run faithfully."""
     inner = encoder_folder(folder)
-    if not (inner / CONFIG).exists():
+    if not (folder / MODULES).exists() and not (folder / CONFIG).exists():
         return bergamot.load(folder)
     config = read_json(inner, CONFIG, ModelError)
     name = architecture_of(config, str(inner / CONFIG))
@@ -100,7 +100,7 @@ def stored(folder: Path) -> Mapping[str, tuple[Path, Entry]]:
     """Tensor name -> its file and its bytes there, as a source or a converted folder has it."""
     inner = encoder_folder(folder)
     if not (inner / CONFIG).exists():
-        return bergamot.stored(folder)
+        return bergamot.stored(inner)
     places = open_checkpoint(inner).places
     config = read_json(inner, CONFIG, ModelError)
     if bert.architecture_of(config) is None:
