@@ -130,9 +130,11 @@ class Encoder:
         return replace(self.sentence, truncate_dim=truncate_dim)
 
     def _prompt(self, prompt: str | None, name: str | None) -> str:
+        if not isinstance(prompt, str | None):
+            raise UsageError(f"prompt is {prompt!r}, should be a string")
         try:
             return prompt_of(self.sentence, prompt, name)
-        except KeyError:
+        except (KeyError, TypeError):
             names = ", ".join(known_prompts(self.sentence.prompts))
             raise UsageError(f"there is no prompt named {name!r}; this model has {names}") from None
 
