@@ -186,7 +186,7 @@ def tokenizer_options(folder: Path, **options: Any) -> None:
         (lambda f: edit_json(f / "3_Dense/config.json", in_features=9),
             "stage 1 .* has 9 inputs, what it is given has 8"),
         (lambda f: (f / "3_Dense/model.safetensors").rename(f / "3_Dense/pytorch_model.bin"),
-            "a pickle, which can run code"),
+            r"a pickle, .* import SentenceTransformer as M"),
         (lambda f: edit_json(f / SETTINGS, model_type="SparseEncoder"), "model_type is 'SparseEncoder'"),
         (lambda f: edit_json(f / "sentence_bert_config.json", tokenizer_name_or_path="y"), "tokenizer_name_or_path"),
         (lambda f: edit_json(f / "sentence_bert_config.json", model_args={"subfolder": "x"}), "model_args is"),

@@ -13,7 +13,7 @@ from typing import Any
 from subbyte.errors import ModelError
 from subbyte.files import JSON_LIMIT, fault_list, parse_json, read_file, read_json
 from subbyte.model import SENTENCE, SentenceVectors, Stage
-from subbyte.models.checkpoint import open_checkpoint
+from subbyte.models.checkpoint import PICKLED, SINGLE, open_checkpoint
 from subbyte.models.pooling import (
     ACTIVATIONS,
     FEWEST_TOKENS,
@@ -89,7 +89,14 @@ class Modules:
             mine = {name: shape for name, shape in needed.items() if name.startswith(f"{SENTENCE}{k}.")}
             if not mine:
                 continue
-            stored = open_checkpoint(folder, "AutoModel").places
+            if (folder / PICKLED).exists() and not (folder / SINGLE).exists():
+                home = folder.parent
+                raise ModelError(
+                    f"{folder}: holds its weights in {PICKLED}, a pickle, which can run code when it is read; convert "
+                    f'the model once with `python -c "from sentence_transformers import SentenceTransformer as M; '
+                    f"M('{home}').save_pretrained('{home}-converted')\"` where sentence-transformers is installed"
+                )
+            stored = open_checkpoint(folder).places
             theirs = {STORED[stage.kind][name.rpartition(".")[2]]: name for name in mine}
             faults = [
                 f"missing tensor {name} {list(mine[ours])}" for name, ours in theirs.items() if name not in stored
