@@ -138,7 +138,7 @@ def test_what_is_loaded_is_what_was_saved(originals: Path, classifier: Path, tex
 
 
 def test_a_converted_folder_keeps_how_sentences_are_made(originals: Path, sentences: Path) -> None:
-    assert open_model(originals / "sentences").sentence == SentenceVectors("mean", True, None)
+    assert open_model(originals / "sentences").sentence == SentenceVectors(("mean",), True, None)
     vectors = subbyte.Encoder.from_pretrained(originals / "sentences", threads=1).encode(LINES)
     before = subbyte.Encoder.from_pretrained(sentences, threads=1).encode(LINES)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
