@@ -20,7 +20,7 @@ def open_model(folder: str | Path) -> Model:
         raise ModelError(f"{folder}: there is no such folder")
     if not folder.is_dir():
         raise ModelError(f"{folder}: is a file; a model is a folder with config.json in it")
-    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only converted folders have it
+    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only folders that we wrote have it
     if not (folder / models.CONFIG).exists() and (error is FormatError or not models.is_model(folder)):
         raise error(f"{folder}: is not a model folder: it has no config.json")
     if (folder / models.CONFIG).exists() and store.is_converted(read_json(folder, models.CONFIG, error)):

@@ -92,7 +92,7 @@ def test_a_terminal_sees_a_bar_that_goes_away(floats, tmp_path):
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, check=True)
     os.close(end)
     assert json.loads(result.stdout)["parameters"] > 0
-    assert b"quantizing" in os.read(terminal, 1 << 16)
+    assert b"rounding" in os.read(terminal, 1 << 16)
     os.close(terminal)
 
 
