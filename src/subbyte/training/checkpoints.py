@@ -36,7 +36,8 @@ class Checkpoints:
             if resume and before is not None:
                 self._refuse_other(before)
                 return
-            if before is not None and not before.get(FINISHED) and not force:
+            begun = any((folder / name).exists() for name in (STATE, LOG, TARGETS))
+            if before is not None and begun and not before.get(FINISHED) and not force:
                 raise UsageError(
                     f"{folder}: holds a run that was not finished; give --resume to go on, --force to start anew"
                 )
