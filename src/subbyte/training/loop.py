@@ -59,6 +59,7 @@ def train(
     settings = trainer.settings
     saved = logged = time.monotonic()
     losses: list[float] = []
+    began = trainer.update
 
     def due() -> bool:
         since = trainer.update - validated
@@ -75,7 +76,8 @@ def train(
                 if not stopping.signal and settings.patience:
                     if _without_gain([one[metric] for one in history]) >= settings.patience:
                         return
-            if stopping.signal or time.monotonic() - saved > SAVE_SECONDS or last:
+            waited = time.monotonic() - saved > SAVE_SECONDS
+            if stopping.signal or (trainer.update > began and (waited or last)):
                 kept.save({**trainer.state(), "history": list(history), "validated": validated})
                 saved = time.monotonic()
             stopping.stop()
