@@ -133,7 +133,11 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,
     threads: Threads = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an older folder OUT, and give up an unfinished run.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace an older folder OUT, if all in it is as subbyte wrote it, and give up an unfinished run.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
