@@ -37,7 +37,7 @@ def open_model(folder: str | Path) -> Model:
         archive = ARCHIVE.search(folder.name)
         way = "unpack it, and give the folder that is in it" if archive else f"give the one it is in, {folder.parent}"
         raise ModelError(f"{folder}: is a file; a model is a folder: {way}")
-    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only converted folders have it
+    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only folders that we wrote have it
     if not (folder / models.CONFIG).exists() and (error is FormatError or not models.is_model(folder)):
         inside = _models_in(folder)
         instead = f"; give a folder in it, such as {folder / inside[0]}" if inside else ""

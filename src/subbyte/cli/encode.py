@@ -51,7 +51,7 @@ def encode(
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older file of vectors.")] = False,
     json: Json = False,
 ) -> None:
     """Make a vector of each line: a JSON list a line on stdout, or a .npy file. What is too long is cut."""
