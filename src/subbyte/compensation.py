@@ -69,7 +69,9 @@ class Columns:
 
 def columns_of(grams: Mapping[str, Array]) -> dict[str, Columns]:
     """The columns of each sum, made once for those that are one array: for who rounds a model by several recipes."""
-    made = {id(gram): Columns.of(gram) for gram in {id(gram): gram for gram in grams.values()}.values()}
+    made: dict[int, Columns] = {}
+    for gram in grams.values():
+        made[id(gram)] = made.get(id(gram)) or Columns.of(gram)
     return {name: made[id(gram)] for name, gram in grams.items()}
 
 
