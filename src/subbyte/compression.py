@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from subbyte.budget import search
 from subbyte.calibration import grams
 from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_model, refuse_search, with_settings
 from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
@@ -43,6 +43,7 @@ def quantize(
     calibration: str | Path | None = None,
     check: bool = True,
     check_text: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Compress a float32 model folder into the folder `out`, and return what `inspect(out)` says.
@@ -59,6 +60,8 @@ def quantize(
     check        both models translate a few lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those of `calibration`, or the pairs of
                  `frequencies`, or else frequent words (agreement.py)
+    settings     search settings in the place of those of generation_config.json, by their names there (None takes one
+                 away); `out` keeps them (docs/search.md)
     progress     called with what is done so far and what there is in all: sentences of `calibration`, then weights
 
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
@@ -69,7 +72,8 @@ def quantize(
     if budget is not None and calibration is None:
         raise UsageError("a budget needs a calibration text, to measure what the model minds")
     given = None if recipe is None else load_recipe(recipe)
-    model = open_model(model_folder)
+    model = with_settings(open_model(model_folder), settings)
+    refuse_search(model)
     if model.compressed:
         name = model.recipe.get("name", "unknown")
         raise UsageError(

@@ -28,7 +28,7 @@ from subbyte.bench.planning import (
 from subbyte.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.bench.workers import Worker
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_model, refuse_search
 from subbyte.inspection import folder_bytes
 from subbyte.tokenization import Tokenizer
 
@@ -118,6 +118,7 @@ def benchmark(
     engines = engines_of(against)
     cores = cores_of(threads)
     model = open_model(folder)
+    refuse_search(model)
     models = models_of(model, source_model, recipes, against)
     refuse_engines(engines, models)
     if models.kind == "encoder":

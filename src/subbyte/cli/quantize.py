@@ -9,8 +9,9 @@ import typer
 
 import subbyte
 from subbyte.cli.inspect import print_totals
-from subbyte.cli.options import Json
+from subbyte.cli.options import Json, Settings
 from subbyte.cli.printing import print_json, progress_bar
+from subbyte.search_settings import parsed
 
 
 def quantize(
@@ -59,6 +60,7 @@ def quantize(
         ),
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare MODEL and OUT.")] = False,
+    settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
     json: Json = False,
 ) -> None:
@@ -80,6 +82,7 @@ def quantize(
             calibration=calibration,
             check=not no_check,
             check_text=check,
+            settings=parsed(settings or []),
             progress=progress,
         )
     if json:
