@@ -169,8 +169,8 @@ class MarianSession {
   }
 
   void check_target(const std::vector<uint32_t>& target) const {
-    require(!target.empty() && target.size() <= model_.config().max_positions,
-            "a target must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
+    require(target.size() <= model_.config().max_positions,
+            "a target must have at most " + std::to_string(model_.config().max_positions) + " tokens");
     for (uint32_t token : target)
       require(token < model_.config().vocabulary, "a token is out of the target vocabulary");
   }

@@ -50,7 +50,7 @@ class Score:
     @property
     def total(self) -> float:
         """The log-probability of the translation."""
-        return sum(self.log_probabilities)
+        return sum(self.log_probabilities, 0.0)
 
     @property
     def mean(self) -> float:
