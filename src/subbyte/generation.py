@@ -162,9 +162,9 @@ def generation_of(
         repetition_penalty=float(of("repetition_penalty", 1.0)),
         no_repeat_ngram_size=of("no_repeat_ngram_size", 0),
         do_sample=drawn,
-        temperature=float(of("temperature", 1.0)),
-        top_k=of("top_k", TOP_K),
-        top_p=float(of("top_p", 1.0)),
+        temperature=float(of("temperature", 1.0)) if drawn else 1.0,
+        top_k=of("top_k", TOP_K) if drawn else TOP_K,
+        top_p=float(of("top_p", 1.0)) if drawn else 1.0,
         seed=of("seed", 0),
     )
     _check(found, given)

@@ -136,10 +136,19 @@ def test_scores_are_not_those_of_documents(run, compressed, options, mode):
     assert result.code == 2 and f"{options[0]} is about one sentence a line" in result.err
 
 
-def test_a_target_language_is_put_before_each_sentence(run, compressed):
-    expected = run("translate", compressed, stdin=b">>nl<< A dog.\n>>nl<< A cat.\n").out.replace("\n", " ")
-    assert run("translate", compressed, "--split", stdin=b">>nl<< A dog. A cat. ").out == expected + "\n"
+def test_a_target_language_is_put_before_each_sentence(run, tiny_folder):
+    expected = run("translate", tiny_folder, stdin=b">>nl<< A dog.\n>>nl<< A cat.\n").out.replace("\n", " ")
+    assert run("translate", tiny_folder, "--split", stdin=b">>nl<< A dog. A cat. ").out == expected + "\n"
     options = ["--document", "--target-language", "nl"]
-    assert run("translate", compressed, *options, stdin=b"A dog. A cat. ").out == expected
-    result = run("translate", compressed, "--target-language", "fr", stdin=b"A dog.\n")
+    assert run("translate", tiny_folder, *options, stdin=b"A dog. A cat. ").out == expected
+    result = run("translate", tiny_folder, "--target-language", "fr", stdin=b"A dog.\n")
     assert result.code == 1 and "fr: is no target language of this model; it has de, nl" in result.err
+
+
+def test_a_text_without_a_language_is_warned_about_once(run, tiny_folder):
+    text = b"\nA dog.\nA cat.\n" * 20
+    for options in ([], ["--split"], ["--batch-size", 2]):
+        result = run("translate", tiny_folder, *options, stdin=text)
+        assert result.code == 0 and result.err.count("2 target languages (de, nl)") == 1
+    assert run("translate", tiny_folder, "--target-language", "nl", stdin=text).err == ""
+    assert run("translate", tiny_folder, stdin=b"\n>>nl<< A dog.\n").err == ""
