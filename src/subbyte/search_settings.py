@@ -147,10 +147,10 @@ def refuse_unsupported(settings: Mapping[str, Any], where: str) -> None:
         f"only {' or '.join('null' if value is None else str(value) for value in dict.fromkeys(values))} is"
         for name, values in strange.items()
     ]
-    name = next(iter(strange))
+    options = " ".join(f"--set {name}=null" for name in strange)
     lines.append(
-        f"to translate without: take the key out of the file, or give --set {name}=null "
-        f'(Python: from_pretrained(..., settings={{"{name}": None}}))'
+        f"to translate without: take the keys out of the file, or give {options} "
+        f"(Python: from_pretrained(..., settings={dict.fromkeys(strange)}))"
     )
     raise ModelError(fault_list(f"{where}: search settings that cannot be followed", lines))
 

@@ -296,8 +296,9 @@ class Translator:
             return False
         listed = ", ".join(known[:LANGUAGES_SHOWN]) + (" ..." if len(known) > LANGUAGES_SHOWN else "")
         logger.warning(
-            "this model has %d target languages (%s), and the text does not begin with one, as in %s: the language of "
-            "the translation is left to chance; give a target language", len(known), listed, f">>{known[0]}<< text",
+            "this model has %d target languages (%s), and the text does not begin with one, as in >>%s<< text: the "
+            "language of the translation is left to chance; give one (--target-language, target_language=)",
+            len(known), listed, known[0],
         )  # fmt: skip
         return True
 
