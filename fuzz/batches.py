@@ -21,16 +21,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import subbyte
+from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte.engine import Engine
 from subbyte.folder import open_model
-from subbyte.model import Model
+from subbyte.model import Model, SentenceVectors
+from subbyte.models import bert
 from subbyte.resident import instruction_sets
+from subbyte.tokenization import load_tokenizer
 from tiny_encoder import tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, quantized
@@ -67,20 +72,23 @@ Question = Callable[[Sequence[int], int], list[Answer]]  # numbers of texts and 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is asked: a form of the model, a question, which texts, and how many at a time."""
+    """What is asked: a form of the model, a question, which texts, and how many at a time.
+
+    fresh  of a model that was opened just now: it has no memory to work in yet
+    """
 
     form: str
     question: str
     numbers: tuple[int, ...]
     size: int
+    fresh: bool = False
 
 
 @dataclass
 class Subject:
     """A family's models on one instruction set, with the same on the reference."""
 
-    family: str
-    isa: str
+    opened: Callable[[str, bool], dict[str, Question]]  # form, whether on the reference -> the questions of a new model
     questions: dict[str, dict[str, Question]]  # form -> name -> question
     reference: dict[str, dict[str, Question]]
     alone: dict[tuple[str, str, int], Answer] = field(default_factory=dict)
@@ -98,7 +106,8 @@ class Subject:
     def failure(self, batch: Batch) -> str:
         """Why the answers to a batch are not those that its texts get alone; "" if they are."""
         try:
-            found = self.questions[batch.form][batch.question](batch.numbers, batch.size)
+            questions = self.opened(batch.form, False) if batch.fresh else self.questions[batch.form]
+            found = questions[batch.question](batch.numbers, batch.size)
             expected = [self.answer(batch.form, batch.question, number) for number in batch.numbers]
         except Exception as error:  # whatever it is, it belongs to the batch
             return f"{type(error).__name__}: {error}"
@@ -140,7 +149,17 @@ def drawn(family: str, forms: dict[str, dict[str, Question]], seed: int, number:
         numbers = [*rng.choices(odd, k=count // 2), *rng.choices(range(len(TEXTS)), k=count // 2)]
     else:
         numbers = rng.choices(range(len(TEXTS)), k=count)
-    return Batch(form, question, tuple(numbers), rng.choice((1, 2, 3, 4, 5, 32)))
+    return Batch(form, question, tuple(numbers), rng.choice((1, 2, 3, 4, 5, 32)), fresh=rng.random() < 0.15)
+
+
+def firsts(forms: dict[str, dict[str, Question]]) -> list[Batch]:
+    """The batches before those that are drawn: nothing, and nothing but blanks, as the first that a model is asked."""
+    return [
+        Batch(form, question, numbers, 32, fresh=True)
+        for form, questions in forms.items()
+        for question in questions
+        for numbers in ((), (0,), (1, 0, 2))
+    ]
 
 
 def partner(number: int) -> int:
@@ -148,9 +167,9 @@ def partner(number: int) -> int:
     return (7 * number + 3) % len(TEXTS)
 
 
-def translator_questions(model: Model, isa: str) -> dict[str, Question]:
+def translator_questions(model: Model, tokenizer: Any, isa: str) -> dict[str, Question]:
     """What a translation model is asked."""
-    translator = subbyte.Translator.from_pretrained(model, isa=isa, threads=1)
+    translator = subbyte.Translator(Engine(model, isa=isa, threads=1), tokenizer)
     engine, longest = translator.engine, translator.engine.max_positions
 
     def search(options: dict[str, Any]) -> Question:
@@ -186,9 +205,9 @@ def translator_questions(model: Model, isa: str) -> dict[str, Question]:
     return questions | {f"draw {options}": draw(options) for options in DRAWS} | {"score": score, "inputs": inputs}
 
 
-def encoder_questions(model: Model, isa: str) -> dict[str, Question]:
+def encoder_questions(model: Model, tokenizer: Any, isa: str) -> dict[str, Question]:
     """What an encoder is asked."""
-    encoder = subbyte.Encoder.from_pretrained(model, isa=isa, threads=1)
+    encoder = subbyte.Encoder(EncoderEngine(model, isa=isa, threads=1), tokenizer, SentenceVectors())
 
     def encode(normalize: bool) -> Question:
         return lambda numbers, size: [
@@ -207,9 +226,10 @@ def encoder_questions(model: Model, isa: str) -> dict[str, Question]:
     return {"encode": encode(False), "encode to length 1": encode(True), "states": states, "observe": observe}
 
 
-def classifier_questions(model: Model, isa: str) -> dict[str, Question]:
+def classifier_questions(model: Model, tokenizer: Any, isa: str) -> dict[str, Question]:
     """What a classifier is asked, of texts and of pairs."""
-    classifier = subbyte.Classifier.from_pretrained(model, isa=isa, threads=1)
+    engine = EncoderEngine(model, isa=isa, threads=1)
+    classifier = subbyte.Classifier(engine, tokenizer, bert.label_names(model.config))
 
     def logits(pairs: bool) -> Question:
         def ask(numbers: Sequence[int], size: int) -> list[Answer]:
@@ -263,10 +283,16 @@ def forms_of(family: str, work: Path) -> dict[str, Model]:
     return forms
 
 
-def questions_of(family: str, model: Model, isa: str) -> dict[str, Question]:
-    """What a model of this family is asked."""
+def tokenizers_of(family: str, models: dict[str, Model]) -> dict[str, Any]:
+    """The tokenizer of each model: they are the slow part of opening it."""
+    load = load_tokenizer if family in ("translator", "student") else load_encoder_tokenizer
+    return {form: load(model.folder, model.config) for form, model in models.items()}
+
+
+def questions_of(family: str, model: Model, tokenizer: Any, isa: str) -> dict[str, Question]:
+    """What a model of this family is asked, opened for this."""
     makers = {"encoder": encoder_questions, "classifier": classifier_questions}
-    return makers.get(family, translator_questions)(model, isa)
+    return makers.get(family, translator_questions)(model, tokenizer, isa)
 
 
 def subject(family: str, isa: str) -> Subject:
@@ -274,26 +300,29 @@ def subject(family: str, isa: str) -> Subject:
     logging.getLogger("subbyte").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="subbyte-batches-") as work:
         models = forms_of(family, Path(work))
-        found, reference = (
-            {form: questions_of(family, model, name) for form, model in models.items()} for name in (isa, "reference")
-        )
-    return Subject(family, isa, found, reference)
+        tokenizers = tokenizers_of(family, models)
+
+        def opened(form: str, on_reference: bool) -> dict[str, Question]:
+            return questions_of(family, models[form], tokenizers[form], "reference" if on_reference else isa)
+
+        found, reference = ({form: opened(form, on_reference) for form in models} for on_reference in (False, True))
+    return Subject(opened, found, reference)
 
 
 def smallest(subject: Subject, batch: Batch) -> Batch:
     """A batch that fails too, with texts left out as long as it does."""
     numbers = list(batch.numbers)
     for at in reversed(range(len(numbers))):
-        fewer = Batch(batch.form, batch.question, tuple(numbers[:at] + numbers[at + 1 :]), batch.size)
-        if subject.failure(fewer):
+        if subject.failure(replace(batch, numbers=tuple(numbers[:at] + numbers[at + 1 :]))):
             del numbers[at]
-    return Batch(batch.form, batch.question, tuple(numbers), batch.size)
+    return replace(batch, numbers=tuple(numbers))
 
 
-def run(subject: Subject, seed: int, first: int, count: int) -> Iterator[tuple[int, Batch, str]]:
+def run(subject: Subject, family: str, seed: int, first: int, count: int) -> Iterator[tuple[int, Batch, str]]:
     """Every batch with its number, and why it failed."""
+    before = firsts(subject.questions)
     for number in range(first, first + count):
-        batch = drawn(subject.family, subject.questions, seed, number)
+        batch = before[number] if number < len(before) else drawn(family, subject.questions, seed, number)
         failure = subject.failure(batch)
         yield number, smallest(subject, batch) if failure else batch, failure
 
@@ -302,7 +331,7 @@ def child(family: str, isa: str, seed: int, first: int, count: int) -> None:
     """Run batches; the number of each is told before it, and failures after."""
     it = subject(family, isa)
     print(json.dumps({"number": first}), flush=True)
-    for number, batch, failure in run(it, seed, first, count):
+    for number, batch, failure in run(it, family, seed, first, count):
         if failure:
             print(json.dumps({"failure": failure, "number": number, "batch": vars(batch)}), flush=True)
         print(json.dumps({"number": number + 1}), flush=True)
