@@ -36,6 +36,7 @@ from subbyte.cli.options import (
     followed,
 )
 from subbyte.cli.printing import print_json, stages
+from subbyte.folder import open_to_run
 from subbyte.search_settings import parsed
 from subbyte.text_lines import LineReader, one_line, without_end
 
