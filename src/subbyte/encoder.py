@@ -10,9 +10,10 @@ import numpy as np
 
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
-from subbyte.errors import ModelError, UsageError
+from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model, SentenceVectors
+from subbyte.model_kinds import require_encoder, require_labels
 from subbyte.models import bert
 from subbyte.text_lines import in_batches
 
@@ -107,9 +108,7 @@ class Classifier:
         activations: Activations | None = None,
     ) -> Classifier:
         """Opens a converted folder, or a float32 Hugging Face folder of a ...ForSequenceClassification."""
-        model, engine, tokenizer = _loaded(folder, threads, isa, activations)
-        if not engine.settings.labels:
-            raise ModelError(f"{model.folder}: is an encoder without a classifier; it makes vectors (subbyte encode)")
+        model, engine, tokenizer = _loaded(folder, threads, isa, activations, labelled=True)
         return cls(engine, tokenizer, bert.label_names(model.config))
 
     @property
@@ -133,10 +132,11 @@ class Classifier:
             yield from self.engine.logits(*self.tokenizer.encode([_parts(text) for text in batch]))
 
 
-def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activations: str | None) -> _Loaded:
+def _loaded(
+    folder: str | Path | Model, threads: int | None, isa: str, activations: str | None, *, labelled: bool = False
+) -> _Loaded:
     model = folder if isinstance(folder, Model) else open_model(folder)
-    if not bert.is_encoder(model.architecture):
-        raise ModelError(f"{model.folder}: is a {model.architecture}, which translates; this needs an encoder")
+    (require_labels if labelled else require_encoder)(model)
     most = model.sentence.max_tokens if model.sentence else None
     tokenizer = load_encoder_tokenizer(model.folder, model.config, most)
     return _Loaded(model, EncoderEngine(model, isa=isa, threads=threads, activations=activations), tokenizer)

@@ -14,6 +14,7 @@ from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
+from subbyte.model_kinds import require_translator
 from subbyte.sentences import Segments, language_of, segments
 from subbyte.text_lines import in_batches, one_line
 from subbyte.tokenization import Tokenizer, load_tokenizer
@@ -84,6 +85,7 @@ class Translator:
         activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says
         """
         model = folder if isinstance(folder, Model) else open_model(folder)
+        require_translator(model)
         tokenizer = load_tokenizer(model.folder, model.config)
         return cls(Engine(model, isa=isa, threads=threads, activations=activations), tokenizer)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from subbyte.bench.engines import Engine, engines_of, module_of
+from subbyte.bench.engines import Engine, engines_of, known_rivals, module_of
 from subbyte.bench.planning import (
     cores_of,
     encoder_tasks_of,
@@ -115,11 +115,12 @@ def benchmark(
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the passes done so far and those in all
     """
-    engines = engines_of(against)
+    rivals = known_rivals(against)
     cores = cores_of(threads)
     model = open_model(folder)
     models = models_of(model, source_model, recipes, against)
-    refuse_engines(engines, models)
+    refuse_engines(rivals, models)
+    engines = engines_of(against)
     if models.kind == "encoder":
         tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
         found = texts_of(model, text, sentences, tasks)

@@ -22,6 +22,7 @@ from subbyte.inspection import Inspection, inspect
 from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.model import Model, PackedMatrix
+from subbyte.model_kinds import described
 from subbyte.models import bert
 from subbyte.quantization import quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
@@ -75,12 +76,17 @@ def finetune_encoder(
     Needs torch: pip install "subbyte[finetune]".
     """
     chosen = load_recipe(recipe)
-    settings = from_table(chosen.finetune).with_options(**options)
     model = open_model(model_folder)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    metric = chosen_metric(model, settings)
+    if not bert.is_encoder(model.architecture):
+        raise ModelError(
+            f"{model_folder}: is {described(model)}; labelled texts are for classifiers, and translation models are "
+            "finetuned on text (--source, --valid-source)"
+        )
     schemes = resolve(chosen, model)
+    settings = from_table(chosen.finetune).with_options(**options)
+    metric = chosen_metric(model, settings)
     check_shapes(model, schemes)
     out = Path(out)
     store.refuse_output(model.folder, out, force=force)
@@ -138,8 +144,6 @@ def finetune_encoder(
 
 def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
     """What the best model is chosen by. Raises ModelError without a classifier, UsageError for what does not fit it."""
-    if not bert.is_encoder(model.architecture):
-        raise ModelError(f"{model.folder}: is a {model.architecture}; with labelled texts encoders can be finetuned")
     shape = bert.settings(model.config)
     if shape.labels < 2 and not shape.regression:
         raise ModelError(

@@ -20,7 +20,8 @@ from subbyte.folder import open_model
 from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
-from subbyte.models import ARCHITECTURES
+from subbyte.model_kinds import described
+from subbyte.models import bert
 from subbyte.models.marian import settings
 from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
@@ -85,13 +86,16 @@ def finetune(
     Needs torch and accelerate: pip install "subbyte[finetune]".
     """
     chosen = load_recipe(recipe)
-    settings = from_table(chosen.finetune).with_options(**options)
     model = open_model(model_folder)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    if model.architecture not in ARCHITECTURES:
-        raise ModelError(f"{model_folder}: is a {model.architecture}; translation models can be finetuned")
+    if bert.is_encoder(model.architecture):
+        raise ModelError(
+            f"{model_folder}: is {described(model)}; source and target texts are for translation models, and "
+            "classifiers are finetuned on labelled texts (--train, --valid)"
+        )
     schemes = resolve(chosen, model)
+    settings = from_table(chosen.finetune).with_options(**options)
     check_shapes(model, schemes)
     out = Path(out)
     store.refuse_output(model.folder, out, force=force)

@@ -66,11 +66,17 @@ def module_of(name: str) -> str:
     return RIVALS.get(name, f"{__name__}.{OURS}")
 
 
-def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
-    """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
+def known_rivals(rivals: Sequence[str]) -> dict[str, Engine]:
+    """Those engines by name, installed or not. Raises UsageError if there is no such rival."""
     for name in rivals:
         if name not in RIVALS:
             raise UsageError(f"{name!r} is no rival to measure against; known are {', '.join(RIVALS)}")
+    return {name: cast(Engine, import_module(module_of(name))) for name in rivals}
+
+
+def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
+    """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
+    known_rivals(rivals)
     return {name: load_engine(name) for name in dict.fromkeys([OURS, *rivals])}
 
 
