@@ -25,7 +25,7 @@ from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
 from subbyte.quantization import quantize_model, sqnr_db
-from subbyte.recipe import Recipe, load_recipe, parse_recipe, resolve, resolved
+from subbyte.recipe import Recipe, load_recipe, parse_recipe, require_kind, resolve, resolved
 from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 
@@ -75,6 +75,8 @@ def quantize(
         raise UsageError(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
         )
+    if given:
+        require_kind(given, model)
     store.refuse_output(model.folder, Path(out), force=force)
     if bert.is_encoder(model.architecture):
         if given is None or budget is not None or frequencies is not None:

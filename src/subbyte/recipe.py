@@ -228,13 +228,17 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     )
 
 
+def require_kind(recipe: Recipe, model: Model) -> None:
+    """Raise RecipeError for a recipe that is made for another kind of model, though its rules may cover this one's."""
+    if fault := recipe_fault(recipe.name, recipe.models, model):
+        raise RecipeError(fault)
+
+
 def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
     """Tensor name -> scheme, for every matrix of the model: that of the last rule that covers it.
 
     Raises RecipeError with the name of every matrix that no rule covers, and for a recipe that is not for such a model.
     """
-    if fault := recipe_fault(recipe.name, recipe.models, model):
-        raise RecipeError(fault)
     if recipe.activations == "static" and not bert.is_encoder(model.architecture):
         raise RecipeError(
             f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "

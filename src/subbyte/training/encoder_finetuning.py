@@ -25,7 +25,7 @@ from subbyte.model import Model, PackedMatrix
 from subbyte.model_kinds import described
 from subbyte.models import bert
 from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, require_kind, resolve, resolved
 from subbyte.resident import available_cores
 from subbyte.schemes import Clustered, Scheme
 from subbyte.training import loop
@@ -73,7 +73,7 @@ def finetune_encoder(
     resume        go on with the run that is in it
     precision     of the products in training; bf16 is faster on processors that have it
 
-    Needs torch: pip install "subbyte[finetune]".
+    Needs torch: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
@@ -84,6 +84,7 @@ def finetune_encoder(
             f"{model_folder}: is {described(model)}; labelled texts are for classifiers, and translation models are "
             "finetuned on text (--source, --valid-source)"
         )
+    require_kind(chosen, model)
     schemes = resolve(chosen, model)
     settings = from_table(chosen.finetune).with_options(**options)
     metric = chosen_metric(model, settings)

@@ -24,7 +24,7 @@ from subbyte.model_kinds import described
 from subbyte.models import bert
 from subbyte.models.marian import settings
 from subbyte.quantization import blank_matrix, quantize_model
-from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, require_kind, resolve, resolved
 from subbyte.resident import available_cores
 from subbyte.schemes import Clustered, Scheme
 from subbyte.text_lines import read_lines
@@ -83,7 +83,7 @@ def finetune(
     precision     of the products in training; bf16 is faster on processors that have it
     teacher_beam  beam size of the float32 model, where it makes the targets
 
-    Needs torch and accelerate: pip install "subbyte[finetune]".
+    Needs torch and accelerate: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
@@ -94,6 +94,7 @@ def finetune(
             f"{model_folder}: is {described(model)}; source and target texts are for translation models, and "
             "classifiers are finetuned on labelled texts (--train, --valid)"
         )
+    require_kind(chosen, model)
     schemes = resolve(chosen, model)
     settings = from_table(chosen.finetune).with_options(**options)
     check_shapes(model, schemes)

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from subbyte import extras
 from subbyte.bench.subjects import Load, Models, Published, Setup, Subject, Task
 from subbyte.errors import MeasurementError, UsageError
 
@@ -91,10 +92,7 @@ def require(purpose: str, packages: Sequence[str]) -> None:
     """Raise MeasurementError if one of the packages is not installed. Imports none of them."""
     missing = [package for package in packages if not installed(package)]
     if missing:
-        raise MeasurementError(
-            f"{purpose} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'subbyte[bench]'"
-        )
+        raise MeasurementError(extras.missing(missing, "bench", purpose))
 
 
 def installed(package: str) -> bool:
