@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,10 +20,9 @@ from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
 from subbyte.models import bert
+from subbyte.progress import Progress, phase
 from subbyte.resident import checked_threads
 from subbyte.tokenization import load_tokenizer
-
-Progress = Callable[[str, int, int], None]  # name of the part, work done in it, and work in all
 
 
 def analyze(
@@ -47,7 +45,7 @@ def analyze(
     most_texts  the first so many are read; every third is calibrated on, the others are measured (translation: two
                 thirds and one)
     threads     default: all cores
-    force       older files may be replaced
+    force       older files of this kind may be replaced
     progress    called with the name of a part, the work done and the work in all
 
     Raises UsageError, and ModelError if the folder is not a model we run.
@@ -62,7 +60,7 @@ def analyze(
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
     threads = checked_threads(threads)
     with ExitStack() as stack:
-        files = [stack.enter_context(new_file(path, force=force)) for path in paths]
+        files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
         encodes = bert.is_encoder(opened.architecture)
         document = (_encoder if encodes else _translation)(opened, read, threads, progress)
         document["findings"] = findings(document)
@@ -70,6 +68,13 @@ def analyze(
             files[0].write(page(document).encode())
             files[1].write(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
     return document
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a page or a document of an analysis."""
+    if path.suffix == ".html":
+        return b"subbyte analyze" in path.read_bytes()
+    return {"model", "architecture", "findings"} <= {*json.loads(path.read_bytes())}
 
 
 def _paths(out: Path) -> list[Path]:
@@ -88,11 +93,11 @@ def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress |
     every = batches(tokenizer, read.texts, judge.task)
     document = _blank(model, judge.task, read, engine, sum(len(ids) for batch in every for ids in batch[0]))
     document["points"], document["residual"] = outliers.outliers(
-        engine, every, lambda id: tokenizer.tokens([id])[0], _part("activations", progress)
+        engine, every, lambda id: tokenizer.tokens([id])[0], phase(progress, "activations")
     )
     seen = batches(tokenizer, read.seen(), judge.task)
-    document["leave_one_out"] = leave_one_out(model, seen, judge, len(held_out.texts), _part("leave one out", progress))
-    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, judge, _part("weights", progress))
+    document["leave_one_out"] = leave_one_out(model, seen, judge, len(held_out.texts), phase(progress, "leave one out"))
+    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, judge, phase(progress, "weights"))
     return document
 
 
@@ -124,7 +129,3 @@ def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderE
         "blocks": [],
         "findings": [],
     }
-
-
-def _part(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    return (lambda done, total: progress(name, done, total)) if progress else None

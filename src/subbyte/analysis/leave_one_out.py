@@ -6,7 +6,7 @@ of activation points is left as it is. The ranges are those of the preset w8a8, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -17,12 +17,11 @@ from subbyte.encoder_compression import calibrated
 from subbyte.errors import RecipeError
 from subbyte.model import Model
 from subbyte.models import bert
+from subbyte.progress import Steps
 from subbyte.recipe import load_recipe
 
 PLAIN = "w8a8"
 REMEDIES = ("w8a8-mixed", "w8a8-peg")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def unions(layers: int) -> tuple[Family, ...]:
 
 
 def leave_one_out(
-    model: Model, batches: Sequence[Batch], judge: Judge, measured: int, progress: Progress | None = None
+    model: Model, batches: Sequence[Batch], judge: Judge, measured: int, progress: Steps | None = None
 ) -> LeaveOneOut:
     """Of a float32 encoder. `batches` are what ranges are from, `measured` is how many other texts the judge has."""
     grids = calibrated(model, load_recipe(PLAIN), batches, judge.threads).grids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from subbyte.calibration import grams_of, readable
 from subbyte.engine import Engine
 from subbyte.likelihood import log_probabilities, translations
 from subbyte.model import Model
+from subbyte.progress import Progress, phase
 from subbyte.schemes import Clustered, Normal, Scheme
 from subbyte.sensitivity import LARGEST, measure
 from subbyte.store import weights_size
@@ -23,8 +24,6 @@ from subbyte.tokenization import Tokenizer
 OFFERED: tuple[Scheme, ...] = (Normal(2), Normal(3), Normal(4), Normal(5), Normal(6))
 BLOCK_BITS = (4, 3, 2)
 AVERAGES = (5.0, 4.0, 3.0, 2.5)  # bits of a weight, headers and scales included, that a search spends
-
-Progress = Callable[[str, int, int], None]
 
 
 def sizes_and_blocks(
@@ -36,10 +35,7 @@ def sizes_and_blocks(
     seen = [ids for i, ids in enumerate(sentences) if i % THIRD != THIRD - 1]
     held_out = sentences[THIRD - 1 :: THIRD]
 
-    def named(name: str) -> Callable[[int, int], None] | None:
-        return (lambda done, total: progress(name, done, total)) if progress else None
-
-    sums = grams_of(model, engine, seen, named("reading"))
+    sums = grams_of(model, engine, seen, phase(progress, "reading"))
     targets = translations(engine, held_out)
     before = np.array(log_probabilities(engine, held_out, targets))
     sizes: list[Size] = []
@@ -51,7 +47,7 @@ def sizes_and_blocks(
         if progress:
             progress("presets", done, len(PRESETS))
     offered = dict.fromkeys(model.roles, OFFERED)
-    costs = measure(model, held_out, sums, offered, progress=named("matrices"), threads=threads).costs
+    costs = measure(model, held_out, sums, offered, progress=phase(progress, "matrices"), threads=threads).costs
     blocks: list[BlockEffect] = []
     for block, names in blocks_of(model).items():
         of_block = [cost for name in names for cost in costs[name]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from subbyte.analysis.document import BlockEffect, Size, short
 from subbyte.analysis.judging import Judge
 from subbyte.arrays import Array
 from subbyte.model import Model, Tensor
+from subbyte.progress import Steps
 from subbyte.quantization import dequantize, quantize_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.schemes import Normal
@@ -19,12 +20,8 @@ from subbyte.store import weights_size
 PRESETS = ("int8", "normal4", "uniform4", "normal3", "uniform3", "uniform2")
 BLOCK_BITS = (4, 2)
 
-Progress = Callable[[int, int], None]
 
-
-def sizes_and_blocks(
-    model: Model, judge: Judge, progress: Progress | None = None
-) -> tuple[list[Size], list[BlockEffect]]:
+def sizes_and_blocks(model: Model, judge: Judge, progress: Steps | None = None) -> tuple[list[Size], list[BlockEffect]]:
     """Of a float32 encoder. Weights go to the nearest level: keeping outputs on a text takes ten times as long.
 
     Presets have activations as they say, blocks have them in float32, and levels for normally distributed weights.
