@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict, overload
 
 import numpy as np
 
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
-from subbyte.errors import SubbyteError, UsageError
+from subbyte.errors import SubbyteError
 from subbyte.folder import open_model
+from subbyte.given_texts import checked, one_or_many
 from subbyte.model import Model, SentenceVectors
 from subbyte.model_kinds import require_encoder, require_labels
 from subbyte.models import bert
+from subbyte.opened import Opened, remembered
 from subbyte.text_lines import in_batches
 
 DEFAULT_BATCH_SIZE = 32
@@ -35,7 +37,7 @@ class _Loaded(NamedTuple):
     tokenizer: EncoderTokenizer
 
 
-class Encoder:
+class Encoder(Opened):
     """An encoder that makes a vector of a text. Safe to use from several threads; calls wait for each other.
 
     >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode(["A dog runs.", "A cat sleeps."]).shape
@@ -48,6 +50,7 @@ class Encoder:
         self.sentence = sentence
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -71,7 +74,11 @@ class Encoder:
 
         normalize_embeddings  to length 1; default: as the folder says
         """
-        found = [*self.stream(texts, batch_size, normalize_embeddings)]
+        many = [*texts] if isinstance(texts, tuple) else texts  # of texts, where a classifier would see one pair
+        given, one = one_or_many(many, pairs=True)
+        found = [*self.stream(given, batch_size, normalize_embeddings)]
+        if one:
+            return found[0]
         return np.stack(found) if found else np.zeros((0, self.engine.settings.hidden), np.float32)
 
     def stream(
@@ -86,7 +93,7 @@ class Encoder:
             yield from vectors
 
 
-class Classifier:
+class Classifier(Opened):
     """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
 
     >>> Classifier.from_pretrained("sst2")(["great film"])
@@ -99,6 +106,7 @@ class Classifier:
         self.labels = tuple(labels)
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -116,9 +124,17 @@ class Classifier:
         """Whether the score is a number that was predicted, not a probability."""
         return self.engine.settings.regression
 
-    def __call__(self, texts: Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> list[Label]:
+    @overload
+    def __call__(self, texts: Text, *, batch_size: int = ...) -> Label: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, texts: Iterable[Text], *, batch_size: int = ...) -> list[Label]: ...
+
+    def __call__(self, texts: Text | Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Label | list[Label]:
         """The likeliest label of each text or pair of texts."""
-        return [max(scores, key=lambda label: label["score"]) for scores in self.scores(texts, batch_size)]
+        given, one = one_or_many(texts, pairs=True)
+        best = [max(scores, key=lambda label: label["score"]) for scores in self.scores(given, batch_size)]
+        return best[0] if one else best
 
     def scores(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[list[Label]]:
         """Every label of each text with its score, in the order of the labels; reads `batch_size` texts at a time."""
@@ -175,6 +191,4 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    if isinstance(texts, str):
-        raise UsageError("a list of texts is needed, not one string")
-    return in_batches(texts, size)
+    return in_batches(checked(texts, pairs=True), size)

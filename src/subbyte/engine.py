@@ -13,7 +13,7 @@ import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError, UsageError
 from subbyte.model import Model
 from subbyte.models import marian
-from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
 
 MOST_BEAMS = marian.MOST_BEAMS
 
@@ -86,6 +86,7 @@ class Engine(Resident[_core.Marian]):
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
         self._settings = marian.settings(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.
         self._generation = {**(model.generation or _settings_in_config(model.config))}

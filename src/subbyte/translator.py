@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import nan
@@ -13,8 +13,10 @@ from typing import Literal, overload
 from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
+from subbyte.given_texts import checked, checked_pairs, checked_text, one_or_many
 from subbyte.model import Model
 from subbyte.model_kinds import require_translator
+from subbyte.opened import Opened, remembered
 from subbyte.sentences import Segments, language_of, segments
 from subbyte.text_lines import in_batches, one_line
 from subbyte.tokenization import Tokenizer, load_tokenizer
@@ -57,7 +59,7 @@ class Score:
         return self.total / max(len(self.tokens), 1)
 
 
-class Translator:
+class Translator(Opened):
     """A translation model ready to use. Safe to use from several threads; calls wait for each other.
 
     >>> translator = Translator.from_pretrained("opus-mt-en-de-4bit")
@@ -70,6 +72,7 @@ class Translator:
         self.tokenizer = tokenizer
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -88,6 +91,13 @@ class Translator:
         require_translator(model)
         tokenizer = load_tokenizer(model.folder, model.config)
         return cls(Engine(model, isa=isa, threads=threads, activations=activations), tokenizer)
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]
+        self, texts: str, *, return_scores: Literal[False] = ..., num_hypotheses: Literal[1] = ...,
+        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
+        length_penalty: float | None = ..., split_sentences: bool = ..., target_language: str | None = ...,
+    ) -> str: ...  # fmt: skip
 
     @overload
     def translate(
@@ -115,7 +125,9 @@ class Translator:
         return_scores: bool = False,
         split_sentences: bool = False,
         target_language: str | None = None,
-    ) -> list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]:
+    ) -> (
+        str | tuple[str, float] | list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]
+    ):
         """The translation of each text; what is not given is as the model's generation_config.json says.
 
         An empty text stays empty. With `return_scores` a translation is (text, score); with several hypotheses each
@@ -124,8 +136,7 @@ class Translator:
 
         target_language  for models with several: "deu" for the token >>deu<<; a text that begins with one keeps it
         """
-        if isinstance(texts, str):
-            raise UsageError("translate takes a list of texts, not one string")
+        given, one = one_or_many(texts)
         generation = self.engine.generation(
             beam_size=beam_size,
             num_hypotheses=num_hypotheses,
@@ -136,14 +147,16 @@ class Translator:
         if split_sentences:
             if return_scores or num_hypotheses > 1:
                 raise UsageError("scores and hypotheses are those of a sentence; with split_sentences there are none")
-            return list(self.stream_by_sentence(texts, generation, batch_size, target_language))
-        found = self.stream(texts, generation, batch_size, target_language)
+            lines = list(self.stream_by_sentence(given, generation, batch_size, target_language))
+            return lines[0] if one else lines
+        found = self.stream(given, generation, batch_size, target_language)
         best: list[list[str]] | list[list[tuple[str, float]]]
         if return_scores:
             best = [[(t.text, t.score) for t in translations] for translations in found]
         else:
             best = [[t.text for t in translations] for translations in found]
-        return best if num_hypotheses > 1 else [translations[0] for translations in best]  # type: ignore[return-value]
+        answers = best if num_hypotheses > 1 else [translations[0] for translations in best]
+        return answers[0] if one else answers  # type: ignore[return-value]
 
     def translate_document(
         self,
@@ -160,29 +173,42 @@ class Translator:
         >>> translator.translate_document("# Dogs\\n\\n  A dog runs. A cat sleeps.\\n")
         '# Hunde\\n\\n  Ein Hund läuft. Eine Katze schläft.\\n'
         """
+        text = checked_text(text, "the text")
         generation = self.engine.generation(
             beam_size=beam_size, max_length=max_length, length_penalty=length_penalty, scores=False
         )
         return "\n".join(self.stream_by_sentence(text.split("\n"), generation, batch_size, target_language))
 
+    @overload
+    def score(  # type: ignore[overload-overlap]
+        self, sources: str, targets: str, *, batch_size: int = ..., normalize: bool = ...
+    ) -> float: ...
+
+    @overload
+    def score(
+        self, sources: Iterable[str], targets: Iterable[str], *, batch_size: int = ..., normalize: bool = ...
+    ) -> list[float]: ...
+
     def score(
         self,
-        sources: Sequence[str],
-        targets: Sequence[str],
+        sources: Iterable[str],
+        targets: Iterable[str],
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         normalize: bool = False,
-    ) -> list[float]:
+    ) -> float | list[float]:
         """The log-probability, in nats, of each target as the translation of its source, end of sentence included.
 
         normalize  divide it by the number of tokens
         """
-        if isinstance(sources, str) or isinstance(targets, str):
-            raise UsageError("score takes two lists of texts, not strings")
-        if len(sources) != len(targets):
-            raise UsageError(f"there are {len(sources):,} sources and {len(targets):,} targets; each needs the other")
-        found = self.stream_scores(zip(sources, targets, strict=True), batch_size)
-        return [one.mean if normalize else one.total for one in found]
+        (before, one), (after, also) = one_or_many(sources, "source"), one_or_many(targets, "target")
+        if one is not also:
+            raise UsageError("score takes two lists of texts, or two texts; one of these is a text, the other a list")
+        if len(before) != len(after):
+            raise UsageError(f"there are {len(before):,} sources and {len(after):,} targets; each needs the other")
+        found = self.stream_scores(zip(before, after, strict=True), batch_size)
+        scores = [score.mean if normalize else score.total for score in found]
+        return scores[0] if one else scores
 
     def stream(
         self,
@@ -195,7 +221,7 @@ class Translator:
         language = self._language(target_language)
         read = (  # before batches are made: one is cut at a text that cannot be read, and those before it are not lost
             self._encode(self._addressed(text, language), number) if text.strip() else None
-            for number, text in enumerate(texts, start=1)
+            for number, text in enumerate(checked(texts), start=1)
         )
         for batch in in_batches(read, batch_size):
             asked = [ids for ids in batch if ids is not None]
@@ -216,7 +242,7 @@ class Translator:
     ) -> Iterator[str]:
         """The best translation of each text, sentence by sentence; all white space around the sentences is kept."""
         language = self._language(target_language)
-        for lines in in_batches((self._segments(text, language) for text in texts), batch_size):
+        for lines in in_batches((self._segments(text, language) for text in checked(texts)), batch_size):
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
             found = (one_line(best.text) for best, *_ in self.stream(sentences, generation, batch_size))
             for _, line in lines:
@@ -231,7 +257,7 @@ class Translator:
             (self._encode(source, number), self._encode_target(target, number))
             if source.strip() or target.strip()
             else None
-            for number, (source, target) in enumerate(pairs, start=1)
+            for number, (source, target) in enumerate(checked_pairs(pairs), start=1)
         )
         for batch in in_batches(read, batch_size):
             asked = [pair for pair in batch if pair is not None]

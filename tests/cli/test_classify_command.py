@@ -66,7 +66,7 @@ def test_a_regression_says_a_number(run, tmp_path):
 
 def test_wrong_calls_are_refused(classifier):
     with pytest.raises(subbyte.UsageError, match="a list of texts is needed"):
-        classifier("a dog")
+        [*classifier.scores("a dog")]
     with pytest.raises(subbyte.UsageError, match="batch size is 0"):
         classifier(["a dog"], batch_size=0)
     with pytest.raises(subbyte.UsageError, match="a pair of two"):
