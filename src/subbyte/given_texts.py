@@ -61,7 +61,7 @@ def checked_text(item: Any, what: str, *, pairs: bool = False) -> Any:
     if pairs and isinstance(item, tuple) and len(item) in (1, 2):
         sides = ("first", "second")
         return tuple(checked_text(text, f"{what}, the {sides[i]} of its pair,") for i, text in enumerate(item))
-    wanted = "a string, or a tuple of two strings" if pairs else "a string"
+    wanted = "a string, or a pair of two in a tuple" if pairs else "a string"
     raise UsageError(f"{what} is {_named(item)}; it should be {wanted}")
 
 
