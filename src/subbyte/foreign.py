@@ -31,11 +31,14 @@ FORMATS: Mapping[str, str] = {
     ".pt": "a pickle of PyTorch, which can run code when it is read",
     ".pth": "a pickle of PyTorch, which can run code when it is read",
     ".ckpt": "a pickle of PyTorch, which can run code when it is read",
-    ".zip": "an archive: unpack it, and give the folder",
-    ".tar": "an archive: unpack it, and give the folder",
-    ".tgz": "an archive: unpack it, and give the folder",
-    ".tar.gz": "an archive: unpack it, and give the folder",
-    ".tar.xz": "an archive: unpack it, and give the folder",
+    ".zip": "an archive: unpack it, and give the folder that is in it",
+    ".tar": "an archive: unpack it, and give the folder that is in it",
+    ".tgz": "an archive: unpack it, and give the folder that is in it",
+    ".tar.gz": "an archive: unpack it, and give the folder that is in it",
+    ".tar.xz": "an archive: unpack it, and give the folder that is in it",
+    ".tar.bz2": "an archive: unpack it, and give the folder that is in it",
+    ".tar.zst": "an archive: unpack it, and give the folder that is in it",
+    ".7z": "an archive: unpack it, and give the folder that is in it",
 }
 # model_type of transformers -> what such models are
 ENCODER_DECODERS = """
@@ -86,7 +89,7 @@ def of_file(path: Path) -> str:
     if known:
         return f"; it is {known}" if known.startswith("an archive") else f"; it is {known}, and is not read"
     if is_folder_of_model(beside):
-        return f"; give the folder it is in, {beside}"
+        return f": give the one it is in, {beside}"
     return ""
 
 
@@ -96,9 +99,7 @@ def of_folder(folder: Path) -> str:
     if not names:
         return "; it is empty"
     if below := [*_below(folder)]:
-        if len(below) == 1:
-            return f"; the model is in {below[0]}, give that"
-        return f"; there are models in {_shown(map(str, below))}, give one of them"
+        return f"; give a folder in it, such as {_shown(map(str, below))}"
     if "adapter_config.json" in names:
         return f"; {_adapter(folder)}"
     if other := other_format(folder):
