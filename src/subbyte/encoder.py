@@ -40,8 +40,21 @@ class _Loaded(NamedTuple):
 class Encoder(Opened):
     """An encoder that makes a vector of a text. Safe to use from several threads; calls wait for each other.
 
+    from_pretrained(folder)            opens a compressed folder, or one of Hugging Face or sentence-transformers
+    encode(texts)                      list of texts -> float32 [texts, width]; one text -> float32 [width]
+    stream(texts)                      the same for texts without end, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    Texts are strings in any iterable, or pairs of two in a tuple. What is none is a UsageError that names its number,
+    before anything is encoded. A text that is longer than the model reads is cut. Other errors: ModelError for a folder
+    that is no encoder, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
+
     >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode(["A dog runs.", "A cat sleeps."]).shape
     (2, 384)
+    >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode("A dog runs.").shape
+    (384,)
     """
 
     def __init__(self, engine: EncoderEngine, tokenizer: EncoderTokenizer, sentence: SentenceVectors) -> None:
@@ -96,8 +109,25 @@ class Encoder(Opened):
 class Classifier(Opened):
     """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
 
-    >>> Classifier.from_pretrained("sst2")(["great film"])
+    from_pretrained(folder)            opens a compressed folder, or a Hugging Face folder of a classifier
+    classifier(texts)                  list of texts -> list of {"label": ..., "score": ...}, the best of each;
+                                       one text, or one pair in a tuple of two -> one of them
+    scores(texts)                      every label of each text, a batch at a time
+    logits(texts)                      float32 [labels] of each text, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    A pair is a tuple of two strings; a list is always of several texts. What is no text is a UsageError that names its
+    number, before anything is classified. A text that is longer than the model reads is cut. Other errors: ModelError
+    for a folder without a classifier, FormatError for a damaged one, KernelError for an instruction set that this
+    machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
+
+    >>> classifier = Classifier.from_pretrained("sst2")
+    >>> classifier(["great film"])
     [{'label': 'positive', 'score': 0.998}]
+    >>> classifier("great film")
+    {'label': 'positive', 'score': 0.998}
     """
 
     def __init__(self, engine: EncoderEngine, tokenizer: EncoderTokenizer, labels: Sequence[str]) -> None:
