@@ -180,8 +180,8 @@ struct Ssru {
   size_t n;
 };
 
-// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to the
-// level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
+// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to
+// the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
 //   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
 //                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j
 //   slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0

@@ -637,8 +637,10 @@ def test_an_existing_folder_is_only_replaced_by_force(model: Model, out: Path) -
     with pytest.raises(UsageError, match="already exists"):
         store.save(model, out, report={})
     assert (out / "note").exists()
-    store.save(model, out, report={}, force=True)
-    assert not (out / "note").exists()
+    (out / "note").unlink()
+    (out / "vocab.json").unlink()  # what is missing is no loss
+    store.save(model, out, report={"of": "the second"}, force=True)
+    assert "the second" in (out / "report.json").read_text() and (out / "vocab.json").exists()
     assert_same(store.load(out), model)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
@@ -656,7 +658,11 @@ def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path
     (tmp_path / "home" / "projects").mkdir(parents=True)
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "home")
-    for name, message in [("home", "holds a folder"), ("file", "is a file"), ("link", "is a link")]:
+    for name, message in [
+        ("home", "holds what subbyte did not write there: projects;"),
+        ("file", "is a file"),
+        ("link", "is a link"),
+    ]:
         with pytest.raises(UsageError, match=message):
             store.save(model, tmp_path / name, report={}, force=True)
     (tmp_path / "empty").mkdir()
@@ -703,19 +709,17 @@ def test_a_full_disk_leaves_no_trace(
 
 @pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.write_bytes"])
 def test_an_interruption_leaves_no_trace(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    (out / "note").write_text("the old one")
     monkeypatch.setattr(where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.save(model, out, report={}, force=True)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-    assert (out / "note").exists()
+    assert '"seed": 0' in (out / "report.json").read_text()
 
 
 def test_a_rename_that_fails_half_way_puts_the_old_folder_back(
     model: Model, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
-    (out / "note").write_text("the old one")
 
     def second_fails(path: Path, target: Path) -> Path:
         if ".subbyte-new-" in path.name:
@@ -726,14 +730,16 @@ def test_a_rename_that_fails_half_way_puts_the_old_folder_back(
     monkeypatch.setattr(Path, "rename", second_fails)
     with pytest.raises(SubbyteError, match="No space left"):
         store.save(model, out, report={}, force=True)
-    assert (out / "note").exists() and [path.name for path in out.parent.iterdir()] == ["out"]
+    assert '"seed": 0' in (out / "report.json").read_text()
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_folders_without_exchange_are_replaced_too(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic_folder, "_exchange", lambda a, b: False)
-    (out / "note").write_text("the old one")
     store.save(model, out, report={}, force=True)
-    assert not (out / "note").exists() and [path.name for path in out.parent.iterdir()] == ["out"]
+    assert '"seed": 0' not in (out / "report.json").read_text() and [path.name for path in out.parent.iterdir()] == [
+        "out"
+    ]
 
 
 KILLED = """

@@ -270,9 +270,8 @@ std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vect
 
 void walk(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
           const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory, Cache& cache) {
-  force(model, sentences, targets, start, memory, cache, [&](const std::vector<size_t>&, size_t) {
-    model.watch_output();
-  });
+  force(model, sentences, targets, start, memory, cache,
+        [&](const std::vector<size_t>&, size_t) { model.watch_output(); });
 }
 
 }  // namespace subbyte

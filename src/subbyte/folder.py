@@ -32,7 +32,7 @@ def open_model(folder: str | Path) -> Model:
         raise ModelError(f"{folder}: there is no such folder{foreign.of_nothing(folder)}")
     if not folder.is_dir():
         raise ModelError(f"{folder}: is a file; a model is a folder{foreign.of_file(folder)}")
-    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only converted folders have it
+    error = FormatError if (folder / store.SUMS).exists() else ModelError  # only folders that we wrote have it
     if not (folder / models.CONFIG).exists() and (error is FormatError or not models.is_model(folder)):
         raise error(
             f"{folder}: is not a model folder: it has no config.json, and no model*.bin of Firefox"

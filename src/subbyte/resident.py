@@ -11,7 +11,7 @@ import numpy as np
 import subbyte._core as _core
 from subbyte.cores import available_cores as available_cores
 from subbyte.errors import UsageError
-from subbyte.model import Block, Model, PackedMatrix
+from subbyte.model import SENTENCE, Block, Model, PackedMatrix
 
 ACTIVATIONS = ("int8", "float32", "static")
 MOST_THREADS = 1024
@@ -96,8 +96,9 @@ def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:
 
 
 def vectors(model: Model) -> dict[str, np.ndarray]:
-    """Every tensor that is no matrix, float32 [n]."""
-    return {name: _vector(tensor) for name, tensor in model.tensors.items() if name not in model.roles}
+    """Every tensor that is no matrix, float32 [n]; those behind the pooling are not the core's."""
+    kept = {name: tensor for name, tensor in model.tensors.items() if not name.startswith(SENTENCE)}
+    return {name: _vector(tensor) for name, tensor in kept.items() if name not in model.roles}
 
 
 def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:

@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from subbyte.compressed_file import name_on_disk, read_plain
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
 from subbyte.manifest import NAME, entry_of, listed, manifest_of
-from subbyte.model import Model
+from subbyte.model import Model, Scores, SentenceVectors
 from subbyte.model_card import model_card
 from subbyte.models import bert, marian, pooling
 from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
@@ -119,6 +120,8 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
     quantization: dict[str, Any] = {"format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
     if model.sentence:
         quantization["sentence"] = pooling.to_plain(model.sentence)
+    if model.scores:
+        quantization["scores"] = model.scores
     files = {
         "config.json": _json(marked(model.config, quantization)),
         WEIGHTS: file_of(model, producer()),
@@ -170,10 +173,13 @@ def load(folder: str | Path) -> Model:
         name = models.architecture_of(config, str(folder / "config.json"))
         architecture = models.ARCHITECTURES[name]
         spec = architecture.specification(config, str(folder / "config.json"))
-        generation = models.read_generation(folder)
+        generation = {} if bert.is_encoder(name) else models.read_generation(folder)
         architecture.check_generation(config, generation, str(folder / "generation_config.json"))
     except ModelError as e:
         raise FormatError(str(e)) from None
+    sentence, scores = _answers(quantization, config, name, str(folder / "config.json"))
+    if sentence:
+        spec = replace(spec, shapes={**spec.shapes, **pooling.shapes(sentence)})
 
     where = str(folder / WEIGHTS)
     header, body, start = _read_weights(folder)
@@ -194,12 +200,27 @@ def load(folder: str | Path) -> Model:
         if not bert.is_encoder(name):
             raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
         grids, permutation = activations.read(folder, bert.points(bert.settings(config)))
-    sentence = quantization.get("sentence")
     return Model(
         name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids, permutation,
-        sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError)
-        if sentence is not None else None,
+        sentence=sentence, scores=scores,
     )  # fmt: skip
+
+
+def _answers(
+    quantization: Mapping[str, Any], config: Mapping[str, Any], name: str, where: str
+) -> tuple[SentenceVectors | None, Scores | None]:
+    """How an encoder makes vectors of texts, and scores of logits; None of what makes none."""
+    if not bert.is_encoder(name):
+        return None, None
+    settings = bert.settings(config)
+    plain = quantization.get("sentence")
+    sentence = None if plain is None else pooling.from_plain(plain, where, FormatError, settings.hidden)
+    if not settings.labels:
+        return sentence, None
+    scores = quantization.get("scores", bert.scores_of_older(config))
+    if scores not in get_args(Scores):
+        raise FormatError(f"{where}: scores is {scores!r}, should be one of {', '.join(get_args(Scores))}")
+    return sentence, scores
 
 
 def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:

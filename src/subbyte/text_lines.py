@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar, cast
 from subbyte.errors import UsageError
 
 Item = TypeVar("Item")
-PIECE = 1 << 13  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
+PIECE = 1 << 12  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
 
 
 def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:

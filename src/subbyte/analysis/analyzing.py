@@ -85,8 +85,7 @@ def _paths(out: Path) -> list[Path]:
 
 
 def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
-    most = model.sentence.max_tokens if model.sentence else None
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, most)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
     held_out = read.held_out()
     judge = Judge(model, tokenizer, held_out, threads)
     engine = EncoderEngine(model, threads=threads)

@@ -33,7 +33,9 @@ def analyze(
         int, typer.Option(min=12, metavar="N", help="The first so many texts are read; time goes with them.")
     ] = 200,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older page, and the numbers beside it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an older page of ours, and the numbers beside it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as json_text
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -132,7 +134,11 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,
     threads: Threads = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an older folder OUT, and give up an unfinished run.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace an older folder OUT, if all in it is as subbyte wrote it, and give up an unfinished run.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -155,12 +161,28 @@ def finetune(
     labelled = _of_one_kind(translation, encoders)
     run = _runner(labelled)
     given = {name: value for name, value in (encoders if labelled else translation).items() if value is not None}
-    with stages() as progress:
-        document = run(model, out, recipe, progress=progress, **given, **both)
+    try:
+        with stages() as progress:
+            document = run(model, out, recipe, progress=progress, **given, **both)
+    except (KeyboardInterrupt, SystemExit):
+        if stopped := _stopped(checkpoints or Path(f"{out}.finetune")):
+            print(f"subbyte: {stopped}", file=sys.stderr)
+        raise
     if json:
         print_json(document)
     else:
         print_totals(out, document)
+
+
+def _stopped(working: Path) -> str:
+    """What to say of a run that was stopped; nothing before it has begun."""
+    try:
+        if json_text.loads((working / "run.json").read_text("utf-8")).get("finished"):
+            return ""
+    except (OSError, ValueError):
+        return ""
+    done = "the state is saved" if (working / "state.pt").exists() else "no update was made yet"
+    return f"{working}: the run was stopped, {done}; the same command with --resume goes on with it"
 
 
 def _of_one_kind(translation: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:

@@ -62,7 +62,9 @@ def quantize(
         ),
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare MODEL and OUT.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an older folder OUT, if all in it is as subbyte wrote it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL and write it to the folder OUT, without retraining.

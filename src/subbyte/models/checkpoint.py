@@ -16,7 +16,8 @@ from subbyte.tensor_files import MOST_TENSORS, Entry, read_floats, read_header
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
+PICKLED = "pytorch_model.bin"
+PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def open_checkpoint(folder: Path, auto: str = "AutoModelForSeq2SeqLM") -> Checkp
         return Checkpoint(folder, _places(folder, SINGLE))
     if (folder / INDEX).exists():
         return Checkpoint(folder, _sharded_places(folder))
-    if pickles := sorted(path.name for path in folder.iterdir() if PICKLED.fullmatch(path.name)):
+    if pickles := sorted(path.name for path in folder.iterdir() if PICKLES.fullmatch(path.name)):
         raise ModelError(
             f"{folder}: holds its weights in {pickles[0]}, a pickle, which can run code when it is read; convert it "
             f'once with `python -c "from transformers import {auto} as M; '

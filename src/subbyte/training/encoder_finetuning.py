@@ -88,6 +88,8 @@ def finetune_encoder(
     schemes = resolve(chosen, model)
     settings = from_table(chosen.finetune).with_options(**options)
     metric = chosen_metric(model, settings)
+    if bert.settings(model.config).regression:
+        model = replace(model, scores="none")  # the numbers to predict are what the logits are trained to be
     check_shapes(model, schemes)
     out = Path(out)
     store.refuse_output(model.folder, out, force=force)
@@ -101,7 +103,7 @@ def finetune_encoder(
     working = Path(checkpoints or f"{out}.finetune")
     if working.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, settings.max_length)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, settings.max_length, model.sentence)
     texts = read_labelled(train)
     examples = examples_of(model, tokenizer, texts, str(train))
     validation = Validation(model, read_labelled(valid), str(valid), metric, threads)
@@ -151,6 +153,8 @@ def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
             f"{model.folder}: has no classifier to train; give a ...ForSequenceClassification in float32 that was "
             "finetuned on the task"
         )
+    if shape.several:
+        raise ModelError(f"{model.folder}: has several labels at once, or several numbers, which are not trained")
     if not -shape.layers <= settings.relation_layer < shape.layers:
         raise UsageError(f"relation_layer is {settings.relation_layer}, the model has {shape.layers} layers")
     if settings.metric == "auto":
@@ -190,7 +194,7 @@ class Validation:
     """Labelled texts, and a metric of the answers that our engine gives to them."""
 
     def __init__(self, model: Model, texts: LabelledText, where: str, metric: str, threads: int) -> None:
-        tokenizer = load_encoder_tokenizer(model.folder, model.config)
+        tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         self.texts, self.threads, self.metric = tokenizer.encode(texts.texts), threads, METRICS[metric]
         self.labels = np.array(labels_of(model, texts, where))
         self.regression = bert.settings(model.config).regression
