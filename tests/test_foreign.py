@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from subbyte.errors import ModelError
+import subbyte
+from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.foreign import hub_name
 from tiny_marian import tiny_marian_folder
@@ -151,3 +153,20 @@ def test_nothing_that_blocks_is_opened(home: Path) -> None:
     (home / "other" / "sub").mkdir()
     os.mkfifo(home / "other" / "sub" / "config.json")
     assert "holds an adapter" in refusal("other")
+
+
+@pytest.mark.parametrize("name", [None, 3, b"folder", ["folder"]])
+def test_what_is_no_name_of_a_folder_is_said(home: Path, name: Any) -> None:
+    calls = (open_model, subbyte.inspect, subbyte.verify, lambda one: subbyte.quantize(one, "out", "int8"))
+    for call in (*calls, lambda one: subbyte.quantize("translator", one, "int8")):
+        with pytest.raises(UsageError, match=re.escape(f"{name!r} is no name of a file or folder")):
+            call(name)
+
+
+def test_only_what_we_wrote_is_verified(home: Path) -> None:
+    with pytest.raises(FormatError, match=r"^translator: has no manifest.json: it was not written by subbyte"):
+        subbyte.verify("translator")
+    with pytest.raises(FormatError, match=r"there is no such folder; did you mean translator\?"):
+        subbyte.verify("translater")
+    with pytest.raises(FormatError, match="is a file; a model is a folder: give the one it is in, translator"):
+        subbyte.verify("translator/config.json")

@@ -18,6 +18,7 @@ from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
 from subbyte.choice import Chosen, Task, Tried
 from subbyte.encoder_agreement import EncoderAgreement
 from subbyte.errors import ModelError, UsageError
+from subbyte.files import named_path
 from subbyte.folder import open_model
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
@@ -95,7 +96,7 @@ def quantize(
         )
     if given:
         require_kind(given, model)
-    store.refuse_output(model.folder, Path(out), force=force)
+    store.refuse_output(model.folder, named_path(out), force=force)
     chosen = recipe is None and budget is None
 
     def texts(languages: Sequence[str]) -> Texts:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from subbyte import foreign, models, store, student_codes
 from subbyte.errors import FormatError, ModelError
-from subbyte.files import read_json
+from subbyte.files import named_path, read_json
 from subbyte.model import Model
 
 
@@ -16,7 +16,7 @@ def open_to_run(folder: str | Path, activations: str | None = None) -> Model:
     A Bergamot student that is stored in int8 runs in these codes, with int8 activations, unless `activations` are to be
     float32. Who compresses, trains or judges wants its float32 weights: `open_model`.
     """
-    folder = Path(folder)
+    folder = named_path(folder)
     if activations != "float32" and folder.is_dir() and models.is_student(folder):
         return student_codes.load_codes(folder)
     return open_model(folder)
@@ -27,7 +27,7 @@ def open_model(folder: str | Path) -> Model:
 
     Raises ModelError if the folder is not a model we run, FormatError if it is a converted one that is damaged.
     """
-    folder = Path(folder)
+    folder = named_path(folder)
     if not folder.exists():
         raise ModelError(f"{folder}: there is no such folder{foreign.of_nothing(folder)}")
     if not folder.is_dir():

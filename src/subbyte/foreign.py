@@ -149,7 +149,7 @@ def is_folder_of_model(folder: Path) -> bool:
     """Whether a folder has the files of a model, as far as names go, and a config.json that describes one."""
     if any(folder.glob("model*.bin")) or any(folder.glob("model*.bin.*")):
         return True
-    return "model_type" in _json(folder / "config.json")
+    return "model_type" in json_of(folder / "config.json")
 
 
 def _below(folder: Path) -> Iterable[Path]:
@@ -161,14 +161,15 @@ def _below(folder: Path) -> Iterable[Path]:
 
 
 def _adapter(folder: Path) -> str:
-    base = _json(folder / "adapter_config.json").get("base_model_name_or_path", "the model it was trained on")
+    base = json_of(folder / "adapter_config.json").get("base_model_name_or_path", "the model it was trained on")
     return (
         f"it holds an adapter (adapter_config.json), not a model: put it into {str(base)[:100]} first, with "
         "merge_and_unload and save_pretrained of peft"
     )
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def json_of(path: Path) -> Mapping[str, Any]:
+    """The object in a JSON file, or {} if it holds none: what a stranger's file says, for a sentence about it."""
     try:
         found = json.loads(path.read_bytes()) if path.is_file() and path.stat().st_size <= CONFIG_LIMIT else {}
     except (OSError, ValueError, RecursionError):

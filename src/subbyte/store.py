@@ -16,11 +16,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from subbyte import activations, models
+from subbyte import activations, foreign, models
 from subbyte.atomic_folder import new_folder, refuse_existing, refuse_unwritable
 from subbyte.compressed_file import name_on_disk, read_plain
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
+from subbyte.files import fault_list, named_path, open_regular, read_file, read_json, regular_file
 from subbyte.manifest import NAME, entry_of, listed, manifest_of
 from subbyte.model import Model, Scores, SentenceVectors
 from subbyte.model_card import model_card
@@ -259,7 +259,13 @@ def verify(folder: str | Path) -> tuple[str, ...]:
 
     Raises FormatError with every file that is missing or differs.
     """
-    folder = Path(folder)
+    folder = named_path(folder)
+    if not folder.exists():
+        raise FormatError(f"{folder}: there is no such folder{foreign.of_nothing(folder)}")
+    if not folder.is_dir():
+        raise FormatError(f"{folder}: is a file; a model is a folder{foreign.of_file(folder)}")
+    if not (folder / SUMS).exists() and not is_converted(foreign.json_of(folder / "config.json")):
+        raise FormatError(f"{folder}: has no {SUMS}: it was not written by subbyte, and there are no sums to compare")
     faults = []
     files = listed(folder)
     for name, expected in files.items():

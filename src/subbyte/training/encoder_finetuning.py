@@ -17,6 +17,7 @@ from subbyte.encoder_compression import calibrated, few_bits
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
+from subbyte.files import named_path
 from subbyte.folder import open_model
 from subbyte.inspection import Inspection, inspect
 from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
@@ -91,7 +92,7 @@ def finetune_encoder(
     if bert.settings(model.config).regression:
         model = replace(model, scores="none")  # the numbers to predict are what the logits are trained to be
     check_shapes(model, schemes)
-    out = Path(out)
+    out = named_path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)

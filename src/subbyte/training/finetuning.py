@@ -16,6 +16,7 @@ from subbyte.calibration import grams
 from subbyte.engine import Engine
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.evaluation import score
+from subbyte.files import named_path
 from subbyte.folder import open_model
 from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
@@ -99,7 +100,7 @@ def finetune(
     schemes = resolve(chosen, model)
     settings = from_table(chosen.finetune).with_options(**options)
     check_shapes(model, schemes)
-    out = Path(out)
+    out = named_path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)
