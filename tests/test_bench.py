@@ -466,7 +466,7 @@ def test_no_students_for_others(name, monkeypatch):
 @pytest.mark.parametrize("name", engines.RIVALS)
 def test_a_rival_that_is_not_installed_is_an_error_that_says_what_to_install(name, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda _: None)
-    with pytest.raises(MeasurementError, match=r"not installed: pip install 'subbyte\[bench\]'"):
+    with pytest.raises(MeasurementError, match=r'not installed; in a checkout of subbyte: pip install "\.\[bench\]"'):
         engines_of([name])
 
 

@@ -140,8 +140,8 @@ def test_the_folder_holds_what_it_should(model: Model, saved: Path) -> None:
         assert (saved / name).read_bytes() == (model.folder / name).read_bytes()
     config = json.loads((saved / "config.json").read_text())
     quantization = config.pop("quantization_config")
-    assert config == model.config
-    assert (quantization["quant_method"], quantization["format_version"]) == ("subbyte", 1)
+    assert config == {**model.config, "model_type": "subbyte"}
+    assert (quantization["method"], quantization["format_version"]) == ("subbyte", 1)
     recipe = parse_recipe_of(quantization["recipe"])
     assert resolve(recipe, model) == resolve(parse_recipe(EVERY_KIND, "test", "test"), model)
     assert json.loads((saved / "report.json").read_text())["seed"] == 0
@@ -537,6 +537,11 @@ def test_every_fault_is_named_at_once(out: Path) -> None:
         {"model_type": "t5"},
         {"normalize_before": True},
         {"quantization_config": {"quant_method": "subbyte"}},
+        {"quantization_config": {"format_version": 1, "recipe": {}}},
+        {"quantization_config": {"source_model_type": 3, "format_version": 1, "recipe": {}}},
+        {"quantization_config": {"source_model_type": "t5", "format_version": 1, "recipe": {}}},
+        {"quantization_config": None},
+        {"quantization_config": []},
         {"quantization_config": {"quant_method": "subbyte", "format_version": 2, "recipe": {}}},
         {"quantization_config": {"quant_method": "subbyte", "format_version": 1, "recipe": []}},
     ],

@@ -151,7 +151,7 @@ def test_what_cannot_be_scored_is_said(translator: Translator) -> None:
     with pytest.raises(UsageError, match="1 sources and 2 targets"):
         translator.score(["a"], ["b", "c"])
     with pytest.raises(UsageError, match="two lists"):
-        translator.score("a", "b")
+        translator.score("a", ["b"])  # type: ignore[call-overload]
     with pytest.raises(UsageError, match=r"target 2 has \d+ tokens; the model writes at most 64"):
         translator.score(["a", "b"], ["c", "hund " * 100])
 

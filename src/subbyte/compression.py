@@ -18,12 +18,13 @@ from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
 from subbyte.choice import Chosen, Task, Tried
 from subbyte.encoder_agreement import EncoderAgreement
 from subbyte.errors import ModelError, UsageError
+from subbyte.files import named_path
 from subbyte.folder import open_model, refuse_search, with_settings
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.progress import Progress
 from subbyte.quantization import sqnr_db
-from subbyte.recipe import Recipe, load_recipe, parse_recipe
+from subbyte.recipe import Recipe, load_recipe, parse_recipe, require_kind
 from subbyte.tasks import task_of
 from subbyte.text_lines import read_lines
 from subbyte.translation_task import TranslationTask
@@ -97,7 +98,9 @@ def quantize(
         raise UsageError(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
         )
-    store.refuse_output(model.folder, Path(out), force=force)
+    if given:
+        require_kind(given, model)
+    store.refuse_output(model.folder, named_path(out), force=force)
     chosen = recipe is None and budget is None
 
     def texts(languages: Sequence[str]) -> Texts:

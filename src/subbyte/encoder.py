@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import Literal, NamedTuple, TypedDict, get_args, overload
 
 import numpy as np
 
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.encoder_vectors import similarity, stage_tensors, text_vectors
-from subbyte.errors import ModelError, SubbyteError, UsageError
+from subbyte.errors import SubbyteError, UsageError
 from subbyte.folder import open_model
+from subbyte.given_texts import checked, one_or_many
 from subbyte.model import Model, Scores, SentenceVectors
+from subbyte.model_kinds import require_encoder, require_labels
 from subbyte.models import bert
 from subbyte.models.pooling import known_prompts, prompt_of, width_of
+from subbyte.opened import Opened, remembered
 from subbyte.text_lines import in_batches
 
 DEFAULT_BATCH_SIZE = 32
@@ -37,11 +40,24 @@ class _Loaded(NamedTuple):
     tokenizer: EncoderTokenizer
 
 
-class Encoder:
+class Encoder(Opened):
     """An encoder that makes a vector of a text. Safe to use from several threads; calls wait for each other.
+
+    from_pretrained(folder)            opens a compressed folder, or one of Hugging Face or sentence-transformers
+    encode(texts)                      list of texts -> float32 [texts, width]; one text -> float32 [width]
+    stream(texts)                      the same for texts without end, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    Texts are strings in any iterable, or pairs of two in a tuple. What is none is a UsageError that names its number,
+    before anything is encoded. A text that is longer than the model reads is cut. Other errors: ModelError for a folder
+    that is no encoder, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
 
     >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode(["A dog runs.", "A cat sleeps."]).shape
     (2, 384)
+    >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode("A dog runs.").shape
+    (384,)
     """
 
     def __init__(
@@ -58,6 +74,7 @@ class Encoder:
         self._tensors = tensors or {}
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -92,7 +109,11 @@ class Encoder:
         prompt_name           one of the folder's prompts; default: the folder's default, which often is none
         truncate_dim          the first so many values of a vector; default: as the folder says
         """
-        found = [*self.stream(texts, batch_size, normalize_embeddings, prompt, prompt_name, truncate_dim)]
+        many = [*texts] if isinstance(texts, tuple) else texts  # of texts, where a classifier would see one pair
+        given, one = one_or_many(many, pairs=True)
+        found = [*self.stream(given, batch_size, normalize_embeddings, prompt, prompt_name, truncate_dim)]
+        if one:
+            return found[0]
         return np.stack(found) if found else np.zeros((0, self.width(truncate_dim)), np.float32)
 
     def stream(
@@ -138,14 +159,31 @@ class Encoder:
             raise UsageError(f"there is no prompt named {name!r}; this model has {names}") from None
 
 
-class Classifier:
+class Classifier(Opened):
     """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
 
-    activation  what makes scores of logits: none, sigmoid or softmax
-    prompt      is put before each text, before the first of a pair: a cross-encoder's default prompt
+    from_pretrained(folder)            opens a compressed folder, or a Hugging Face folder of a classifier
+    classifier(texts)                  list of texts -> list of {"label": ..., "score": ...}, the best of each;
+                                       one text, or one pair in a tuple of two -> one of them
+    scores(texts)                      every label of each text, a batch at a time
+    logits(texts)                      float32 [labels] of each text, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
 
-    >>> Classifier.from_pretrained("sst2")(["great film"])
+    activation                         what makes scores of logits: none, sigmoid or softmax
+    prompt                             is put before each text, before the first of a pair: a cross-encoder's default
+
+    A pair is a tuple of two strings; a list is always of several texts. What is no text is a UsageError that names its
+    number, before anything is classified. A text that is longer than the model reads is cut. Other errors: ModelError
+    for a folder without a classifier, FormatError for a damaged one, KernelError for an instruction set that this
+    machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
+
+    >>> classifier = Classifier.from_pretrained("sst2")
+    >>> classifier(["great film"])
     [{'label': 'positive', 'score': 0.998}]
+    >>> classifier("great film")
+    {'label': 'positive', 'score': 0.998}
     """
 
     def __init__(
@@ -163,6 +201,7 @@ class Classifier:
         self.prompt = prompt
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -179,9 +218,7 @@ class Classifier:
         """
         if activation not in (None, *get_args(Scores)):
             raise UsageError(f"activation is {activation!r}, should be one of {', '.join(get_args(Scores))}")
-        model, engine, tokenizer = _loaded(folder, threads, isa, activations)
-        if not engine.settings.labels:
-            raise ModelError(f"{model.folder}: is an encoder without a classifier; it makes vectors (subbyte encode)")
+        model, engine, tokenizer = _loaded(folder, threads, isa, activations, labelled=True)
         prompt = prompt_of(model.sentence) if model.sentence and not model.sentence.pooling else ""
         return cls(engine, tokenizer, bert.label_names(model.config), activation or model.scores or "softmax", prompt)
 
@@ -190,9 +227,17 @@ class Classifier:
         """Whether there is one answer, a number; not the best of several labels."""
         return self.engine.settings.regression
 
-    def __call__(self, texts: Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> list[Label]:
+    @overload
+    def __call__(self, texts: Text, *, batch_size: int = ...) -> Label: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, texts: Iterable[Text], *, batch_size: int = ...) -> list[Label]: ...
+
+    def __call__(self, texts: Text | Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Label | list[Label]:
         """The likeliest label of each text or pair of texts."""
-        return [max(scores, key=lambda label: label["score"]) for scores in self.scores(texts, batch_size)]
+        given, one = one_or_many(texts, pairs=True)
+        best = [max(scores, key=lambda label: label["score"]) for scores in self.scores(given, batch_size)]
+        return best[0] if one else best
 
     def scores(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[list[Label]]:
         """Every label of each text with its score, in the order of the labels; reads `batch_size` texts at a time."""
@@ -215,10 +260,11 @@ class Classifier:
             yield from self.engine.logits(*batch)
 
 
-def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activations: str | None) -> _Loaded:
+def _loaded(
+    folder: str | Path | Model, threads: int | None, isa: str, activations: str | None, *, labelled: bool = False
+) -> _Loaded:
     model = folder if isinstance(folder, Model) else open_model(folder)
-    if not bert.is_encoder(model.architecture):
-        raise ModelError(f"{model.folder}: is a {model.architecture}, which translates; this needs an encoder")
+    (require_labels if labelled else require_encoder)(model)
     tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
     return _Loaded(model, EncoderEngine(model, isa=isa, threads=threads, activations=activations), tokenizer)
 
@@ -258,6 +304,4 @@ def _prompted(parts: tuple[str, ...], prompt: str) -> tuple[str, ...]:
 
 
 def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    if isinstance(texts, str):
-        raise UsageError("a list of texts is needed, not one string")
-    return in_batches(texts, size)
+    return in_batches(checked(texts, pairs=True), size)

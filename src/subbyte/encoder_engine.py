@@ -13,7 +13,7 @@ from subbyte.errors import KernelError
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.permutation import inverse
-from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
@@ -32,6 +32,7 @@ class EncoderEngine(Resident[_core.Bert]):
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
         self.settings = s = bert.settings(model.config)
         self.points = bert.points(s)
         self._grids = dict(model.grids) if self.activations == "static" else {}

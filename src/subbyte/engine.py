@@ -14,7 +14,7 @@ from subbyte.errors import KernelError, ModelError
 from subbyte.generation import Generation, SearchOptions, generation_of
 from subbyte.model import Model
 from subbyte.models import marian
-from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
 
@@ -42,6 +42,7 @@ class Engine(Resident[_core.Marian]):
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
         self._settings = marian.settings(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.
         self._generation = dict(model.generation or search_settings.in_config(model.config))

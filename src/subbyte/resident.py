@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -20,9 +21,13 @@ Core = TypeVar("Core", _core.Marian, _core.Bert)
 
 
 class Resident(Generic[Core]):
-    """A model that the core holds, and what it says of itself."""
+    """A model that the core holds, and what it says of itself.
+
+    about  its architecture and the width of its weights, for people
+    """
 
     _core: Core
+    about: str
 
     @property
     def isa(self) -> str:
@@ -64,6 +69,22 @@ def checked_activations(model: Model, activations: str | None) -> str:
     if activations not in (None, *known):
         raise UsageError(f"activations are {' or '.join(known)}, not {activations!r}")
     return activations or model.activations
+
+
+def about(model: Model) -> str:
+    """The architecture of a model, and the bits of a weight in its matrices, in the mean over them."""
+    matrices = [model.tensors[name] for name in model.roles]
+    if not model.compressed:
+        return f"{model.architecture}, float32 weights"
+    bits = sum(_bits(matrix) for matrix in matrices) / sum(math.prod(matrix.shape) for matrix in matrices)
+    return f"{model.architecture}, {bits:.3g}-bit weights"
+
+
+def _bits(matrix: np.ndarray | PackedMatrix) -> int:
+    """Those of all codes of a matrix."""
+    if isinstance(matrix, np.ndarray):
+        return 32 * matrix.size
+    return sum(block.bits * matrix.shape[1] * block.codes.shape[0 if block.bits == 8 else 1] for block in matrix.blocks)
 
 
 def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:

@@ -16,11 +16,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from subbyte import activations, models
+from subbyte import activations, foreign, models
 from subbyte.atomic_folder import new_folder, refuse_existing, refuse_unwritable
 from subbyte.compressed_file import name_on_disk, read_plain
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
+from subbyte.files import fault_list, named_path, open_regular, read_file, read_json, regular_file
 from subbyte.manifest import NAME, entry_of, listed, manifest_of
 from subbyte.model import Model, Scores, SentenceVectors
 from subbyte.model_card import model_card
@@ -55,9 +55,31 @@ def producer() -> str:
 
 
 def is_converted(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is that of a folder we wrote."""
+    """Whether a config.json is that of a folder we wrote, with the mark of today or with the one before it."""
     quantization = config.get("quantization_config")
-    return isinstance(quantization, dict) and quantization.get("quant_method") == METHOD
+    said = [quantization.get(key) for key in ("method", "quant_method")] if isinstance(quantization, dict) else []
+    return METHOD in (*said, config.get("model_type"))
+
+
+def marked(config: Mapping[str, Any], quantization: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a converted folder, at which every other library stops instead of making up weights.
+
+    transformers knows no model_type of this name, so its Auto classes and all that is built on them refuse it, and the
+    class of one architecture (BertModel), which only warns of that, refuses a quantization without quant_method.
+    """
+    kept = {"method": METHOD, "source_model_type": config["model_type"], **quantization}
+    return {**config, "model_type": METHOD, "quantization_config": kept}
+
+
+def unmarked(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The same with the model_type of the source, as everything else in subbyte reads it."""
+    if config.get("model_type") != METHOD:
+        return dict(config)  # the mark before this one left it as it was
+    quantization = config.get("quantization_config")
+    family = quantization.get("source_model_type") if isinstance(quantization, dict) else None
+    if not isinstance(quantization, dict) or not isinstance(family, str):
+        raise FormatError(f"{where}: quantization_config should name the model's source_model_type")
+    return {**config, "model_type": family}
 
 
 def refuse_output(source: Path, out: Path, *, force: bool) -> None:
@@ -95,15 +117,13 @@ def save(
 
 def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> dict[str, bytes]:
     """Every file of the folder, by name."""
-    quantization: dict[str, Any] = {
-        "quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe),
-    }  # fmt: skip
+    quantization: dict[str, Any] = {"format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
     if model.sentence:
         quantization["sentence"] = pooling.to_plain(model.sentence)
     if model.scores:
         quantization["scores"] = model.scores
     files = {
-        "config.json": _json({**model.config, "quantization_config": quantization}),
+        "config.json": _json(marked(model.config, quantization)),
         WEIGHTS: file_of(model, producer()),
         "report.json": _json({"producer": producer(), **report}),
         **({} if recipe is None else {RECIPE: recipe.encode()}),
@@ -145,6 +165,7 @@ def load(folder: str | Path) -> Model:
     config = read_json(folder, "config.json", FormatError)
     if not is_converted(config):
         raise FormatError(f"{folder}: is not a folder that subbyte converted")
+    config = unmarked(config, str(folder / "config.json"))
     quantization = config["quantization_config"]
     check_version(quantization.get("format_version"), str(folder / "config.json"))
     recipe = quantization.get("recipe")
@@ -240,7 +261,13 @@ def verify(folder: str | Path) -> tuple[str, ...]:
 
     Raises FormatError with every file that is missing or differs.
     """
-    folder = Path(folder)
+    folder = named_path(folder)
+    if not folder.exists():
+        raise FormatError(f"{folder}: there is no such folder{foreign.of_nothing(folder)}")
+    if not folder.is_dir():
+        raise FormatError(f"{folder}: is a file; a model is a folder{foreign.of_file(folder)}")
+    if not (folder / SUMS).exists() and not is_converted(foreign.json_of(folder / "config.json")):
+        raise FormatError(f"{folder}: has no {SUMS}: it was not written by subbyte, and there are no sums to compare")
     faults = []
     files = listed(folder)
     for name, expected in files.items():

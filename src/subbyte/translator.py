@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import nan
@@ -14,7 +14,10 @@ from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_to_run, refuse_search, with_settings
 from subbyte.generation import SearchOptions
+from subbyte.given_texts import checked, checked_pairs, checked_text, one_or_many
 from subbyte.model import Model
+from subbyte.model_kinds import require_translator
+from subbyte.opened import Opened, remembered
 from subbyte.sentences import Segments, language_of, segments
 from subbyte.text_lines import in_batches, one_line
 from subbyte.tokenization import Tokenizer, load_tokenizer
@@ -58,12 +61,32 @@ class Score:
         return self.total / max(len(self.tokens), 1)
 
 
-class Translator:
+class Translator(Opened):
     """A translation model ready to use. Safe to use from several threads; calls wait for each other.
+
+    from_pretrained(folder)            opens a compressed folder, a MarianMT folder, or one of Firefox's students
+    translate(texts)                   list of texts -> list of translations; one text -> one translation
+    translate_document(text)           a text of many lines, of which only the words change
+    score(sources, targets)            list of float: log-probabilities in nats of given translations
+    stream, stream_by_sentence,
+    stream_scores                      the same for texts without end, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    Texts are strings in any iterable: a list, a generator, an array of numpy, a column of pandas. What is no string, or
+    holds half of a surrogate pair, is a UsageError that names its number, before anything is translated. A text that is
+    longer than the model reads is cut, with a warning. Other errors: ModelError for a folder that is no translation
+    model, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
 
     >>> translator = Translator.from_pretrained("opus-mt-en-de-4bit")
     >>> translator.translate(["A dog runs."], beam_size=4)
     ['Ein Hund läuft.']
+    >>> translator.translate("A dog runs.")
+    'Ein Hund läuft.'
+    >>> with Translator.from_pretrained("opus-mt-en-de-4bit", threads=2) as translator:
+    ...     translator.score("A dog runs.", "Ein Hund läuft.")
+    -1.37
     """
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer) -> None:
@@ -71,6 +94,7 @@ class Translator:
         self.tokenizer = tokenizer
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -93,6 +117,7 @@ class Translator:
         """
         opened = folder if isinstance(folder, Model) else open_to_run(folder, activations)
         model = with_settings(opened, settings)
+        require_translator(model)
         if opened is not folder:
             try:
                 refuse_search(model)
@@ -100,6 +125,13 @@ class Translator:
                 logger.warning("%s", error)
         tokenizer = load_tokenizer(model.folder, model.config)
         return cls(Engine(model, isa=isa, threads=threads, activations=activations), tokenizer)
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]
+        self, texts: str, *, return_scores: Literal[False] = ..., num_hypotheses: Literal[1] = ...,
+        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
+        length_penalty: float | None = ..., split_sentences: bool = ..., target_language: str | None = ...,
+    ) -> str: ...  # fmt: skip
 
     @overload
     def translate(
@@ -126,7 +158,9 @@ class Translator:
         target_language: str | None = None,
         prefix: str = "",
         **options: Unpack[SearchOptions],
-    ) -> list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]:
+    ) -> (
+        str | tuple[str, float] | list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]
+    ):
         """The translation of each text; what is not given is as the model's generation_config.json says.
 
         An empty text stays empty. With `return_scores` a translation is (text, score); with several hypotheses each
@@ -139,22 +173,23 @@ class Translator:
                          length_penalty, early_stopping, no_repeat_ngram_size, repetition_penalty, and do_sample with
                          temperature, top_k, top_p and seed; see `subbyte.generation.SearchOptions`, docs/search.md
         """
-        if isinstance(texts, str):
-            raise UsageError("translate takes a list of texts, not one string")
+        given, one = one_or_many(texts)
         generation = self.generation(num_hypotheses=num_hypotheses, prefix=prefix, scores=return_scores, **options)
         if split_sentences:
             if return_scores or num_hypotheses > 1:
                 raise UsageError("scores and hypotheses are those of a sentence; with split_sentences there are none")
             if prefix:
                 raise UsageError("a prefix is that of one sentence; with split_sentences there is none")
-            return list(self.stream_by_sentence(texts, generation, batch_size, target_language))
-        found = self.stream(texts, generation, batch_size, target_language)
+            lines = list(self.stream_by_sentence(given, generation, batch_size, target_language))
+            return lines[0] if one else lines
+        found = self.stream(given, generation, batch_size, target_language)
         best: list[list[str]] | list[list[tuple[str, float]]]
         if return_scores:
             best = [[(t.text, t.score) for t in translations] for translations in found]
         else:
             best = [[t.text for t in translations] for translations in found]
-        return best if num_hypotheses > 1 else [translations[0] for translations in best]  # type: ignore[return-value]
+        answers = best if num_hypotheses > 1 else [translations[0] for translations in best]
+        return answers[0] if one else answers  # type: ignore[return-value]
 
     def translate_document(
         self,
@@ -171,27 +206,40 @@ class Translator:
         >>> translator.translate_document("# Dogs\\n\\n  A dog runs. A cat sleeps.\\n")
         '# Hunde\\n\\n  Ein Hund läuft. Eine Katze schläft.\\n'
         """
+        text = checked_text(text, "the text")
         generation = self.engine.generation(scores=False, **options)
         return "\n".join(self.stream_by_sentence(text.split("\n"), generation, batch_size, target_language))
 
+    @overload
+    def score(  # type: ignore[overload-overlap]
+        self, sources: str, targets: str, *, batch_size: int = ..., normalize: bool = ...
+    ) -> float: ...
+
+    @overload
+    def score(
+        self, sources: Iterable[str], targets: Iterable[str], *, batch_size: int = ..., normalize: bool = ...
+    ) -> list[float]: ...
+
     def score(
         self,
-        sources: Sequence[str],
-        targets: Sequence[str],
+        sources: Iterable[str],
+        targets: Iterable[str],
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         normalize: bool = False,
-    ) -> list[float]:
+    ) -> float | list[float]:
         """The log-probability, in nats, of each target as the translation of its source, end of sentence included.
 
         normalize  divide it by the number of tokens
         """
-        if isinstance(sources, str) or isinstance(targets, str):
-            raise UsageError("score takes two lists of texts, not strings")
-        if len(sources) != len(targets):
-            raise UsageError(f"there are {len(sources):,} sources and {len(targets):,} targets; each needs the other")
-        found = self.stream_scores(zip(sources, targets, strict=True), batch_size)
-        return [one.mean if normalize else one.total for one in found]
+        (before, one), (after, also) = one_or_many(sources, "source"), one_or_many(targets, "target")
+        if one is not also:
+            raise UsageError("score takes two lists of texts, or two texts; one of these is a text, the other a list")
+        if len(before) != len(after):
+            raise UsageError(f"there are {len(before):,} sources and {len(after):,} targets; each needs the other")
+        found = self.stream_scores(zip(before, after, strict=True), batch_size)
+        scores = [score.mean if normalize else score.total for score in found]
+        return scores[0] if one else scores
 
     def generation(
         self, *, num_hypotheses: int = 1, prefix: str = "", scores: bool = True, **options: Unpack[SearchOptions]
@@ -213,7 +261,7 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """The hypotheses of each text, best first, as they come; reads `batch_size` texts at a time."""
         language = self._language(target_language)
-        return self._stream(self._addressed(texts, language), generation, batch_size, 1)
+        return self._stream(self._addressed(checked(texts), language), generation, batch_size, 1)
 
     def _stream(
         self, texts: Iterable[str], generation: Generation, batch_size: int, first: int
@@ -244,7 +292,7 @@ class Translator:
         language = self._language(target_language)
         number = 1  # of the next sentence
         silent = False
-        for lines in in_batches((self._segments(text, language) for text in texts), batch_size):
+        for lines in in_batches((self._segments(text, language) for text in checked(texts)), batch_size):
             silent = silent or self._warned(any(not token and line.sentences for token, line in lines))
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
             found = (one_line(best.text) for best, *_ in self._stream(sentences, generation, batch_size, number))
@@ -267,7 +315,7 @@ class Translator:
                 return None
             return self._encode(source, number), self._encode_target(target, number)
 
-        both = (read(number, *pair) for number, pair in enumerate(pairs, start=1))
+        both = (read(number, *pair) for number, pair in enumerate(checked_pairs(pairs), start=1))
         for batch in in_batches(both, batch_size):
             asked = [pair for pair in batch if pair is not None]
             found = iter(self.engine.score([source for source, _ in asked], [target for _, target in asked]))

@@ -77,7 +77,7 @@ def test_what_makes_scores_may_be_asked_for(run, folder, classifier):
 
 def test_wrong_calls_are_refused(classifier):
     with pytest.raises(subbyte.UsageError, match="a list of texts is needed"):
-        classifier("a dog")
+        [*classifier.scores("a dog")]
     with pytest.raises(subbyte.UsageError, match="batch size is 0"):
         classifier(["a dog"], batch_size=0)
     with pytest.raises(subbyte.UsageError, match="a pair of two"):

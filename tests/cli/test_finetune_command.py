@@ -65,7 +65,10 @@ def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
         monkeypatch.delitem(sys.modules, f"subbyte.training.{name}", raising=False)
     monkeypatch.setitem(sys.modules, absent, None)
     result = run(*arguments)
-    assert result.code == 1 and f'{absent} is not installed; pip install "subbyte[finetune]"' in result.err
+    assert (
+        result.code == 1
+        and f'{absent} is not installed; in a checkout of subbyte: pip install ".[finetune]"' in result.err
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from subbyte.bench.engines import Engine, engines_of, module_of
+from subbyte.bench.engines import Engine, engines_of, known_rivals, module_of
 from subbyte.bench.planning import (
     cores_of,
     encoder_tasks_of,
@@ -117,14 +117,15 @@ def benchmark(
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the phase, what is done so far and what there is in all
     """
-    engines = engines_of(against)
+    rivals = known_rivals(against)
     cores = cores_of(threads)
     model = open_model(folder)
     refuse_search(model)
     models = models_of(model, source_model, recipes, against)
     if not model.compressed and open_to_run(folder, activations).compressed:
         models = replace(models, name=AS_STORED)
-    refuse_engines(engines, models)
+    refuse_engines(rivals, models)
+    engines = engines_of(against)
     if models.kind == "encoder":
         tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
         found = texts_of(model, text, sentences, tasks)

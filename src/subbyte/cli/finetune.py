@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from subbyte import extras
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Threads
 from subbyte.cli.printing import print_json, stages
@@ -144,7 +145,7 @@ def finetune(
     """Compress the float32 model in MODEL, train it as it is stored, and write the best to the folder OUT.
 
     Translation models need --source and --valid-source, encoders with a classifier --train and --valid. Needs torch:
-    pip install "subbyte[finetune]". Stopped at any time, it goes on with --resume.
+    pip install ".[finetune]" in a checkout of subbyte. Stopped at any time, it goes on with --resume.
     """
     translation = {
         "source": source, "valid_source": valid_source, "target": target, "valid_target": valid_target,
@@ -220,4 +221,4 @@ def _runner(labelled: bool) -> Callable[..., Inspection]:
 
         return finetune
     except ModuleNotFoundError as error:
-        raise UsageError(f'{error.name} is not installed; pip install "subbyte[finetune]"') from None
+        raise UsageError(extras.missing([str(error.name)], "finetune")) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subbyte import foreign
 from subbyte.errors import ModelError
 from subbyte.files import read_json
 from subbyte.model import Model
@@ -69,8 +70,8 @@ def architecture_of(config: Mapping[str, Any], where: str) -> str:
             return name
     supported = ", ".join(f"{name} (model_type {a.model_type})" for name, a in ARCHITECTURES.items())
     raise ModelError(
-        f"{where}: describes {named or 'no architecture'} of model_type {config.get('model_type')!r}, "
-        f"which is not supported; supported: {supported}"
+        f"{where}: describes {named or 'no architecture'} of model_type {config.get('model_type')!r}"
+        f"{foreign.of_config(config, Path(where).parent)}, which is not supported; supported: {supported}"
     )
 
 
