@@ -13,7 +13,7 @@ from subbyte.text_lines import read_lines
 FEWEST = 12
 DEFAULT = 200
 LABELLED = (".tsv", ".tsv.gz")
-THIRD = 3  # one text of so many gives ranges and sums, the others are measured on
+HALF = 2  # one text of so many gives ranges and sums, the others are judged on
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Texts:
 
     def seen(self) -> list[tuple[str, ...]]:
         """Those that ranges and sums are from."""
-        return self.texts[::THIRD]
+        return self.texts[::HALF]
 
     def held_out(self) -> Texts:
         """The others."""
-        kept = [i for i in range(len(self.texts)) if i % THIRD]
+        kept = [i for i in range(len(self.texts)) if i % HALF]
         labels = None if self.labels is None else [self.labels[i] for i in kept]
         return Texts([self.texts[i] for i in kept], labels, self.path)
 
