@@ -36,9 +36,10 @@ def analyze(
     force: Annotated[bool, typer.Option("--force", help="Replace an older page, and the numbers beside it.")] = False,
     json: Json = False,
 ) -> None:
-    """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality.
+    """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality, and which preset to take.
 
-    Takes some minutes. What is seen and what to do is printed; the page has the plots and tables.
+    Takes some minutes. A command that makes the recommended model is printed, and then what is seen; the page has the
+    plots and tables.
     """
     if out is None and not json:
         raise typer.BadParameter("give --out report.html, or --json")
@@ -47,5 +48,9 @@ def analyze(
     if json:
         print_json(document)
         return
-    for sentence in document["findings"]:
+    found = document["findings"]
+    if document["recommended"]:  # a command to copy
+        print(f"{found[0]}\n")
+        found = found[1:]
+    for sentence in found:
         print(f"- {sentence}")
