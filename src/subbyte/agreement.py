@@ -17,6 +17,7 @@ from unicodedata import category
 from subbyte.engine import Engine
 from subbyte.likelihood import log_probabilities, translations
 from subbyte.model import Model
+from subbyte.progress import Steps
 from subbyte.tokenization import SPACE, Tokenizer
 
 TEXT_LINES = 16  # of a text that was given
@@ -47,19 +48,30 @@ class Agreement(TypedDict):
     chrf: float
 
 
-def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence[str] = ()) -> Agreement:
+def agreement(
+    source: Model,
+    result: Model,
+    tokenizer: Tokenizer,
+    text: Sequence[str] = (),
+    progress: Steps | None = None,
+) -> Agreement:
     """The agreement of two models with one vocabulary, on the first lines of a text, or on frequent words without."""
+    progress = progress or (lambda done, total: None)
     lines = list(text[:TEXT_LINES]) or word_lines(tokenizer)
     asked = Engine(source)
     sentences = [tokenizer.encode(line, asked.max_positions) for line in lines]
     targets = translations(asked, sentences)
+    progress(1, 4)
     before = log_probabilities(asked, sentences, targets)
+    progress(2, 4)
     del asked  # its weights, in float32, are the larger part
     answering = Engine(result)
     after = log_probabilities(answering, sentences, targets)
+    progress(3, 4)
     losses = [old - new for old, new in zip(before, after, strict=True)]
     nats = sum(losses) / len(losses)
     said = translations(answering, sentences)
+    progress(4, 4)
     compared = "text" if text else "words"
     return {
         "compared": compared,

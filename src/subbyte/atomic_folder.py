@@ -7,27 +7,32 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from subbyte.errors import SubbyteError, UsageError
+from subbyte.manifest import strangers
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+SHOWN = 3  # names of what is not ours
+
+Strangers = Callable[[Path], list[str]]  # the names in a folder of what would be lost with it
 
 
 @contextmanager
-def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
+def new_folder(out: Path, *, force: bool, strangers: Strangers = strangers) -> Iterator[Path]:
     """An empty folder beside `out`, to be filled in the `with` block, which becomes `out` when the block ends.
 
     If the block raises, or the disk is full, `out` is as it was and nothing is left beside it. With `force` an old
-    folder `out` is exchanged for the new one in one step. What killed runs left is named `.OUT.subbyte-*` and removed
-    by the next run for the same `out`; the folder of a run that is still alive is locked, and left alone.
+    folder `out` without `strangers` is exchanged for the new one in one step. What killed runs left is named
+    `.OUT.subbyte-*` and removed by the next run for the same `out`; the folder of a run that is still alive is locked,
+    and left alone.
 
     Raises UsageError if `out` exists and may not be replaced, SubbyteError if it cannot be written.
     """
-    refuse_existing(out, force=force)
+    refuse_existing(out, force=force, strangers=strangers)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _tidy(out)
@@ -37,6 +42,7 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
             try:
                 yield new
                 _sync(new)
+                refuse_existing(out, force=force, strangers=strangers)  # much may have come there meanwhile
                 _put_in_place(new, out)
                 _sync_folder(out.parent)
             finally:
@@ -45,18 +51,39 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
         raise SubbyteError(f"{out}: cannot be written: {e.strerror or e}") from e
 
 
-def refuse_existing(out: Path, *, force: bool) -> None:
-    """Raise UsageError unless nothing is at `out`, or an empty folder, or with `force` a folder of files only."""
-    if out.is_symlink():
-        raise UsageError(f"{out}: is a link; give the name of a folder to write")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"{out}: is a file; give the name of a folder to write")
-    if any(out.iterdir()) and not force:
-        raise UsageError(f"{out}: already exists; choose another name, or give --force to replace it")
-    if inside := next((path.name for path in out.iterdir() if path.is_dir()), None):
-        raise UsageError(f"{out}: holds a folder ({inside}), so it is not one of ours; remove it yourself if it may go")
+def refuse_existing(out: Path, *, force: bool, strangers: Strangers = strangers) -> None:
+    """Raise UsageError unless nothing is at `out`, or an empty folder, or with `force` one that has no `strangers`."""
+    try:
+        if out.is_symlink():
+            raise UsageError(f"{out}: is a link; give the name of a folder to write")
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise UsageError(f"{out}: is a file; give the name of a folder to write")
+        if not any(out.iterdir()):
+            return
+        if not force:
+            raise UsageError(f"{out}: already exists; choose another name, or give --force to replace it")
+        lost = strangers(out)
+    except OSError as e:
+        raise SubbyteError(f"{out}: cannot be read: {e.strerror or e}") from e
+    if lost:
+        names = ", ".join(lost[:SHOWN]) + (f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else "")
+        raise UsageError(
+            f"{out}: is not replaced, because it holds what subbyte did not write there: {names}; move that away, or "
+            "choose another name"
+        )
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raise SubbyteError if a folder cannot be made at `out`: tried, so that it is known before long work."""
+    above = next((path for path in out.absolute().parents if path.exists()), Path("/"))
+    trial = _beside(above / out.name, "new")
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as e:
+        raise SubbyteError(f"{out}: cannot be written: {e.strerror or e}") from e
 
 
 def _beside(out: Path, kind: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from subbyte.engine import Engine
 from subbyte.errors import UsageError
 from subbyte.model import Model, PackedMatrix
 from subbyte.packed_file import arrays_of_matrix
+from subbyte.progress import Progress, phase
 from subbyte.quantization import blank_matrix
 from subbyte.recipe import Recipe, resolve, resolved
 from subbyte.recipe_text import recipe_text
@@ -36,9 +37,6 @@ HELD_OUT = 3  # one of so many sentences is not rounded for, but measured on
 OFFERED: tuple[Scheme, ...] = (
     *widths(Normal(1)), *widths(BinaryCoding(1))[1:], *widths(Uniform(2, mode="affine"))[1:]
 )  # fmt: skip
-
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def search(
     recipe       says what family, granularity and other options each matrix has, and the activations; its bits and
                  clusters count for nothing. Default: OFFERED, a scale a row, int8
     frequencies  matrix name -> counts of its words, for clusters
-    progress     called with what is done so far and what there is in all, for sentences, then for models measured
+    progress     called while the text is read, then while models are measured
     """
     parameters = sum(int(np.prod(w.shape)) for w in model.tensors.values())
     limit = parse_budget(budget, parameters)
@@ -115,10 +113,10 @@ def search(
     engine = Engine(model, activations="float32")
     sentences = readable(tokenizer, lines, engine.max_positions)
     seen = [ids for i, ids in enumerate(sentences) if i % HELD_OUT != HELD_OUT - 1]
-    sums = grams_of(model, engine, seen, progress)
+    sums = grams_of(model, engine, seen, phase(progress, "reading the text"))
     del engine
     held_out = sentences[HELD_OUT - 1 :: HELD_OUT]
-    measured = measure(model, held_out, sums, schemes, frequencies, activations, progress)
+    measured = measure(model, held_out, sums, schemes, frequencies, activations, phase(progress, "measuring"))
 
     chosen = choice(model, schemes, measured.costs, limit.bytes)
     by_name = {name: option.scheme for name, option in chosen.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from subbyte.engine import Engine
 from subbyte.errors import UsageError
 from subbyte.likelihood import batches, translations
 from subbyte.model import Model
+from subbyte.progress import Steps
 from subbyte.tokenization import Tokenizer
 
 ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
@@ -41,7 +42,7 @@ def grams(
     model: Model,
     tokenizer: Tokenizer,
     lines: Iterable[str],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> dict[str, Array]:
     """The sums of `grams_of` over the first lines, as many as are enough."""
     engine = Engine(model, activations="float32")
@@ -52,7 +53,7 @@ def grams_of(
     model: Model,
     engine: Engine,
     sentences: Sequence[Sequence[int]],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
 

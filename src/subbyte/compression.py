@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
+from subbyte.progress import Progress, Steps, phase
 from subbyte.quantization import quantize_model, sqnr_db
 from subbyte.recipe import Recipe, load_recipe, parse_recipe, resolve, resolved
 from subbyte.text_lines import read_lines
@@ -43,7 +44,7 @@ def quantize(
     calibration: str | Path | None = None,
     check: bool = True,
     check_text: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Inspection:
     """Compress a float32 model folder into the folder `out`, and return what `inspect(out)` says.
 
@@ -59,7 +60,8 @@ def quantize(
     check        both models translate a few lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those of `calibration`, or the pairs of
                  `frequencies`, or else frequent words (agreement.py)
-    progress     called with what is done so far and what there is in all: sentences of `calibration`, then weights
+    progress     called with the name of a phase (calibrating, rounding, checking, ...), what of it is done so far, and
+                 what there is in all; phases come one after the other, and none goes back
 
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
     4.21
@@ -94,18 +96,17 @@ def quantize(
     chosen = parse_recipe(found.recipe, "the recipe that was found", "found") if found else given
     assert chosen
     schemes = resolve(chosen, model)
-    sums = grams(model, tokenizer, read_lines(calibration), progress) if calibration else None
-    packed = quantize_model(
-        model, schemes, counts, sums, lambda _, done, total: progress(done, total) if progress else None
-    )
+    sums = grams(model, tokenizer, read_lines(calibration), phase(progress, "calibrating")) if calibration else None
+    packed = quantize_model(model, schemes, counts, sums, phase(progress, "rounding"))
     packed = replace(packed, activations=chosen.activations, recipe=resolved(chosen, schemes))
+    checking = phase(progress, "checking")
     report = {
         "recipe": chosen.name,
         "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
         "calibration": Path(calibration).name if calibration else None,
-        "agreement": _compared(model, packed, tokenizer, sentences, out) if check else None,
+        "agreement": _compared(model, packed, tokenizer, sentences, out, checking) if check else None,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "tensors": _tensor_reports(model, packed),
     }
@@ -120,7 +121,7 @@ def _quantize_encoder(
     calibration: str | Path | None,
     compared: str | Path | None,
     force: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Save an encoder under a recipe; the text `compared` says how far it agrees."""
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
@@ -164,11 +165,11 @@ def _sentences(
 
 
 def _compared(
-    model: Model, packed: Model, tokenizer: Tokenizer, sentences: list[str], out: str | Path
+    model: Model, packed: Model, tokenizer: Tokenizer, sentences: list[str], out: str | Path, progress: Steps | None
 ) -> Agreement | None:
     """How far the models agree, with a warning if they do not; None, with a warning, where the model cannot be run."""
     try:
-        found = agreement(model, packed, tokenizer, sentences)
+        found = agreement(model, packed, tokenizer, sentences, progress)
     except ModelError as error:
         logger.warning("%s was not compared with its model: %s", out, error)
         return None

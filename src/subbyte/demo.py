@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TypedDict
@@ -15,6 +14,9 @@ from subbyte.agreement import chrf
 from subbyte.atomic_folder import new_folder
 from subbyte.compression import quantize
 from subbyte.evaluation import peak_rss_bytes
+from subbyte.manifest import NAME as MANIFEST
+from subbyte.manifest import manifest_of, strangers
+from subbyte.progress import Progress
 from subbyte.translator import Translation, Translator
 
 MODEL = "demo_model"
@@ -75,20 +77,22 @@ def demonstrate(
     force: bool = False,
     threads: int | None = None,
     isa: str = "best",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Demonstration:
     """Write the model that ships to `out`/float32, compress it to `out`/low_bit, and compare the two.
 
     out       default: the user's cache, where an older demonstration is replaced
-    force     older folders may be replaced in `out` too
-    progress  called with the weights quantized so far and those in all
+    force     older demonstrations may be replaced in `out` too
+    progress  called with the phase, what of it is done so far, and what there is in all
     """
     force = force or out is None
     folder = cache_folder() if out is None else Path(out)
     float_folder, low_bit_folder = folder / "float32", folder / "low_bit"
-    with as_file(files("subbyte") / MODEL) as shipped, new_folder(float_folder, force=force) as new:
-        for path in shipped.iterdir():
-            shutil.copyfile(path, new / path.name)
+    with as_file(files("subbyte") / MODEL) as shipped:
+        content = {path.name: path.read_bytes() for path in shipped.iterdir()}
+    with new_folder(float_folder, force=force, strangers=lambda folder: _strangers(folder, content)) as new:
+        for name, data in {**content, MANIFEST: manifest_of(content)}.items():
+            (new / name).write_bytes(data)
     document = quantize(float_folder, low_bit_folder, RECIPE, force=force, progress=progress)
 
     models = [Translator.from_pretrained(path, threads=threads, isa=isa) for path in (float_folder, low_bit_folder)]
@@ -113,6 +117,17 @@ def demonstrate(
             {"source": s, "float32": f, "low_bit": b} for s, f, b in zip(SENTENCES, float32, low_bit, strict=True)
         ],
     }
+
+
+def _strangers(folder: Path, shipped: Mapping[str, bytes]) -> list[str]:
+    """What is in the folder of the float32 model and not ours: before it had a manifest, whatever does not ship."""
+    if (folder / MANIFEST).exists():
+        return strangers(folder)
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_symlink() or not path.is_file() or path.read_bytes() != shipped.get(path.name)
+    )
 
 
 def cache_folder() -> Path:

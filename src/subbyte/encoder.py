@@ -10,7 +10,7 @@ import numpy as np
 
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
-from subbyte.errors import ModelError, UsageError
+from subbyte.errors import ModelError, SubbyteError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model, SentenceVectors
 from subbyte.models import bert
@@ -78,8 +78,8 @@ class Encoder:
     ) -> Iterator[np.ndarray]:
         """The vectors as they come; reads `batch_size` texts at a time."""
         normalize = self.sentence.normalize if normalize_embeddings is None else normalize_embeddings
-        for batch in _batches(texts, batch_size):
-            vectors = self.engine.pooled(*self.tokenizer.encode([_parts(t) for t in batch]), self.sentence.pooling)
+        for batch in _encoded(self.tokenizer, texts, batch_size):
+            vectors = self.engine.pooled(*batch, self.sentence.pooling)
             if normalize:
                 vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
             yield from vectors
@@ -129,8 +129,8 @@ class Classifier:
 
     def logits(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[np.ndarray]:
         """The logits of each text, float32 [labels]; reads `batch_size` texts at a time."""
-        for batch in _batches(texts, batch_size):
-            yield from self.engine.logits(*self.tokenizer.encode([_parts(text) for text in batch]))
+        for batch in _encoded(self.tokenizer, texts, batch_size):
+            yield from self.engine.logits(*batch)
 
 
 def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activations: str | None) -> _Loaded:
@@ -144,6 +144,29 @@ def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activatio
 
 def _parts(text: Text) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text
+
+
+def _encoded(
+    tokenizer: EncoderTokenizer, texts: Iterable[Text], size: int
+) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
+    """Ids and types of `size` texts at a time; where one cannot be read, those before it come first, then the fault."""
+    for batch in _batches(texts, size):
+        parts = [_parts(text) for text in batch]
+        try:
+            encoded = tokenizer.encode(parts)
+        except SubbyteError as error:
+            fault = error
+        else:
+            yield encoded
+            continue
+        for number in range(len(parts)):
+            try:
+                tokenizer.encode(parts[number : number + 1])
+            except SubbyteError:
+                if number:
+                    yield tokenizer.encode(parts[:number])
+                break
+        raise fault
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

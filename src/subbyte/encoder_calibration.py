@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,18 +11,18 @@ from subbyte.arrays import Array
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
-from subbyte.grid_calibration import Calibrated, calibrate
+from subbyte.grid_calibration import ORDERING_BATCHES, Calibrated, calibrate
 from subbyte.model import Model
 from subbyte.models.bert import equalizer
 from subbyte.operands import block, turned
 from subbyte.point_rules import Rounding
+from subbyte.progress import Steps
 
 ENOUGH_TOKENS = 10_000  # of the text, as for translation (calibration.py)
 FEWEST_TEXTS = 16
 BATCH = 16  # texts; running ranges see them so many at a time
 
 Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
-Progress = Callable[[int, int], None]
 
 
 def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> list[Batch]:
@@ -44,7 +44,7 @@ def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> l
 
 
 def grams(
-    model: Model, batches: Sequence[Batch], names: Sequence[str], progress: Progress | None = None
+    model: Model, batches: Sequence[Batch], names: Sequence[str], progress: Steps | None = None
 ) -> dict[str, Array]:
     """Name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with these.
 
@@ -91,6 +91,7 @@ def ranges(
     *,
     permute: bool = False,
     threads: int | None = None,
+    progress: Steps | None = None,
 ) -> Calibrated:
     """Static grids for these points, from what the float model has there, or what matrices are to read of it."""
     engine = EncoderEngine(model, threads=threads, activations="float32")
@@ -99,8 +100,14 @@ def ranges(
 
     rotations = {point: block(engine.points[point]) if one.rotate else 1 for point, one in roundings.items()}
 
+    done, total = 0, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0)
+
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
+        nonlocal done
         values = dict(zip(points, engine.observe(*batch, points), strict=True))
+        done += 1
+        if progress:
+            progress(done, total)
         return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
 
     found = calibrate(observe, batches, roundings, permute)

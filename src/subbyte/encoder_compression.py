@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -15,11 +15,11 @@ from subbyte.errors import UsageError
 from subbyte.model import Model
 from subbyte.operands import equalized, factors, with_grids
 from subbyte.permutation import permuted
+from subbyte.progress import Progress, Steps, phase
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolve_points, resolved
 from subbyte.schemes import Clustered, Scheme
 
-Progress = Callable[[int, int], None]
 COMPARED = 64  # texts
 ENOUGH_BITS = 8  # weights of so many go to the nearest: there is nothing to gain by more
 
@@ -56,15 +56,19 @@ def compressed(
             f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
             "line, a tab between those of a pair, like what the model will read"
         )
-    model = calibrated(model, recipe, batches)
-    sums = grams(model, batches, few_bits(schemes), progress) if batches else None
-    packed = quantize_model(
-        model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total) if progress else None
-    )
+    model = calibrated(model, recipe, batches, progress=phase(progress, "measuring ranges"))
+    sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating")) if batches else None
+    packed = quantize_model(model, schemes, grams=sums, progress=phase(progress, "rounding"))
     return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
 
-def calibrated(model: Model, recipe: Recipe, batches: Sequence[Batch], threads: int | None = None) -> Model:
+def calibrated(
+    model: Model,
+    recipe: Recipe,
+    batches: Sequence[Batch],
+    threads: int | None = None,
+    progress: Steps | None = None,
+) -> Model:
     """The float32 model as the recipe wants it, with grids for its activations if they are static.
 
     It computes the same as before: its axis is in the recipe's order, inputs of products are equalized and turned.
@@ -76,7 +80,7 @@ def calibrated(model: Model, recipe: Recipe, batches: Sequence[Batch], threads: 
     if unequal:
         squares = mean_squares(model, batches, unequal)
         model = equalized(model, {point: factors(of_columns) for point, of_columns in squares.items()})
-    found = ranges(model, batches, roundings, permute=recipe.permute, threads=threads)
+    found = ranges(model, batches, roundings, permute=recipe.permute, threads=threads, progress=progress)
     return with_grids(permuted(model, found.permutation) if found.permutation else model, found.grids)
 
 

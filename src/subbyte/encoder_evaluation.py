@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,8 +13,7 @@ from subbyte.errors import UsageError
 from subbyte.evaluation import peak_rss_bytes
 from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.metrics import accuracy, f1, matthews, pearson, spearman
-
-Progress = Callable[[int, int], None]
+from subbyte.progress import Progress
 
 
 class EncoderEvaluation(TypedDict):
@@ -56,7 +54,7 @@ def evaluate_classification(
     for one in classifier.logits(labelled.texts, batch_size):
         logits.append(one)
         if progress:
-            progress(len(logits), len(labelled.texts))
+            progress("classifying", len(logits), len(labelled.texts))
     seconds = time.perf_counter() - start
     metrics = scores_of(np.stack(logits), labelled, classifier, str(data))
     ids, _ = classifier.tokenizer.encode(labelled.texts)
@@ -95,7 +93,7 @@ def evaluate_similarity(
     for vector in encoder.stream(texts, batch_size, normalize_embeddings=True):
         vectors.append(vector)
         if progress:
-            progress(len(vectors) // 2, len(labelled.texts))
+            progress("encoding", len(vectors) // 2, len(labelled.texts))
     seconds = time.perf_counter() - start
     first, second = np.stack(vectors[::2]), np.stack(vectors[1::2])
     cosines = np.einsum("ij,ij->i", first, second, dtype=np.float64)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from subbyte.agreement import chrf
 from subbyte.errors import UsageError
+from subbyte.progress import Progress
 from subbyte.text_lines import read_lines
 from subbyte.translator import DEFAULT_BATCH_SIZE, Translator
 
@@ -55,11 +56,11 @@ def evaluate_translation(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_length: int | None = None,
     length_penalty: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """BLEU and chrF of a model folder on a source file and its reference translation, line by line (.gz too).
 
-    progress  called with the sentences translated so far and those in all
+    progress  called with the phase (translating), the sentences translated so far and those in all
     """
     sources, references = list(read_lines(source)), list(read_lines(reference))
     if len(sources) != len(references):
@@ -78,7 +79,7 @@ def evaluate_translation(
     for hypotheses in translator.stream(sources, generation, batch_size):
         translations.append(hypotheses[0])
         if progress:
-            progress(len(translations), len(sources))
+            progress("translating", len(translations), len(sources))
     seconds = time.perf_counter() - start
     peak = peak_rss_bytes()
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,12 +16,11 @@ from subbyte.compensation import Columns
 from subbyte.errors import SchemeError
 from subbyte.granularity import PerTensor, group_size, grouped, ungrouped
 from subbyte.model import Block, Model, PackedMatrix, Tensor
+from subbyte.progress import Steps
 from subbyte.schemes import Clustered, Params, Scheme, to_plain
 
 CHUNK = 1 << 17  # weights worked on at a time, so that what is computed on the way stays in the cache
 CHUNKS_COMPENSATED = 8  # as many where columns are rounded one by one: each is a call, and little of it is in use
-
-Progress = Callable[[str, int, int], None]  # name of the matrix just done, weights done so far, weights in all
 
 
 def quantize_matrix(
@@ -112,12 +111,13 @@ def quantize_model(
     schemes: Mapping[str, Scheme | Clustered],
     frequencies: Mapping[str, Array] | None = None,
     grams: Mapping[str, Array] | None = None,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Model:
     """The model with every matrix that `schemes` names packed; all else passes through.
 
     frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
     grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`)
+    progress     called with the weights done so far and those in all
     """
     matrices = _matrices(model, schemes, frequencies or {})
     done, total = 0, sum(w.size for w in matrices.values())
@@ -132,7 +132,7 @@ def quantize_model(
             raise SchemeError(f"{name}: {error}") from None
         done += w.size
         if progress:
-            progress(name, done, total)
+            progress(done, total)
     return replace(model, tensors=tensors)
 
 

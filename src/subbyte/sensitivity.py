@@ -7,7 +7,7 @@ matrix's outputs is compared, on a sample of rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from subbyte.engine import Engine
 from subbyte.frequencies import WORD_ROLES
 from subbyte.likelihood import log_probabilities, translations
 from subbyte.model import Model
+from subbyte.progress import Steps
 from subbyte.quantization import dequantize, quantize_matrix
 from subbyte.schemes import Scheme
 
@@ -49,7 +50,7 @@ def measure(
     offered: Mapping[str, Sequence[Scheme]],
     frequencies: Mapping[str, Array] | None = None,
     activations: str = "int8",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
     threads: int | None = None,
 ) -> Sensitivities:
     """The costs of all matrices that `offered` names, for the schemes that it offers each.

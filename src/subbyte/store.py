@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from subbyte import activations, models
-from subbyte.atomic_folder import new_folder, refuse_existing
+from subbyte.atomic_folder import new_folder, refuse_existing, refuse_unwritable
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
+from subbyte.manifest import NAME, entry_of, listed, manifest_of
 from subbyte.model import Model
 from subbyte.model_card import model_card
 from subbyte.models import bert, marian, pooling
@@ -29,7 +29,7 @@ from subbyte.tensor_files import Header, read_header
 
 METHOD = "subbyte"
 WEIGHTS = "model.safetensors"
-SUMS = "manifest.json"
+SUMS = NAME
 RECIPE = "recipe.toml"
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
 PIECE = 1 << 22  # bytes read at a time
@@ -63,6 +63,7 @@ def refuse_output(source: Path, out: Path, *, force: bool) -> None:
     if source.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{out}: is the folder of the source model, or one around it; choose another name")
     refuse_existing(out, force=force)
+    refuse_unwritable(out)
 
 
 def weights_size(model: Model) -> int:
@@ -77,7 +78,7 @@ def save(
 
     report  plain data for report.json: recipe, bits and error of the tensors, seed, versions
     recipe  the text of recipe.toml, where the recipe was made for this model
-    force   an older converted folder may be replaced
+    force   an older converted folder may be replaced, if nothing is in it but what was written then
 
     Raises UsageError if `out` exists or is the source, ModelError if a matrix is not quantized, SubbyteError if the
     folder cannot be written (a full disk).
@@ -112,8 +113,7 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
         files.setdefault("generation_config.json", _json(model.generation))
     sizes = {name: len(content) for name, content in files.items()}
     files["README.md"] = model_card(model, sizes, _source_card(model.folder), producer()).encode()
-    sums = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    return {**files, SUMS: _json({"files": sums})}
+    return {**files, SUMS: manifest_of(files)}
 
 
 def _source_card(folder: Path) -> str | None:
@@ -213,16 +213,11 @@ def verify(folder: str | Path) -> tuple[str, ...]:
     Raises FormatError with every file that is missing or differs.
     """
     folder = Path(folder)
-    where = str(folder / SUMS)
-    listed = read_json(folder, SUMS, FormatError).get("files")
-    if not isinstance(listed, dict) or not {"config.json", WEIGHTS} <= listed.keys():
-        raise FormatError(f"{where}: should list the files of the folder, config.json and {WEIGHTS} among them")
     faults = []
-    for name, expected in listed.items():
+    files = listed(folder)
+    for name, expected in files.items():
         try:
-            path = regular_file(folder, name, FormatError)
-            with open_regular(path) as file:
-                found = {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            found = entry_of(regular_file(folder, name, FormatError))
         except FormatError as e:
             faults.append(str(e))
         except OSError as e:
@@ -231,5 +226,5 @@ def verify(folder: str | Path) -> tuple[str, ...]:
             if found != expected:
                 faults.append(f"{name}: is {found}, should be {expected}")
     if faults:
-        raise FormatError(fault_list(f"{where}: files that differ", faults))
-    return tuple(listed)
+        raise FormatError(fault_list(f"{folder / SUMS}: files that differ", faults))
+    return tuple(files)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import os
+import stat
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from io import BytesIO, UnsupportedOperation
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 from subbyte.errors import UsageError
 
 Item = TypeVar("Item")
+PIECE = 1 << 13  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
 
 
 def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
@@ -38,12 +44,62 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 def read_whole_lines(path: str | Path) -> Iterator[str]:
     """The lines of a file with their ends, unpacked if its name ends in .gz; read as they are asked for."""
-    path = Path(path)
+    return iter(LineReader(path))
+
+
+class LineReader:
+    """The lines of a file or of stdin with their ends, read as they are asked for, and how far that has come.
+
+    total     bytes of the file; None of a pipe, and before the first line
+    position  bytes of the file that the lines so far are from; of a packed one, packed
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        """`path`: unpacked if its name ends in .gz; None: stdin."""
+        self.path = None if path is None else Path(path)
+        self.total: int | None = None
+        self.position = 0
+
+    def __iter__(self) -> Iterator[str]:
+        where = "stdin" if self.path is None else str(self.path)
+        try:
+            with self.path.open("rb") if self.path else nullcontext(sys.stdin.buffer) as file:
+                self.total = _bytes_left(file)
+                yield from decode_whole_lines(self._counted(file), where)
+        except (OSError, EOFError, zlib.error) as e:
+            raise UsageError(f"{where}: cannot be read: {getattr(e, 'strerror', None) or e}") from None
+
+    def _counted(self, file: BinaryIO) -> Iterator[bytes]:
+        if self.path and self.path.suffix == ".gz":
+            pieces = _Pieces(file)
+            for line in gzip.GzipFile(fileobj=cast(BytesIO, pieces)):
+                self.position = pieces.position
+                yield line
+        else:
+            for line in file:
+                self.position += len(line)
+                yield line
+
+
+class _Pieces:
+    """A file that gives little at a time, and counts what it gave."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.position = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(min(size, PIECE))
+        self.position += len(data)
+        return data
+
+
+def _bytes_left(file: BinaryIO) -> int | None:
+    """Those of a regular file behind where it stands; None of anything else."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from decode_whole_lines(file, str(path))
-    except (OSError, EOFError, zlib.error) as e:
-        raise UsageError(f"{path}: cannot be read: {getattr(e, 'strerror', None) or e}") from None
+        status = os.fstat(file.fileno())
+    except (UnsupportedOperation, AttributeError):
+        return None
+    return status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None
 
 
 def without_end(line: str) -> str:
@@ -57,9 +113,23 @@ def one_line(text: str) -> str:
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, `size` at a time, read as they are asked for. Raises UsageError for a size below 1."""
+    """The items, `size` at a time, read as they are asked for. Raises UsageError for a size below 1.
+
+    If reading fails, a batch is cut there: what was read before the fault comes first, and then the fault.
+    """
     if size < 1:
         raise UsageError(f"batch size is {size}, should be at least 1")
     left = iter(items)
-    while batch := list(islice(left, size)):
-        yield batch
+    fault: Exception | None = None
+    while not fault:
+        batch: list[Item] = []
+        try:
+            for item in islice(left, size):
+                batch.append(item)
+        except Exception as error:
+            fault = error
+        if batch:
+            yield batch
+        elif not fault:
+            return
+    raise fault

@@ -191,12 +191,15 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """The hypotheses of each text, best first, as they come; reads `batch_size` texts at a time."""
         language = self._language(target_language)
-        for batch in in_batches(enumerate(texts, start=1), batch_size):
-            asked = {number: text for number, text in batch if text.strip()}
-            ids = {number: self._encode(self._addressed(text, language), number) for number, text in asked.items()}
-            found = dict(zip(ids, self.engine.translate(list(ids.values()), generation), strict=True))
-            for number, _ in batch:
-                hypotheses = found.get(number)
+        read = (  # before batches are made: one is cut at a text that cannot be read, and those before it are not lost
+            self._encode(self._addressed(text, language), number) if text.strip() else None
+            for number, text in enumerate(texts, start=1)
+        )
+        for batch in in_batches(read, batch_size):
+            asked = [ids for ids in batch if ids is not None]
+            found = iter(self.engine.translate(asked, generation))
+            for ids in batch:
+                hypotheses = None if ids is None else next(found)
                 if hypotheses is None:
                     yield [Translation("", 0.0 if generation.scores else nan, 0)] * generation.num_hypotheses
                 else:
@@ -211,8 +214,7 @@ class Translator:
     ) -> Iterator[str]:
         """The best translation of each text, sentence by sentence; all white space around the sentences is kept."""
         language = self._language(target_language)
-        for batch in in_batches(texts, batch_size):
-            lines = [self._segments(text, language) for text in batch]
+        for lines in in_batches((self._segments(text, language) for text in texts), batch_size):
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
             found = (one_line(best.text) for best, *_ in self.stream(sentences, generation, batch_size))
             for _, line in lines:
@@ -223,13 +225,17 @@ class Translator:
 
         A source that is too long is cut as in `translate`; a target that is too long has no score: UsageError.
         """
-        for batch in in_batches(enumerate(pairs, start=1), batch_size):
-            asked = {number: pair for number, pair in batch if any(text.strip() for text in pair)}
-            sources = [self._encode(source, number) for number, (source, _) in asked.items()]
-            targets = [self._encode_target(target, number) for number, (_, target) in asked.items()]
-            found = dict(zip(asked, zip(targets, self.engine.score(sources, targets), strict=True), strict=True))
-            for number, _ in batch:
-                ids, logs = found.get(number, ([], []))
+        read = (
+            (self._encode(source, number), self._encode_target(target, number))
+            if source.strip() or target.strip()
+            else None
+            for number, (source, target) in enumerate(pairs, start=1)
+        )
+        for batch in in_batches(read, batch_size):
+            asked = [pair for pair in batch if pair is not None]
+            found = iter(self.engine.score([source for source, _ in asked], [target for _, target in asked]))
+            for pair in batch:
+                ids, logs = ([], []) if pair is None else (pair[1], next(found))
                 yield Score(tuple(map(self.tokenizer.target_piece, ids)), tuple(logs))
 
     def _language(self, name: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,10 +22,9 @@ from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
 from subbyte.models import bert
+from subbyte.progress import Progress, phase
 from subbyte.resident import checked_threads
 from subbyte.tokenization import load_tokenizer
-
-Progress = Callable[[str, int, int], None]  # name of the part, work done in it, and work in all
 
 
 def analyze(
@@ -48,7 +46,7 @@ def analyze(
     out         ends in .html; report.html has report.json beside it. Default: nothing is written
     most_texts  the first so many are read; every second is calibrated on, the others are judged
     threads     default: all cores
-    force       older files may be replaced
+    force       older files of this kind may be replaced
     progress    called with the name of a part, the work done and the work in all
 
     Raises UsageError, and ModelError if the folder is not a model we run.
@@ -63,7 +61,7 @@ def analyze(
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
     threads = checked_threads(threads)
     with ExitStack() as stack:
-        files = [stack.enter_context(new_file(path, force=force)) for path in paths]
+        files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
         encodes = bert.is_encoder(opened.architecture)
         document = (_encoder if encodes else _translation)(opened, read, threads, progress)
         document["recommended"] = recommended(document)
@@ -72,6 +70,13 @@ def analyze(
             files[0].write(page(document).encode())
             files[1].write(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
     return document
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a page or a document of an analysis."""
+    if path.suffix == ".html":
+        return b"subbyte analyze" in path.read_bytes()
+    return {"model", "architecture", "findings"} <= {*json.loads(path.read_bytes())}
 
 
 def _paths(out: Path) -> list[Path]:
@@ -91,14 +96,14 @@ def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress |
     document = _blank(model, judge.task, read, engine, sum(len(ids) for batch in every for ids in batch[0]))
     document["calibrated"], document["judged"] = len(seen), len(held_out.texts)
     document["points"], document["residual"] = outliers.outliers(
-        engine, every, lambda id: tokenizer.tokens([id])[0], _part("activations", progress)
+        engine, every, lambda id: tokenizer.tokens([id])[0], phase(progress, "activations")
     )
     calibration = EncoderCalibration(model, batches(tokenizer, seen, judge.task), threads)
-    document["leave_one_out"] = leave_one_out(calibration, judge, len(held_out.texts), _part("leave one out", progress))
+    document["leave_one_out"] = leave_one_out(calibration, judge, len(held_out.texts), phase(progress, "leave one out"))
     document["sizes"], document["left_out"] = measured(
-        model, of_encoder(calibration), judge, judge.task, _part("presets", progress)
+        model, of_encoder(calibration), judge, judge.task, phase(progress, "presets")
     )
-    document["blocks"] = weights.blocks(model, judge, _part("weights", progress))
+    document["blocks"] = weights.blocks(model, judge, phase(progress, "weights"))
     return document
 
 
@@ -136,7 +141,3 @@ def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderE
         "recommended": None,
         "findings": [],
     }
-
-
-def _part(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    return (lambda done, total: progress(name, done, total)) if progress else None

@@ -6,7 +6,7 @@ of activation points is left as it is. The ranges are those of the preset w8a8, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -16,12 +16,11 @@ from subbyte.analysis.presets import EncoderCalibration
 from subbyte.errors import RecipeError
 from subbyte.model import Model
 from subbyte.models import bert
+from subbyte.progress import Steps
 from subbyte.recipe import load_recipe
 
 PLAIN = "w8a8"
 REMEDIES = ("w8a8-mixed", "w8a8-peg")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def unions(layers: int) -> tuple[Family, ...]:
 
 
 def leave_one_out(
-    calibration: EncoderCalibration, judge: Judge, measured: int, progress: Progress | None = None
+    calibration: EncoderCalibration, judge: Judge, measured: int, progress: Steps | None = None
 ) -> LeaveOneOut:
     """Of a float32 encoder. `measured` is how many other texts than those of the calibration the judge has."""
     model = calibration.model

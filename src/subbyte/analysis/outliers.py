@@ -12,12 +12,11 @@ from subbyte.analysis.document import RESIDUAL, Point, ResidualDimension, short
 from subbyte.arrays import Array
 from subbyte.encoder_calibration import Batch
 from subbyte.encoder_engine import EncoderEngine
+from subbyte.progress import Steps
 
 SIGMAS = 6.0
 LISTED = 10  # dimensions and tokens of a point
 NO_TOKENS = ("scores", "probabilities", "pooler", "classifier")  # their rows are no tokens
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -48,7 +47,7 @@ class _Outliers:
 
 
 def outliers(
-    engine: EncoderEngine, batches: Sequence[Batch], token: Callable[[int], str], progress: Progress | None = None
+    engine: EncoderEngine, batches: Sequence[Batch], token: Callable[[int], str], progress: Steps | None = None
 ) -> tuple[list[Point], list[ResidualDimension]]:
     """Every point of the model over all texts, and the dimensions of x, h and y with outliers, most of them first.
 

@@ -73,6 +73,7 @@ def page(document: Analysis) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="generator" content="subbyte analyze">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n{chr(10).join(body)}\n"
         "</main></body></html>\n"

@@ -15,6 +15,7 @@ from subbyte.encoder_calibration import Batch, grams
 from subbyte.encoder_compression import calibrated, few_bits
 from subbyte.errors import RecipeError, SchemeError
 from subbyte.model import Model
+from subbyte.progress import Steps
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, load_recipe, resolve, resolved
 from subbyte.store import weights_size
@@ -28,8 +29,6 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "student": ("int8", "normal4", "uniform4", "binary4"),
     "encoder": ("w8a8", "w8a8-mixed", "w8a8-peg", "normal4", "uniform4", "normal3", "uniform3", "uniform2"),
 }  # fmt: skip
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class EncoderCalibration:
             self._models[recipe.name] = calibrated(self.model, recipe, self.batches, self.threads)
         return self._models[recipe.name]
 
-    def sums(self, of: Model, names: Sequence[str], progress: Progress | None = None) -> Mapping[str, Array]:
+    def sums(self, of: Model, names: Sequence[str], progress: Steps | None = None) -> Mapping[str, Array]:
         """What `encoder_calibration.grams` has for these matrices of a prepared model."""
         if of.tensors is not self.model.tensors:  # its axis is in another order, or its inputs are turned
             return grams(of, self.batches, names)
@@ -84,10 +83,10 @@ class EncoderCalibration:
 
 def measured(
     model: Model,
-    make: Callable[[Way, Progress], Model],
+    make: Callable[[Way, Steps], Model],
     judge: Callable[[Model], Quality],
     task: str,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> tuple[list[Size], list[LeftOut]]:
     """Every preset that fits; `make` is one of `of_encoder` and `of_translation`; and those that do not."""
     every = ways(model)
@@ -96,8 +95,8 @@ def measured(
     left_out: list[LeftOut] = []
     for at, way in enumerate(every):
 
-        def step(done: int, total: int, at: int = at) -> None:
-            if progress:
+        def step(done: int, total: int | None, at: int = at) -> None:
+            if progress and total:
                 progress(at * whole + whole * done // total, len(every) * whole)
 
         try:
@@ -114,10 +113,10 @@ def measured(
     return sizes, left_out
 
 
-def of_encoder(calibration: EncoderCalibration) -> Callable[[Way, Progress], Model]:
+def of_encoder(calibration: EncoderCalibration) -> Callable[[Way, Steps], Model]:
     """Makes encoders under presets."""
 
-    def make(way: Way, progress: Progress) -> Model:
+    def make(way: Way, progress: Steps) -> Model:
         prepared = calibration.prepared(way.recipe) if way.calibrated else calibration.model
         few = few_bits(resolve(way.recipe, prepared)) if way.calibrated else []
         return _packed(prepared, way.recipe, calibration.sums(prepared, few) if few else {}, progress)
@@ -125,15 +124,15 @@ def of_encoder(calibration: EncoderCalibration) -> Callable[[Way, Progress], Mod
     return make
 
 
-def of_translation(model: Model, sums: Mapping[str, Array]) -> Callable[[Way, Progress], Model]:
+def of_translation(model: Model, sums: Mapping[str, Array]) -> Callable[[Way, Steps], Model]:
     """Makes translation models under presets; `sums` are those of `calibration.grams`."""
     return lambda way, progress: _packed(model, way.recipe, sums if way.calibrated else {}, progress)
 
 
-def _packed(model: Model, recipe: Recipe, sums: Mapping[str, Array], progress: Progress) -> Model:
+def _packed(model: Model, recipe: Recipe, sums: Mapping[str, Array], progress: Steps) -> Model:
     """As `subbyte quantize --recipe` makes it."""
     schemes = resolve(recipe, model)
-    packed = quantize_model(model, schemes, grams=sums, progress=lambda _, done, total: progress(done, total))
+    packed = quantize_model(model, schemes, grams=sums, progress=progress)
     return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from subbyte.calibration import grams_of, readable
 from subbyte.engine import Engine
 from subbyte.likelihood import log_probabilities, translations
 from subbyte.model import Model
+from subbyte.progress import Progress, phase
 from subbyte.schemes import Clustered, Normal, Scheme
 from subbyte.sensitivity import LARGEST, measure
 from subbyte.tokenization import Tokenizer
@@ -27,8 +28,6 @@ from subbyte.tokenization import Tokenizer
 OFFERED: tuple[Scheme, ...] = (Normal(2), Normal(3), Normal(4), Normal(5), Normal(6))
 BLOCK_BITS = (4, 3, 2)
 AVERAGES = (5.0, 4.0, 3.0, 2.5)  # bits of a weight, headers and scales included, that a search spends
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,11 @@ def analyzed(model: Model, tokenizer: Tokenizer, texts: Texts, threads: int, pro
     sentences = readable(tokenizer, [text[0] for text in texts.texts], engine.max_positions)
     seen, held_out = sentences[::HALF], sentences[1::HALF]
 
-    def named(name: str) -> Callable[[int, int], None] | None:
-        return (lambda done, total: progress(name, done, total)) if progress else None
-
-    sums = grams_of(model, engine, seen, named("reading"))
+    sums = grams_of(model, engine, seen, phase(progress, "reading"))
     judge = Judge(engine, tokenizer, held_out, threads)
-    sizes, left_out = measured(model, of_translation(model, sums), judge, "translation", named("presets"))
+    sizes, left_out = measured(model, of_translation(model, sums), judge, "translation", phase(progress, "presets"))
     offered = dict.fromkeys(model.roles, OFFERED)
-    costs = measure(model, held_out, sums, offered, progress=named("matrices"), threads=threads).costs
+    costs = measure(model, held_out, sums, offered, progress=phase(progress, "matrices"), threads=threads).costs
     blocks: list[BlockEffect] = []
     for block, names in blocks_of(model).items():
         of_block = [cost for name in names for cost in costs[name]]

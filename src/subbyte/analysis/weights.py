@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +10,14 @@ import numpy as np
 from subbyte.analysis.document import BlockEffect
 from subbyte.analysis.judging import Judge
 from subbyte.model import Model, Tensor
+from subbyte.progress import Steps
 from subbyte.quantization import dequantize, quantize_matrix
 from subbyte.schemes import Normal
 
 BLOCK_BITS = (4, 2)
 
-Progress = Callable[[int, int], None]
 
-
-def blocks(model: Model, judge: Judge, progress: Progress | None = None) -> list[BlockEffect]:
+def blocks(model: Model, judge: Judge, progress: Steps | None = None) -> list[BlockEffect]:
     """Of a float32 encoder: to the nearest of the levels for normally distributed weights, activations in float32."""
     grouped = blocks_of(model)
     done, total = 0, len(BLOCK_BITS) * len(grouped)

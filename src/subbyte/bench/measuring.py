@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -30,6 +30,7 @@ from subbyte.bench.workers import Worker
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folder import open_model
 from subbyte.inspection import folder_bytes
+from subbyte.progress import Progress, Steps, phase
 from subbyte.tokenization import Tokenizer
 
 LEAST_AGREEMENT = 0.999  # mean cosine between the same model's vectors in float32
@@ -100,7 +101,7 @@ def benchmark(
     activations: Literal["int8", "float32"] | None = None,
     work: str | Path | None = None,
     timeout: float = 600,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Benchmark:
     """Time a model folder in subbyte beside other engines.
 
@@ -113,7 +114,7 @@ def benchmark(
                   to encoders
     work          where converted models are kept; default: a temporary folder
     timeout       seconds for opening a model, and for a pass over all sentences
-    progress      called with the passes done so far and those in all
+    progress      called with the phase, what is done so far and what there is in all
     """
     engines = engines_of(against)
     cores = cores_of(threads)
@@ -131,7 +132,7 @@ def benchmark(
         subjects = [subject for engine in engines.values() for subject in engine.prepare(models, made)]
         if twice := {str(subject) for subject in subjects if [*map(str, subjects)].count(str(subject)) > 1}:
             raise UsageError(f"{', '.join(sorted(twice))} would be measured twice; name each recipe once")
-        workers = {}
+        workers: dict[Subject, Worker] = {}
         for subject in subjects:
             setup = Setup(
                 module=module_of(subject.engine),
@@ -144,8 +145,11 @@ def benchmark(
                 encoder=models.kind == "encoder",
             )
             workers[subject] = stack.enter_context(Worker(str(subject), setup, timeout))
+            if progress:
+                progress("opening", len(workers), len(subjects))
         runs = []
-        for task, answers in _passes(engines, workers, tasks, rounds, SETTLE if threads > 1 else 0, progress):
+        settle, steps = SETTLE if threads > 1 else 0, phase(progress, "measuring")
+        for task, answers in _passes(engines, workers, tasks, rounds, settle, steps):
             reference = next((given[0]["found"] for one, given in answers.items() if one.precision == "float32"), None)
             for subject, given in answers.items():
                 counts = _token_counts(subject, task, given, found.tokenizer)
@@ -189,7 +193,7 @@ def _passes(
     tasks: Sequence[Task],
     rounds: int,
     settle: float,
-    progress: Callable[[int, int], None] | None,
+    progress: Steps | None,
 ) -> Iterator[tuple[Task, Mapping[Subject, Answers]]]:
     """Of each task every subject's passes that can do it, the first (cold) one not among them."""
     turns = [(task, [s for s in workers if engines[s.engine].can(task)]) for task in tasks]

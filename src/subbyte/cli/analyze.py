@@ -36,7 +36,7 @@ def analyze(
     force: Annotated[bool, typer.Option("--force", help="Replace an older page, and the numbers beside it.")] = False,
     json: Json = False,
 ) -> None:
-    """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality, and which preset to take.
+    """Find the preset for a float32 model, and where it breaks at few bits: outliers, leave-one-out, size and quality.
 
     Takes some minutes. A command that makes the recommended model is printed, and then what is seen; the page has the
     plots and tables.

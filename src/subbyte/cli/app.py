@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 from typing import Annotated
@@ -11,12 +10,13 @@ import typer
 
 import subbyte
 from subbyte.cli import analyze, bench, classify, demo, encode, evaluate, finetune, inspect, quantize, score, translate
-from subbyte.errors import SubbyteError
+from subbyte.cli.ending import CLOSED_PIPE, INTERRUPTED, ended_by_sigterm, finish, open_streams, sentence_of
 
 app = typer.Typer(
     name="subbyte",
     help="Compress translation models and encoders to 1-8 bits per weight and run them on a CPU, without PyTorch.",
-    epilog="stdout is data, stderr is talk. Exit codes: 0 done, 1 failed with a sentence that says why, 2 wrong usage.",
+    epilog="stdout is data, stderr is talk. Exit codes: 0 done, 1 failed with a sentence that says why, 2 wrong usage, "
+    "130 interrupted, 141 the reader of stdout went away, 143 terminated.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -52,14 +52,21 @@ def _options(
 
 
 def main() -> None:
-    """Run the program; an error of ours is printed as one sentence and exits with 1."""
+    """Run the program and exit with its code; what went wrong is one sentence on stderr."""
     logging.basicConfig(format="subbyte: %(message)s")  # warnings and worse, to stderr
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace" if stream is sys.stderr else "strict")
-    try:
-        app(prog_name="subbyte")
-    except (SubbyteError, MemoryError) as error:
-        if "--debug" in sys.argv:
-            raise
-        sys.exit(f"subbyte: {error or 'there is not enough memory'}")
+    open_streams()
+    code, fault = 0, ""
+    with ended_by_sigterm():
+        try:
+            app(prog_name="subbyte")
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+            if isinstance(stop.__context__, BrokenPipeError):  # typer has made a 1 of it
+                code = CLOSED_PIPE
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:
+            if "--debug" in sys.argv:
+                raise
+            code, fault = 1, sentence_of(error)
+    sys.exit(finish(code, fault))

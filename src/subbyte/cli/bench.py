@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from subbyte.atomic_file import new_file
 from subbyte.cli.options import ActivationsOption, Isa, Json, ModelFolder
-from subbyte.cli.printing import print_json, progress_bar
+from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 
 
@@ -82,11 +85,11 @@ def bench(
     lengths = _numbers(sequence_lengths, "--sequence-lengths")
     if plot and plot.suffix != ".svg":
         raise typer.BadParameter(f"{plot} should end in .svg", param_hint="--plot")
-    if plot and (plot.exists() or not plot.parent.is_dir()):
-        raise UsageError(f"{plot}: {'is there already' if plot.exists() else 'its folder is not there'}")
+    if plot and os.path.lexists(plot):
+        raise UsageError(f"{plot}: is there already; choose another name")
     from subbyte.bench.measuring import benchmark
 
-    with progress_bar("measuring") as progress:
+    with new_file(plot) if plot else nullcontext() as drawn, stages() as progress:
         document = benchmark(
             folder,
             _names(against),
@@ -106,16 +109,16 @@ def bench(
             timeout=timeout,
             progress=progress,
         )
+        if drawn:
+            from subbyte.bench.plot import plot as drawing
+
+            drawn.write(drawing(document).encode())
     if json:
         print_json(document)
     else:
         from subbyte.bench.table import tables
 
         print(tables(document))
-    if plot:
-        from subbyte.bench.plot import plot as drawing
-
-        plot.write_text(drawing(document), "utf-8")
 
 
 def _names(text: str) -> list[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import subbyte
-from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
-from subbyte.cli.printing import print_json, progress_bar
+from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
+from subbyte.cli.printing import print_json, stages
+from subbyte.text_lines import LineReader, without_end
 
 if TYPE_CHECKING:
     from subbyte.encoder import Text
@@ -31,21 +32,20 @@ def classify(
     """
     typed = file is None and sys.stdin.isatty()
     classifier = subbyte.Classifier.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
-    texts = map(_text, input_lines(file))
+    read = LineReader(file)
+    labels = classifier.scores(map(_text, read), batch_size or (1 if typed else 32))
     found = []
-    with progress_bar("classifying", unless=typed or sys.stdout.isatty()) as progress:
-        for number, scores in enumerate(classifier.scores(texts, batch_size or (1 if typed else 32)), start=1):
+    with stages(unless=typed or (not json and sys.stdout.isatty())) as progress:
+        for scores in followed(labels, read, "classifying", progress):
             best = sorted(scores, key=lambda label: -label["score"])[: None if all_labels else 1]
             if json:
                 found.append(best)
             else:
                 print("\t".join(f"{label['label']}\t{label['score']:.4f}" for label in best), flush=typed)
-            if progress:
-                progress(number, None)
     if json:
         print_json({"model": str(folder), "lines": found})
 
 
 def _text(line: str) -> Text:
-    first, tab, second = line.partition("\t")
-    return (first, second) if tab else line
+    first, tab, second = without_end(line).partition("\t")
+    return (first, second) if tab else first

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from subbyte.cli.options import Isa, Json, Threads
-from subbyte.cli.printing import print_json, print_pairs, progress_bar
+from subbyte.cli.printing import print_json, print_pairs, stages
 
 if TYPE_CHECKING:
     from subbyte.demo import Demonstration
@@ -27,7 +27,7 @@ def demo(
     """Compress the small English-German model that ships, and translate with it before and after. Needs no network."""
     from subbyte.demo import demonstrate
 
-    with progress_bar("quantizing") as progress:
+    with stages() as progress:
         document = demonstrate(out, force=force, threads=threads, isa=isa, progress=progress)
     if json:
         print_json(document)

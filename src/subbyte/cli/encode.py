@@ -12,8 +12,9 @@ import typer
 
 import subbyte
 from subbyte.atomic_file import new_file
-from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, input_lines
-from subbyte.cli.printing import print_json, progress_bar
+from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
+from subbyte.cli.printing import print_json, stages
+from subbyte.text_lines import LineReader, without_end
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,23 +47,29 @@ def encode(
         raise typer.BadParameter(f"{out}: should end in .npy, without --json")
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
-    vectors = encoder.stream(input_lines(file), batch_size or (1 if typed else 32), normalize)
+    read = LineReader(file)
+    vectors = encoder.stream(map(without_end, read), batch_size or (1 if typed else 32), normalize)
     kept = []
-    with new_file(out, force=force) if out else nullcontext() as target:
-        with progress_bar("encoding", unless=typed or (out is None and sys.stdout.isatty())) as progress:
-            for number, vector in enumerate(vectors, start=1):
+    with new_file(out, force=force, ours=_is_ours) if out else nullcontext() as target:
+        with stages(unless=typed or (not (out or json) and sys.stdout.isatty())) as progress:
+            for vector in followed(vectors, read, "encoding", progress):
                 if out or json:
                     kept.append(vector)
                 else:
                     print(json_text.dumps(_numbers(vector)), flush=typed)
-                if progress:
-                    progress(number, None)
         if target:
             import numpy as np
 
             np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.engine.settings.hidden), np.float32))
     if json:
         print_json({"model": str(folder), "vectors": [_numbers(vector) for vector in kept]})
+
+
+def _is_ours(path: Path) -> bool:
+    import numpy as np
+
+    found = np.load(path, mmap_mode="r")
+    return bool(found.dtype == np.float32 and found.ndim == 2)
 
 
 def _numbers(vector: np.ndarray) -> list[float]:

@@ -20,7 +20,7 @@ from subbyte.cli.options import (
     ModelFolder,
     Threads,
 )
-from subbyte.cli.printing import print_json, print_pairs, progress_bar
+from subbyte.cli.printing import print_json, print_pairs, stages
 
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "accuracy": "accuracy", "f1": "F1", "matthews": "Matthews"}
 NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
@@ -62,7 +62,7 @@ def evaluate(
     if not translates and data is None:
         raise typer.BadParameter(f"--task {task} needs --data, a labelled TSV")
     shared: dict[str, Any] = {"threads": threads, "isa": isa, "activations": activations}
-    with progress_bar("translating" if translates else "reading") as progress:
+    with stages() as progress:
         shared |= {"batch_size": batch_size or 32, "progress": progress}
         document: Mapping[str, Any]
         if source and reference and translates:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from subbyte.text_lines import decode_lines, read_lines
+from subbyte.progress import Progress
+from subbyte.text_lines import LineReader
 
+Found = TypeVar("Found")
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
@@ -62,6 +63,9 @@ LengthPenalty = Annotated[
 ]
 
 
-def input_lines(file: Path | None) -> Iterator[str]:
-    """The lines of a file, or of stdin."""
-    return decode_lines(sys.stdin.buffer, "stdin") if file is None else read_lines(file)
+def followed(found: Iterable[Found], read: LineReader, name: str, progress: Progress | None) -> Iterator[Found]:
+    """What was found of each line, while `progress` is told how far that is: in the file, or of a pipe in lines."""
+    for number, one in enumerate(found, start=1):
+        yield one
+        if progress:
+            progress(name, number if read.total is None else read.position, read.total)

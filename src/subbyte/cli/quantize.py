@@ -10,7 +10,7 @@ import typer
 import subbyte
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json
-from subbyte.cli.printing import print_json, progress_bar
+from subbyte.cli.printing import print_json, stages
 
 
 def quantize(
@@ -69,7 +69,7 @@ def quantize(
         raise typer.BadParameter("--budget needs --calibration, a text to measure what the model minds")
     if check and no_check:
         raise typer.BadParameter("--check and --no-check exclude each other")
-    with progress_bar("quantizing") as progress:
+    with stages() as progress:
         document = subbyte.quantize(
             model,
             out,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, Isa, Json, ModelFolder, Threads
-from subbyte.cli.printing import print_json, progress_bar
+from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 from subbyte.text_lines import read_lines
 
@@ -33,17 +33,20 @@ def score(
     """
     if tokens and not json:
         raise typer.BadParameter("--tokens is for the JSON document; add --json")
-    sources, targets = list(read_lines(source)), list(read_lines(target))
-    if len(sources) != len(targets):
+    (sources, fault), (targets, other) = _lines(source), _lines(target)
+    fault = fault or other
+    if fault and (json or not sources or not targets):
+        raise fault
+    if not fault and len(sources) != len(targets):
         raise UsageError(
             f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
             "line i of the one should be the translation of line i of the other"
         )
     translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     document: list[dict[str, Any]] = []
-    with progress_bar("scoring") as progress:
-        pairs = zip(sources, targets, strict=True)
-        for number, found in zip(count(1), translator.stream_scores(pairs, batch_size or 32), strict=False):
+    with stages(unless=not json and sys.stdout.isatty()) as progress:
+        pairs = [*zip(sources, targets, strict=False)]
+        for number, found in enumerate(translator.stream_scores(pairs, batch_size or 32), start=1):
             value = found.mean if normalize else found.total
             if json:
                 document.append({"source": sources[number - 1], "target": targets[number - 1]})
@@ -54,6 +57,19 @@ def score(
             else:
                 print(f"{value:.4f}")
             if progress:
-                progress(number, len(sources))
+                progress("scoring", number, len(pairs))
     if json:
         print_json({"model": str(folder), "scores": document})
+    if fault:
+        raise fault
+
+
+def _lines(path: Path) -> tuple[list[str], UsageError | None]:
+    """The lines of a file, and what kept us from reading them all."""
+    lines: list[str] = []
+    try:
+        for line in read_lines(path):
+            lines.append(line)
+    except UsageError as fault:
+        return lines, fault
+    return lines, None

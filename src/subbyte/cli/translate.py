@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +20,10 @@ from subbyte.cli.options import (
     MaxLength,
     ModelFolder,
     Threads,
+    followed,
 )
-from subbyte.cli.printing import print_json, progress_bar
-from subbyte.text_lines import decode_whole_lines, one_line, read_whole_lines, without_end
+from subbyte.cli.printing import print_json, stages
+from subbyte.text_lines import LineReader, one_line, without_end
 
 
 def translate(
@@ -69,9 +70,10 @@ def translate(
         length_penalty=length_penalty,
         scores=scores or json,
     )
-    lines: Iterable[str] = decode_whole_lines(sys.stdin.buffer, "stdin") if file is None else read_whole_lines(file)
-    lines = lines if document else map(without_end, lines)
-    lines = list(lines) if json else lines
+    read = LineReader(file)
+    sources: list[str] = []  # for the document
+    lines = iter(read) if document else map(without_end, read)
+    lines = _noted(lines, sources) if json else lines
     found: Iterable[list[dict[str, Any]]]  # of each line its hypotheses
     if by_sentence:
         texts = translator.stream_by_sentence(lines, generation, batch_size, target_language)
@@ -79,17 +81,23 @@ def translate(
     else:
         best = translator.stream(lines, generation, batch_size, target_language)
         found = ([vars(hypothesis) for hypothesis in hypotheses] for hypotheses in best)
-    if json:
-        pairs = zip(lines, found, strict=True)
-        translations = [{"source": source, "hypotheses": hypotheses} for source, hypotheses in pairs]
-        print_json({"model": str(folder), "translations": translations})
-        return
-    with progress_bar("translating", unless=typed or sys.stdout.isatty()) as progress:
-        for number, hypotheses in enumerate(found, start=1):
+    translations = []
+    with stages(unless=typed or (not json and sys.stdout.isatty())) as progress:
+        for number, hypotheses in enumerate(followed(found, read, "translating", progress), start=1):
+            if json:
+                translations.append({"source": sources[number - 1], "hypotheses": hypotheses})
+                continue
             for hypothesis in hypotheses:
                 text = hypothesis["text"] if by_sentence else one_line(hypothesis["text"])
                 print(f"{hypothesis['score']:.4f}\t" if scores else "", text, sep="", end="" if document else "\n")
             if number % batch_size == 0:
                 sys.stdout.flush()
-            if progress:
-                progress(number, None)
+    if json:
+        print_json({"model": str(folder), "translations": translations})
+
+
+def _noted(lines: Iterable[str], notes: list[str]) -> Iterator[str]:
+    """The lines, each of them noted on the way."""
+    for line in lines:
+        notes.append(line)
+        yield line

@@ -23,6 +23,7 @@ from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_lab
 from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
+from subbyte.progress import Progress, phase
 from subbyte.quantization import quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.resident import available_cores
@@ -33,7 +34,6 @@ from subbyte.training.encoder_batches import Example
 from subbyte.training.encoder_settings import EncoderFinetuning, from_table
 from subbyte.training.encoder_trainer import EncoderTrainer
 from subbyte.training.finetuning import check_shapes
-from subbyte.training.loop import Progress
 
 VALID_BATCH = 64
 
@@ -101,10 +101,10 @@ def finetune_encoder(
     kept = Checkpoints(working, run, resume=resume, force=force)
     needed = chosen.activations == "static" or settings.calibrate
     batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None] if needed else []
-    model = calibrated(model, chosen, batches)
+    model = calibrated(model, chosen, batches, progress=phase(progress, "measuring ranges"))
     trainer = EncoderTrainer(
         replace(model, activations=chosen.activations), schemes, examples, settings,
-        rounded=rounded_by_outputs(model, schemes, batches) if settings.calibrate else None,
+        rounded=rounded_by_outputs(model, schemes, batches, progress) if settings.calibrate else None,
         precision="bf16" if precision == "bf16" else "no", seed=seed,
     )  # fmt: skip
     history: list[EncoderValidation] = []
@@ -169,11 +169,15 @@ def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, 
 
 
 def rounded_by_outputs(
-    model: Model, schemes: Mapping[str, Scheme | Clustered], batches: Sequence[Batch]
+    model: Model,
+    schemes: Mapping[str, Scheme | Clustered],
+    batches: Sequence[Batch],
+    progress: Progress | None = None,
 ) -> dict[str, PackedMatrix]:
     """The matrices of few bits, rounded so that their outputs change little on these texts (compensation.py)."""
-    sums = grams(model, batches, few_bits(schemes))
-    packed = quantize_model(model, {name: schemes[name] for name in sums}, grams=sums)
+    sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating"))
+    chosen = {name: schemes[name] for name in sums}
+    packed = quantize_model(model, chosen, grams=sums, progress=phase(progress, "rounding"))
     return {name: matrix for name in sums if isinstance(matrix := packed.tensors[name], PackedMatrix)}
 
 

@@ -22,6 +22,7 @@ from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import ARCHITECTURES
 from subbyte.models.marian import settings
+from subbyte.progress import Progress, phase
 from subbyte.quantization import blank_matrix, quantize_model
 from subbyte.recipe import load_recipe, resolve, resolved
 from subbyte.resident import available_cores
@@ -30,7 +31,7 @@ from subbyte.text_lines import read_lines
 from subbyte.tokenization import Tokenizer, load_tokenizer
 from subbyte.training.batches import MOST_TOKENS, Pair
 from subbyte.training.checkpoints import Checkpoints
-from subbyte.training.loop import Progress, train
+from subbyte.training.loop import train
 from subbyte.training.settings import from_table
 from subbyte.training.targets import translations
 from subbyte.training.trainer import Trainer
@@ -127,9 +128,8 @@ def finetune(
             n: t.cluster for n, t in rounded.tensors.items() if isinstance(t, PackedMatrix) and t.cluster is not None
         }
     elif settings.calibrate:
-        say = (lambda done, total: progress("calibrating", done, total)) if progress else None
-        sums = grams(model, tokenizer, read_lines(source), say)
-        rounded = quantize_model(model, schemes, counts, sums)
+        sums = grams(model, tokenizer, read_lines(source), phase(progress, "calibrating"))
+        rounded = quantize_model(model, schemes, counts, sums, phase(progress, "rounding"))
     trainer = Trainer(
         model, schemes, pairs, settings, clusters=clusters, rounded=rounded, activations=chosen.activations,
         precision="bf16" if precision == "bf16" else "no", seed=seed,
@@ -220,10 +220,7 @@ class _Text:
 
     def _translated(self, sources: Sequence[Sequence[int]], beam_size: int) -> list[list[int]]:
         engine = Engine(self.model, threads=self.threads)
-        say = self.progress
-        return translations(
-            engine, sources, beam_size, (lambda done, total: say("translating", done, total)) if say else None
-        )
+        return translations(engine, sources, beam_size, phase(self.progress, "translating"))
 
 
 def check_shapes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> None:

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from subbyte.progress import Progress
 from subbyte.training.checkpoints import Checkpoints
 
 SAVE_SECONDS = 120.0  # between checkpoints
 LOG_UPDATES = 10
-
-Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
 
 
 class Plan(Protocol):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from subbyte.engine import Engine
+from subbyte.progress import Steps
 
 BATCH = 64  # sentences
 
 
 def translations(
-    engine: Engine, sources: Sequence[Sequence[int]], beam_size: int, progress: Callable[[int, int], None] | None = None
+    engine: Engine, sources: Sequence[Sequence[int]], beam_size: int, progress: Steps | None = None
 ) -> list[list[int]]:
     """The model's translation of each sentence, with its end; an empty list where it does not come to one.
 
