@@ -168,7 +168,9 @@ def _axis(axis: Axis, unit: str, left: float, top: float, bottom: float) -> list
             free = x + LETTER * len(words) / 2 + 4
     if axis.broken:
         found.append(f'<path class="line" d="M{left + BREAK / 2 - 4:.1f} {bottom + 4:.0f}l4 -8m3 8l4 -8"/>')
-    return [*found, _text((left + WIDTH) / 2, bottom + 34, unit, "middle")]
+    unit = _cut(unit, WIDTH)
+    middle = min((left + WIDTH) / 2, WIDTH - LETTER * len(unit) / 2)
+    return [*found, _text(middle, bottom + 34, unit, "middle")]
 
 
 def _column(labels: Sequence[str]) -> int:
