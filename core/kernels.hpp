@@ -180,6 +180,25 @@ struct Ssru {
   size_t n;
 };
 
+// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to the
+// level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
+//   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
+//                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j
+//   slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0
+//   `sweeps` times, for j = 0, 1, ..:  new = level of (level[j] + slope[j] / gram[j, j])
+//                                      slope[c] = fma(-(new - level[j]), gram[j, c], slope[c])  for all c
+struct Compensate {
+  const float* w;         // [cols, 16]
+  const float* spread;    // [cols, cols]
+  const float* gram;      // [cols, cols]
+  const uint32_t* group;  // [cols] whose borders and levels count
+  const float* borders;   // [groups, levels - 1, 16], rising
+  const float* values;    // [groups, levels, 16]
+  uint8_t* numbers;       // [cols, 16] the result
+  float* scratch;         // [2 * cols, 16]
+  size_t cols, levels, sweeps;
+};
+
 enum class Activation { relu, swish, gelu, tanh };
 
 // Queries that self-attention works on at a time, and the floats of scratch it needs.
@@ -208,6 +227,7 @@ struct Kernels {
   void (*run_max)(const float* x, size_t n, float* out);
   // Sum of exp(x[i] - max), lane i % 16, folded.
   float (*exp_sum)(const float* x, size_t n, float max);
+  void (*compensate)(const Compensate&);
 };
 
 extern const Kernels kReference;

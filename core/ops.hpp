@@ -57,6 +57,9 @@ class Ops {
   // Each of m rows of n values becomes what its codes on the grid stand for.
   void round(const Grid& grid, size_t m, size_t n, float* x);
 
+  // What `linear` does for those who watch the inputs of a matrix, without the product.
+  void watch(const Matrix& w, Inputs& inputs) { note(w, inputs); }
+
   // Makes x what is multiplied, with no factors and no rotation any more; valid until the next call.
   void settle(Inputs& inputs);
 

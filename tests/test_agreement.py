@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte.agreement import LIMITS, TEXT_LINES, WORD_LINES, WORDS, agreement, chrf, disagree_strongly, word_lines
+from subbyte.agreement import LIMITS, WORD_LINES, WORDS, Agreement, ask, chrf, word_lines
+from subbyte.calibration_text import LOOKED_AT
 from subbyte.errors import UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
@@ -34,6 +36,14 @@ def compressed(model: Model, recipe: str) -> Model:
     return replace(quantize_model(model, resolve(chosen, model)), activations=chosen.activations)
 
 
+def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence[str] = ()) -> Agreement:
+    return ask(source, tokenizer, text).agreement(result)
+
+
+def disagrees(found: Agreement) -> bool:
+    return found["lost"] > found["limit"]
+
+
 def report(out: Path) -> Any:
     return json.loads((out / "report.json").read_text("utf-8"))["agreement"]
 
@@ -42,17 +52,17 @@ def test_a_model_agrees_with_itself(tiny_folder: Path) -> None:
     model, tokenizer = opened(tiny_folder)
     words, text = agreement(model, model, tokenizer), agreement(model, model, tokenizer, ["a dog runs ."] * 20)
     assert (words["compared"], words["lines"]) == ("words", WORD_LINES)
-    assert (text["compared"], text["lines"]) == ("text", TEXT_LINES)
+    assert (text["compared"], text["lines"]) == ("text", 20)
     for found in (words, text):
         assert (found["lost"], found["nats"], found["limit"]) == (0, 0, LIMITS[found["compared"]])
-        assert found["chrf"] == pytest.approx(100) and not disagree_strongly(found)
+        assert found["chrf"] == pytest.approx(100) and not disagrees(found)
 
 
 def test_another_model_disagrees(tiny_folder: Path) -> None:
     model, tokenizer = opened(tiny_folder)
     other = {name: w[::-1] if w.ndim == 2 else w for name, w in model.tensors.items() if isinstance(w, np.ndarray)}
     found = agreement(model, replace(model, tensors=other), tokenizer)
-    assert disagree_strongly(found) and found["nats"] is not None and found["nats"] > 1 and found["chrf"] < 60
+    assert disagrees(found) and found["nats"] is not None and found["nats"] > 1 and found["chrf"] < 60
 
 
 def test_what_is_compared_of_a_translation_is_bounded(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,12 +82,13 @@ def test_what_is_compared_of_a_translation_is_bounded(tiny_folder: Path, monkeyp
 
 def test_each_token_is_compared(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five tokens three are lost: one is no number, one infinitely less likely, one a little more than a nat."""
-    scores = iter([[-1.0, -1.0, -1.0, -1.0, -3.0], [math.nan, -math.inf, -2.01, -1.99, -1.0]])
-    monkeypatch.setattr("subbyte.agreement.log_probabilities", lambda *_: next(scores))
+    scores = iter([[[-0.1, -0.1, -0.1], [-0.1, -0.1]], [[math.nan, -math.inf, -1.11], [-1.09, -0.01]]])
+    monkeypatch.setattr("subbyte.agreement.log_probabilities_by_target", lambda *_: next(scores))
     model, tokenizer = opened(tiny_folder)
     found = agreement(model, model, tokenizer, ["a dog"])
-    assert found["lost"] == 0.6 and found["nats"] is None and disagree_strongly(found)
-    assert not disagree_strongly({**found, "lost": LIMITS["text"]})
+    assert found["lost"] == 0.6 and found["nats"] is None and disagrees(found)
+    assert not disagrees({**found, "lost": LIMITS["text"]}) and (found["tokens"], found["sure"]) == (5, 5)
+    assert found["noise"] == pytest.approx(0.3394, abs=1e-4)  # of lines that lose 3 of 3 and 0 of 2
 
 
 def test_lines_longer_than_the_model_reads_are_cut(tiny_folder: Path) -> None:
@@ -102,26 +113,29 @@ def test_chrf_is_that_of_sacrebleu() -> None:
 def test_good_and_bad_recipes_are_told_apart(multi30k: Path, recipe: str, strongly: bool) -> None:
     model, tokenizer = opened(multi30k)
     result = compressed(model, recipe)
-    for text in ([], sentences(multi30k, "val", TEXT_LINES)):
+    for text in ([], sentences(multi30k, "val", 16)):
         found = agreement(model, result, tokenizer, text)
-        assert disagree_strongly(found) is strongly
+        assert disagrees(found) is strongly
         assert not LIMITS[found["compared"]] / 2 < found["lost"] < 2 * LIMITS[found["compared"]]  # far from the limit
 
 
 def test_quantize_reports_and_warns(tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     subbyte.quantize(tiny_folder, tmp_path / "good", "int8")
     found = report(tmp_path / "good")
-    assert found["compared"] == "words" and found["lost"] < 0.2 and caplog.text == ""
+    assert (found["compared"], found["lines"]) == ("text", LOOKED_AT) and found["lost"] < 0.02 and caplog.text == ""
     subbyte.quantize(tiny_folder, tmp_path / "bad", "log1")
-    assert report(tmp_path / "bad")["lost"] > 0.4
-    assert f"{tmp_path / 'bad'} disagrees strongly with {tiny_folder}" in caplog.text
+    document = json.loads((tmp_path / "bad" / "report.json").read_text("utf-8"))
+    assert document["agreement"]["lost"] > 0.4 and document["check"] == "the text that ships (en)"
+    assert f"{tmp_path / 'bad'} disagrees with {tiny_folder}" in caplog.text
+    (warning,) = document["warnings"]
+    assert warning.removeprefix("disagrees with its model: ") in caplog.text
     assert "take a recipe with more bits" in caplog.text and subbyte.inspect(tmp_path / "bad")["parameters"] > 0
 
 
 def test_nothing_is_compared_where_nobody_wants_it(
     tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subbyte.compression.agreement", None)
+    monkeypatch.setattr("subbyte.translation_task.ask", None)
     subbyte.quantize(tiny_folder, tmp_path / "out", "log1", check=False)
     assert report(tmp_path / "out") is None and caplog.text == ""
 
@@ -134,6 +148,7 @@ def test_the_text_is_the_one_that_was_given(tiny_folder: Path, tmp_path: Path) -
         return found["compared"], found["lines"]
 
     assert lines("check", "a dog\n\n \ntwo men\tzwei\n", check_text=tmp_path / "check") == ("text", 2)
+    edit_json(tiny_folder / "tokenizer_config.json", source_lang="xx")  # of which no text ships
     assert lines("pairs", "a dog\tein hund\nein hund\n\tx\n", frequencies=tmp_path / "pairs") == ("text", 1)
     assert lines("mixed", "a dog\nein hund\n", frequencies=tmp_path / "mixed") == ("words", WORD_LINES)
     both = {"frequencies": tmp_path / "pairs", "check_text": tmp_path / "check"}

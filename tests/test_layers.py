@@ -71,7 +71,7 @@ def test_imports_point_down(path, package, name):
     if path not in TORCH_RIVALS:
         assert name == "training" or not [full for full in imports(text, package) if full.split(".")[0] in FORBIDDEN]
     if any(full.startswith(f"subbyte.{CORE}") for full in imports(text, package)):
-        assert name in ("engine", "encoder_engine", "resident")
+        assert name in ("engine", "encoder_engine", "resident", "compensation")
 
 
 @pytest.mark.parametrize("path, functions", TORCH_RIVALS.items(), ids=lambda value: getattr(value, "stem", ""))

@@ -84,7 +84,7 @@ class MarianSession {
       if (targets.empty())
         model_.encode(sentences, memory_);
       else
-        subbyte::score(model_, sentences, targets, start, memory_, cache_);
+        subbyte::walk(model_, sentences, targets, start, memory_, cache_);
     }
     std::vector<Out> arrays;
     for (const std::string& name : names) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../compensation.hpp"
 #include "../cpu.hpp"
 #include "../layout.hpp"
 #include "../screen.hpp"
@@ -200,6 +201,44 @@ void define_operations(nb::module_& m) {
         return std::make_pair(to_numpy(std::move(maxima), {runs}), sum);
       },
       "x"_a, nb::kw_only(), "isa"_a = "best", "Maxima of runs of 128, and the sum of exp(x - max).");
+
+  m.def(
+      "compensate",
+      [](In<float, 2> w, In<uint32_t, 1> order, In<float, 2> spread, In<float, 2> gram, In<float, 3> borders,
+         In<float, 3> values, size_t sweeps, const std::string& isa, size_t threads) {
+        const size_t rows = w.shape(0), cols = w.shape(1), groups = values.shape(1), levels = values.shape(2);
+        const bool per_tensor = values.shape(0) == 1;
+        require(rows > 0 && cols > 0 && order.shape(0) == cols, "order: must be [cols]");
+        std::vector<bool> seen(cols);
+        for (size_t j = 0; j < cols; ++j) {
+          require(order.data()[j] < cols && !seen[order.data()[j]], "order: must have every column once");
+          seen[order.data()[j]] = true;
+        }
+        for (const auto* square : {&spread, &gram})
+          require(square->shape(0) == cols && square->shape(1) == cols, "spread and gram: must be [cols, cols]");
+        require((per_tensor || values.shape(0) == rows) && groups > 0 && cols % groups == 0 && levels > 1 &&
+                    levels <= 256,
+                "values: must be [rows or 1, groups, levels], 2 to 256 of them");
+        require(borders.shape(0) == values.shape(0) && borders.shape(1) == groups && borders.shape(2) == levels - 1,
+                "borders: must be one fewer than values");
+        const Kernels& kernels = kernels_for(isa);
+        auto* numbers = new std::vector<uint8_t>(rows * cols);
+        nb::capsule owner(numbers, [](void* p) noexcept { delete static_cast<std::vector<uint8_t>*>(p); });
+        {
+          nb::gil_scoped_release release;
+          FloatMode mode;
+          Threads pool(threads);
+          compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(), values.data(), rows, cols,
+                      groups, levels, sweeps, per_tensor},
+                     kernels, pool, numbers->data());
+        }
+        const size_t shape[] = {rows, cols};
+        return nb::ndarray<nb::numpy, uint8_t>(numbers->data(), 2, shape, owner);
+      },
+      "w"_a, "order"_a, "spread"_a, "gram"_a, "borders"_a, "values"_a, "sweeps"_a, nb::kw_only(), "isa"_a = "best",
+      "threads"_a = 1,
+      "The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the "
+      "order of rounding, borders and values [rows or 1, groups, levels].");
 }
 
 }  // namespace subbyte::bindings

@@ -99,6 +99,7 @@ inline void fold16(const F32x16* v, float* out) {
 // The register blocks of the float products and of self-attention.
 constexpr unsigned long kDenseRows = 2, kDenseInputs = 3, kDenseRowsOfOne = 4;
 constexpr unsigned long kAttendKeys = 1, kAttendValues = 1;
+constexpr unsigned long kCompensated = 4;
 
 }  // namespace
 }  // namespace subbyte

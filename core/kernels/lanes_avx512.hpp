@@ -80,6 +80,7 @@ inline void fold16(const F32x16* v, float* out) {
 // The register blocks of the float products and of self-attention.
 constexpr unsigned long kDenseRows = 4, kDenseInputs = 4, kDenseRowsOfOne = 8;
 constexpr unsigned long kAttendKeys = 2, kAttendValues = 4;
+constexpr unsigned long kCompensated = 8;
 
 }  // namespace
 }  // namespace subbyte

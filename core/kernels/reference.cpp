@@ -1,4 +1,5 @@
 // The definition of every kernel, written to be read. Compiled for the baseline CPU, never tuned.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -268,11 +269,44 @@ float exp_sum(const float* x, size_t n, float max) {
   return sum.fold();
 }
 
+void compensate(const Compensate& a) {
+  const size_t n = a.cols;
+  float *rest = a.scratch, *level = a.scratch + n * kTile;
+  for (size_t lane = 0; lane < kTile; ++lane) {
+    const auto round = [&](size_t j, float value) {
+      const float* borders = a.borders + a.group[j] * (a.levels - 1) * kTile;
+      size_t above = 0;
+      for (size_t k = 0; k + 1 < a.levels; ++k) above += borders[k * kTile + lane] > value;
+      const size_t number = a.levels - 1 - above;
+      a.numbers[j * kTile + lane] = static_cast<uint8_t>(number);
+      level[j] = a.values[(a.group[j] * a.levels + number) * kTile + lane];
+    };
+    for (size_t j = 0; j < n; ++j) rest[j] = a.w[j * kTile + lane];
+    for (size_t j = 0; j < n; ++j) {
+      round(j, rest[j]);
+      const float error = (rest[j] - level[j]) / a.spread[j * n + j];
+      for (size_t c = j + 1; c < n; ++c) rest[c] = std::fma(-error, a.spread[j * n + c], rest[c]);
+    }
+    float* slope = rest;
+    std::fill_n(slope, n, 0.0f);
+    for (size_t j = 0; j < n; ++j)
+      for (size_t c = 0; c < n; ++c)
+        slope[c] = std::fma(a.w[j * kTile + lane] - level[j], a.gram[j * n + c], slope[c]);
+    for (size_t sweep = 0; sweep < a.sweeps; ++sweep) {
+      for (size_t j = 0; j < n; ++j) {
+        const float before = level[j];
+        round(j, before + slope[j] / a.gram[j * n + j]);
+        for (size_t c = 0; c < n; ++c) slope[c] = std::fma(-(level[j] - before), a.gram[j * n + c], slope[c]);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const Kernels kReference = {
     "reference",   0,          linear_int8, linear_float, linear_dense, quantize_rows,  round_to_grid,
     round_columns, grid_codes, operand,     layer_norm,   attention,    self_attention, ssru,
-    activate,      run_max,    exp_sum};
+    activate,      run_max,    exp_sum,     compensate};
 
 }  // namespace subbyte

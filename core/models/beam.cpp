@@ -220,36 +220,59 @@ std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std
   return results;
 }
 
-std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
-                                      Cache& cache) {
+namespace {
+
+// Forces the targets, a token of each at a time; after each step `read(open, time)` is called with the sentences whose
+// targets have a token at `time`, in the order of the model's hypotheses.
+template <class Read>
+void force(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+           const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory, Cache& cache,
+           const Read& read) {
   model.encode(sentences, memory);
   cache.start(sentences.size());
-  const size_t vocabulary = model.config().vocabulary;
-  std::vector<std::vector<float>> results(sentences.size());
   std::vector<size_t> open(sentences.size()), rows;
   for (size_t s = 0; s < sentences.size(); ++s) open[s] = s;
   std::vector<uint32_t> tokens;
-  std::vector<float> maxima;
   for (size_t time = 0;; ++time) {
     // Sentences whose target has been read drop out.
     rows.clear();
     tokens.clear();
     for (size_t row = 0; row < open.size(); ++row)
       if (targets[open[row]].size() > time) rows.push_back(row);
-    if (rows.empty()) return results;
+    if (rows.empty()) return;
     cache.reorder(rows);
     for (size_t& row : rows) row = open[row];
     open = rows;
     for (size_t s : open) tokens.push_back(time == 0 ? start : targets[s][time - 1]);
     model.step(tokens, open, time, memory, cache);
+    read(open, time);
+  }
+}
+
+}  // namespace
+
+std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
+                                      Cache& cache) {
+  const size_t vocabulary = model.config().vocabulary;
+  std::vector<std::vector<float>> results(sentences.size());
+  std::vector<float> maxima;
+  force(model, sentences, targets, start, memory, cache, [&](const std::vector<size_t>& open, size_t time) {
     const float* logits = model.logits();
     for (size_t row = 0; row < open.size(); ++row) {
       const float* of_row = logits + row * vocabulary;
       const auto [max, log_sum] = normalizer_of(model.ops().kernels(), of_row, vocabulary, maxima);
       results[open[row]].push_back((of_row[targets[open[row]][time]] - max) - log_sum);
     }
-  }
+  });
+  return results;
+}
+
+void walk(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+          const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory, Cache& cache) {
+  force(model, sentences, targets, start, memory, cache, [&](const std::vector<size_t>&, size_t) {
+    model.watch_output();
+  });
 }
 
 }  // namespace subbyte

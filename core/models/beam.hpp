@@ -38,4 +38,8 @@ std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vect
                                       const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
                                       Cache& cache);
 
+// The same steps, for those who watch the inputs of matrices: no probabilities are computed.
+void walk(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
+          const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory, Cache& cache);
+
 }  // namespace subbyte

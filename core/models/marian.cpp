@@ -231,6 +231,11 @@ float* Marian::logits() {
   return logits;
 }
 
+void Marian::watch_output() {
+  Inputs states = {x_.data(), hypotheses_, config_.d_model};
+  ops_.watch(*output_, states);
+}
+
 bool Marian::likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens) {
   if (!screen_ || hypotheses_ > ops_.kernels().few_inputs) return false;  // many share one reading of the matrix
   Inputs states = {x_.data(), hypotheses_, config_.d_model};

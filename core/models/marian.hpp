@@ -107,6 +107,9 @@ class Marian {
   // Logits of the last step, [hypotheses, vocabulary], valid until the next call.
   float* logits();
 
+  // Shows the states of the last step, which `logits` multiplies, to those who watch the output matrix.
+  void watch_output();
+
   // tokens[i] = the token with the greatest logit of hypothesis i after the last step that is not banned, kNoOutput if
   // all are; the lowest of equals. False: that is not to be had for less than all logits, and nothing was found.
   bool likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens);

@@ -78,6 +78,11 @@ def activate(kind: str, x: Annotated[NDArray[numpy.float32], dict(shape=(None,),
 def log_sum_exp_parts(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, isa: str = 'best') -> tuple[NDArray[numpy.float32], float]:
     """Maxima of runs of 128, and the sum of exp(x - max)."""
 
+def compensate(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], spread: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gram: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], borders: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], sweeps: int, *, isa: str = 'best', threads: int = 1) -> NDArray[numpy.uint8]:
+    """
+    The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the order of rounding, borders and values [rows or 1, groups, levels].
+    """
+
 class Marian:
     """A MarianMT model ready to run."""
 

@@ -1,92 +1,132 @@
 """Whether a compressed model still says what the model it was made from says: both are asked, on a few lines.
 
 The source model translates the lines greedily. Then both models say how likely each token of these translations is,
-given those before it; a token is lost if the result finds it less than 1/e as likely as the source model did. The share
-of lost tokens decides, for it counts alike with sure models and unsure ones, on easy text and hard (docs/agreement.md).
+given those before it. Counted are the tokens that the source model is sure of: what it says where it is not, on text
+that it was not made for, says nothing of what is lost. A token is lost if the result finds it less than 1/e as likely
+as the source model did, and the share of lost tokens decides (docs/agreement.md).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
 from typing import TypedDict
 from unicodedata import category
 
+import numpy as np
+
+from subbyte.arrays import Array
 from subbyte.engine import Engine
-from subbyte.likelihood import log_probabilities, translations
+from subbyte.likelihood import log_probabilities_by_target, translations
 from subbyte.model import Model
 from subbyte.progress import Steps
 from subbyte.tokenization import SPACE, Tokenizer
 
-TEXT_LINES = 16  # of a text that was given
 WORD_LINES = 24  # of frequent words, if none was given
 WORDS = 8  # a line of these
 FREQUENT = 200  # words that they are drawn from
 LINE = 2000  # characters of a translation that are compared; hostile vocabularies have words of thousands
+SURE = math.log(0.5)  # a token that is likelier than all others together
 LOST = 1.0  # nats
-LIMITS = {"text": 0.2, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
+LIMITS = {"text": 0.02, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
+KEPT = 0.016  # share up to which a preset may be chosen for somebody who did not ask for it, on text or words
 
 
 class Agreement(TypedDict):
     """How far a compressed model agrees with its source.
 
-    compared  text: lines that were given; words: lines of frequent words of the vocabulary, in no order
-    lost      share of the tokens of the source model's translations that the result finds less than 1/e as likely
-    limit     the share above which the two disagree strongly
-    nats      log-probability that such a token loses in the mean; None if the result has no numbers any more
+    compared  text: lines of a text; words: lines of frequent words of the vocabulary, in no order
+    tokens    of the source model's translations
+    sure      those of them that it finds likelier than all others together
+    lost      share of these that the result finds less than 1/e as likely; of all tokens, if it is sure of none
+    noise     standard error of that over the lines
+    limit     the share above which the two disagree
+    nats      log-probability that a token loses in the mean; None if the result has no numbers any more
     chrf      of the result's own translations, those of the source model being the references; 100 is equal
     """
 
     compared: str
     lines: int
     tokens: int
+    sure: int
     lost: float
+    noise: float
     limit: float
     nats: float | None
     chrf: float
 
 
-def agreement(
-    source: Model,
-    result: Model,
-    tokenizer: Tokenizer,
-    text: Sequence[str] = (),
-    progress: Steps | None = None,
-) -> Agreement:
-    """The agreement of two models with one vocabulary, on the first lines of a text, or on frequent words without."""
-    progress = progress or (lambda done, total: None)
-    lines = list(text[:TEXT_LINES]) or word_lines(tokenizer)
-    asked = Engine(source)
-    sentences = [tokenizer.encode(line, asked.max_positions) for line in lines]
-    targets = translations(asked, sentences)
-    progress(1, 4)
-    before = log_probabilities(asked, sentences, targets)
-    progress(2, 4)
-    del asked  # its weights, in float32, are the larger part
-    answering = Engine(result)
-    after = log_probabilities(answering, sentences, targets)
-    progress(3, 4)
-    losses = [old - new for old, new in zip(before, after, strict=True)]
-    nats = sum(losses) / len(losses)
-    said = translations(answering, sentences)
-    progress(4, 4)
-    compared = "text" if text else "words"
-    return {
-        "compared": compared,
-        "lines": len(lines),
-        "tokens": len(losses),
-        "lost": round(sum(not loss <= LOST for loss in losses) / len(losses), 4),  # what is no number is lost, too
-        "limit": LIMITS[compared],
-        "nats": round(nats, 4) if math.isfinite(nats) else None,
-        "chrf": round(chrf(*([tokenizer.decode(ids)[:LINE] for ids in side] for side in (said, targets))), 2),
-    }
+@dataclass(frozen=True)
+class Asked:
+    """What a source model said of some lines: its translations, and how likely it found each of their tokens.
+
+    sentences, targets  ids
+    before              log-probabilities, a list for each line
+    """
+
+    tokenizer: Tokenizer
+    compared: str
+    sentences: Sequence[Sequence[int]]
+    targets: Sequence[Sequence[int]]
+    before: Sequence[Sequence[float]]
+
+    def agreement(self, result: Model, progress: Steps | None = None) -> Agreement:
+        """How far another model with the same vocabulary agrees."""
+        told = progress or (lambda done, total: None)
+        engine = Engine(result)
+        after = log_probabilities_by_target(engine, self.sentences, self.targets)
+        told(1, 2)
+        before = np.concatenate(self.before)
+        losses = before - np.concatenate(after)
+        nats = float(losses.mean())
+        sure = before > SURE if (before > SURE).any() else np.full(before.shape, True)
+        lost = ~(losses <= LOST) & sure  # what is no number is lost, too
+        lines = np.repeat(np.arange(len(after)), [len(line) for line in after])
+        said = translations(engine, self.sentences)
+        told(2, 2)
+        return {
+            "compared": self.compared,
+            "lines": len(self.sentences),
+            "tokens": before.size,
+            "sure": int(sure.sum()),
+            "lost": round(float(lost.sum() / sure.sum()), 4),
+            "noise": round(_noise(lost, sure, lines), 4),
+            "limit": LIMITS[self.compared],
+            "nats": round(nats, 4) if math.isfinite(nats) else None,
+            "chrf": round(chrf(*([self.tokenizer.decode(ids)[:LINE] for ids in s] for s in (said, self.targets))), 2),
+        }
 
 
-def disagree_strongly(found: Agreement) -> bool:
-    """Whether so many tokens are lost that the result is of no use."""
-    return found["lost"] > found["limit"]
+def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress: Steps | None = None) -> Asked:
+    """What the source model says of the lines of a text, or of frequent words without one. Raises ModelError."""
+    told = progress or (lambda done, total: None)
+    lines = list(text) or word_lines(tokenizer)
+    engine = Engine(source, activations="float32")
+    sentences = [tokenizer.encode(line, engine.max_positions) for line in lines]
+    targets = translations(engine, sentences)
+    told(1, 2)
+    before = log_probabilities_by_target(engine, sentences, targets)
+    told(2, 2)
+    return Asked(tokenizer, "text" if text else "words", sentences, targets, before)
+
+
+def described(found: Agreement, text: str | None) -> str:
+    """An agreement for people: what was measured, with its noise and the limit, and on what."""
+    lines = f"{found['lines']} lines of {text if found['compared'] == 'text' else 'frequent words'}"
+    return (
+        f"{100 * found['lost']:.1f} +- {100 * found['noise']:.1f} % of the {found['sure']:,} tokens that the model is "
+        f"sure of, translating {lines}, have become less than 1/e as likely (limit: {100 * found['limit']:.0f} %)"
+    )
+
+
+def _noise(lost: Array, counted: Array, lines: Array) -> float:
+    """Standard error of a share of tokens, lines being independent of each other and tokens of a line not."""
+    lost_by_line, counted_by_line = (np.bincount(lines, of_tokens) for of_tokens in (lost, counted))
+    spread = lost_by_line - counted_by_line * lost.sum() / counted.sum()
+    return float(np.sqrt(np.square(spread).sum()) / counted.sum())
 
 
 def chrf(translations: Sequence[str], references: Sequence[str]) -> float:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from subbyte.arrays import Array
 from subbyte.engine import Engine
 from subbyte.errors import UsageError
+from subbyte.gram_sums import GramSums
 from subbyte.likelihood import batches, translations
 from subbyte.model import Model
 from subbyte.progress import Steps
+from subbyte.quantization import quantize_model
+from subbyte.schemes import Uniform
 from subbyte.tokenization import Tokenizer
 
 ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
 FEWEST_LINES = 16
+QUICK = Uniform(bits=8, range="minmax")
 LOOKUP = 0.3  # what an error in a tied embedding's row counts, where one in an average output counts 1
 
 
@@ -57,22 +62,27 @@ def grams_of(
 ) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
 
-    The float model, in `engine`, translates the sentences (greedily), and x is what it has on the way. Matrices that
-    are only looked up are left out. `progress` is called with the sentences done so far and those in all.
+    The model translates the sentences (greedily, in int8), and x is what the float model, in `engine`, has on the way
+    to these translations. Matrices that are only looked up are left out. `progress` is called with the sentences done
+    so far and those in all.
     """
     names = {of: alias for alias, of in model.aliases.items()}  # any alias is as good as the others
     aliases = [names.get(name, name) for name in model.roles]
-    sums: dict[str, Array] = {}
+    speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
+    sums = GramSums()
     done = 0
     for sources in batches(sentences):
-        for name, x in zip(model.roles, engine.inputs(sources, translations(engine, sources), aliases), strict=True):
-            if len(x):
-                gram = (x.T @ x).astype(np.float64)
-                sums[name] = sums[name] + gram if name in sums else gram
+        sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
         done += len(sources)
         if progress:
             progress(done, len(sentences))
-    return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.items()}
+    return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.sums().items()}
+
+
+def quick(model: Model) -> Model:
+    """The model in int8, which says nearly the same several times as fast."""
+    schemes = {name: QUICK for name in model.roles if isinstance(model.tensors[name], np.ndarray)}
+    return replace(quantize_model(model, schemes), activations="int8")
 
 
 def _with_lookups(gram: Array) -> Array:

@@ -14,9 +14,9 @@ from subbyte.models import bert, marian
 Kind = Literal["translation", "student", "encoder"]
 
 CANDIDATES: Mapping[Kind, tuple[str, ...]] = {
-    "translation": ("uniform4", "binary4", "int8"),
-    "student": ("student4", "student8"),
-    "encoder": ("encoder4", "w4a8", "w8a8-turned", "int8"),
+    "translation": ("affine4", "affine5", "int8"),
+    "student": ("student4", "student4.4", "student8"),
+    "encoder": ("encoder4", "encoder5", "encoder6", "int8"),
 }
 
 

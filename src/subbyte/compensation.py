@@ -1,10 +1,10 @@
-"""Rounding that keeps what a matrix multiplies out to, not its weights. Pure: arrays in, arrays out.
+"""Rounding that keeps what a matrix multiplies out to, not its weights. Arrays in, arrays out.
 
 Nearest rounding is best for the weights; what counts are the outputs. So columns are rounded one by one, and the
 weights of a row that are not rounded yet move so that its outputs stay where they were, in least squares over the
 inputs of a calibration text (Frantar et al. 2022, "GPTQ"; the idea is LeCun's and Hassibi's). Then every code is looked
-at again, given all the others (coordinate descent). It works for every scheme, because a scheme's `encode` takes single
-columns as well.
+at again, given all the others (coordinate descent). It works for every scheme, because whatever a scheme's `encode`
+does, there is a border between two levels; rows are rounded by the core, by these borders (core/kernels.hpp).
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subbyte import _core
 from subbyte.arrays import Array
-from subbyte.granularity import PerTensor, group_size
+from subbyte.cores import available_cores
+from subbyte.granularity import group_size
 from subbyte.schemes import Params, Scheme
 
 DAMPING = 0.01  # of the mean of the gram's diagonal, added to it: no direction counts for nothing
 SWEEPS = 2  # times that every code is looked at again; a third changes the error by less than one percent
-BLOCK = 64  # columns rounded before those further on hear of it: the same numbers, in fewer passes over memory
+SMALL = 64  # columns of a triangle that is inverted as it is
+STEPS = 64  # floats that a border may lie from halfway between its levels, because `encode` rounds
 
 
 @dataclass(frozen=True)
 class Columns:
     """The order in which the columns of a matrix are rounded, and what the error of each does to those after it.
 
-    order   int [cols]: those with the largest inputs first
+    order   uint32 [cols]: those with the largest inputs first
     spread  float32 [cols, cols], upper triangular, in that order: the Cholesky factor of the inverse gram
-    gram    float32 [cols, cols]
+    gram    float32 [cols, cols], in that order
     """
 
     order: Array
@@ -41,48 +44,66 @@ class Columns:
         cols = len(gram)
         damped = gram + (DAMPING * float(np.trace(gram)) / cols + np.finfo(np.float32).tiny) * np.eye(cols)
         order = np.argsort(-np.diag(damped), kind="stable")
-        spread = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
-        return cls(order, np.ascontiguousarray(spread, np.float32), damped.astype(np.float32))
+        damped = damped[np.ix_(order, order)]
+        # With L L' the gram turned upside down and back to front, its inverse has the factor inv(L), turned likewise.
+        spread = _inverse(np.linalg.cholesky(damped[::-1, ::-1]))[::-1, ::-1]
+        return cls(
+            order.astype(np.uint32), np.ascontiguousarray(spread, np.float32), np.ascontiguousarray(damped, np.float32)
+        )
 
-    def encode(self, w: Array, params: Params, scheme: Scheme) -> Array:
-        """The codes, uint8 [rows, cols], of float32 w under parameters that were fitted to it."""
+    def encode(self, w: Array, params: Params, scheme: Scheme, threads: int | None = None) -> Array:
+        """The codes, uint8 [rows, cols], of float32 w under parameters that were fitted to it; threads: all cores."""
         rows, cols = w.shape
         size = group_size(scheme.granularity, cols)
-        shape = (1, 1, rows) if scheme.granularity == PerTensor() else (rows, 1, 1)
-        codes = np.empty((rows, cols), np.uint8)
-        rounded = np.empty((rows, cols), np.float32)
+        codes, values, borders = steps(scheme, params)
+        numbers = _core.compensate(
+            np.ascontiguousarray(w, np.float32), self.order, self.spread, self.gram, borders, values, SWEEPS,
+            threads=threads or available_cores(),
+        )  # fmt: skip
+        if len(codes) == 1:
+            one: Array = codes[0, 0][numbers]
+            return one
+        return np.take_along_axis(codes, numbers.reshape(rows, cols // size, size).astype(np.intp), 2).reshape(w.shape)
 
-        def round_column(at: int, values: Array) -> None:
-            group = at // size
-            of_group = {key: p if p.shape[1] == 1 else p[:, group : group + 1] for key, p in params.items()}
-            code = scheme.encode(values.reshape(shape), of_group)
-            codes[:, at] = code.ravel()
-            rounded[:, at] = scheme.decode(code, of_group).ravel()
 
-        rest = w[:, self.order]
-        for start in range(0, cols, BLOCK):
-            stop = min(start + BLOCK, cols)
-            errors = np.empty((rows, stop - start), np.float32)
-            for j in range(start, stop):
-                at = self.order[j]
-                round_column(at, rest[:, j])
-                error = (rest[:, j] - rounded[:, at]) / self.spread[j, j]
-                rest[:, j + 1 : stop] -= np.outer(error, self.spread[j, j + 1 : stop])
-                errors[:, j - start] = error
-            rest[:, stop:] -= errors @ self.spread[start:stop, stop:]
+def steps(scheme: Scheme, params: Params) -> tuple[Array, Array, Array]:
+    """A scheme's `encode` as steps: its codes by rising value, [rows, groups, 2**bits], their values, and the borders.
 
-        slope = ((w - rounded) @ self.gram)[:, self.order]  # of half the squared error of the outputs, per weight
-        gram = self.gram[np.ix_(self.order, self.order)]
-        for start in [*range(0, cols, BLOCK)] * SWEEPS:
-            stop = min(start + BLOCK, cols)
-            moved = np.empty((rows, stop - start), np.float32)
-            for j in range(start, stop):
-                at = self.order[j]
-                before = rounded[:, at].copy()
-                round_column(at, before + slope[:, j] / gram[j, j])
-                moved[:, j - start] = rounded[:, at] - before
-                slope[:, j:stop] -= np.outer(moved[:, j - start], gram[j, j:stop])
-            slope[:, :start] -= moved @ gram[start:stop, :start]
-            slope[:, stop:] -= moved @ gram[start:stop, stop:]
-            slope[:, start:stop] -= moved @ np.tril(gram[start:stop, start:stop], -1)
-        return codes
+    borders  [rows, groups, 2**bits - 1]: a weight has the code whose place is the number of borders not above it. Codes
+             that `encode` never gives stand for the value of others; then two borders are one.
+    """
+    shape = params["scale"].shape
+    every = np.broadcast_to(np.arange(2**scheme.bits, dtype=np.uint8), (*shape, 2**scheme.bits))
+    values = np.sort(scheme.decode(every, params), axis=-1)
+    lower, upper = values[..., :-1], values[..., 1:]
+    borders = (lower + upper) / 2
+    for _ in range(STEPS):
+        below = -_above(-borders)
+        high = scheme.decode(scheme.encode(below, params), params) >= upper
+        low = scheme.decode(scheme.encode(borders, params), params) < upper
+        if not ((high | low) & (lower < upper)).any():
+            break
+        borders = np.where(high, below, np.where(low, _above(borders), borders))
+    borders = np.maximum.accumulate(np.where(lower < upper, borders, np.float32(-np.inf)), axis=-1)
+    return scheme.encode(values, params), values, borders
+
+
+def _above(x: Array) -> Array:
+    """The next larger float32 of each, but none that is denormal: to the core they are zeros."""
+    found = np.nextafter(x, np.float32(np.inf))
+    least = np.finfo(np.float32).tiny
+    above: Array = np.where(abs(found) >= least, found, np.where(x < 0, np.float32(0), least))
+    return above
+
+
+def _inverse(lower: Array) -> Array:
+    """The inverse of a lower triangular matrix, a third of the work of one that is not."""
+    half = len(lower) // 2
+    if len(lower) <= SMALL:
+        small: Array = np.tril(np.linalg.inv(lower))
+        return small
+    first, last = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    found = np.zeros_like(lower)
+    found[:half, :half], found[half:, half:] = first, last
+    found[half:, :half] = -last @ (lower[half:, :half] @ first)
+    return found

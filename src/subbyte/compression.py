@@ -5,32 +5,47 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from subbyte import encoder_compression, store
-from subbyte.agreement import TEXT_LINES, Agreement, agreement, disagree_strongly
+from subbyte import choice, store
+from subbyte.agreement import Agreement
 from subbyte.budget import search
-from subbyte.calibration import grams
-from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
+from subbyte.choice import Chosen, Task, Tried
+from subbyte.encoder_agreement import EncoderAgreement
 from subbyte.errors import ModelError, UsageError
 from subbyte.folder import open_model
-from subbyte.frequencies import word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
-from subbyte.models import bert
-from subbyte.progress import Progress, Steps, phase
-from subbyte.quantization import quantize_model, sqnr_db
-from subbyte.recipe import Recipe, load_recipe, parse_recipe, resolve, resolved
+from subbyte.progress import Progress
+from subbyte.quantization import sqnr_db
+from subbyte.recipe import Recipe, load_recipe, parse_recipe
+from subbyte.tasks import task_of
 from subbyte.text_lines import read_lines
-from subbyte.tokenization import Tokenizer, load_tokenizer
+from subbyte.translation_task import TranslationTask
 
 logger = logging.getLogger("subbyte")
+
+ADVICE = "take a recipe with more bits, or name none, and judge it on your own text (subbyte evaluate)"
+
+
+class Quantized(Inspection):
+    """What `inspect` says of the new folder, and how it came about.
+
+    choice     what was chosen where no recipe was named, in a sentence; None where one was
+    tried      the presets that were tried for that, smallest first
+    agreement  how far the result agrees with its model; None if they were not compared
+    warnings   what is wrong with the result
+    """
+
+    choice: str | None
+    tried: list[Tried]
+    agreement: Agreement | EncoderAgreement | None
+    warnings: list[str]
 
 
 def quantize(
@@ -45,10 +60,11 @@ def quantize(
     check: bool = True,
     check_text: str | Path | None = None,
     progress: Progress | None = None,
-) -> Inspection:
-    """Compress a float32 model folder into the folder `out`, and return what `inspect(out)` says.
+) -> Quantized:
+    """Compress a float32 model folder into the folder `out`; returns what `inspect(out)` says, and how it was chosen.
 
-    recipe       the name of a preset, or a TOML file
+    recipe       the name of a preset, or a TOML file; default: the smallest preset that keeps the model's answers,
+                 found by trying (choice.py), on texts that ship (texts/README.md) and on `calibration`
     budget       the size of the weights, as "2.6bits" of each or "3MB" in all: bits are chosen by what the model is
                  measured to mind (needs `calibration`; takes some minutes), and written to recipe.toml in `out`;
                  `recipe` then says all but the bits, by default binary coding or affine levels with a scale a row
@@ -57,19 +73,19 @@ def quantize(
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
     calibration  a text in the source language (.gz too), a sentence a line, like what the model will be used for:
                  weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest
-    check        both models translate a few lines, report.json says how far they agree, and a warning if they do not
-    check_text   sentences for that, in the source language (.gz too); default: those of `calibration`, or the pairs of
-                 `frequencies`, or else frequent words (agreement.py)
+    check        both models answer some lines, report.json says how far they agree, and a warning if they do not
+    check_text   sentences for that, in the source language (.gz too); default: those that ship, or of another language
+                 those of `calibration`, or the pairs of `frequencies`, or else frequent words (agreement.py)
     progress     called with the name of a phase (calibrating, rounding, checking, ...), what of it is done so far, and
                  what there is in all; phases come one after the other, and none goes back
 
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
     4.21
     """
-    if recipe is None and budget is None:
-        raise UsageError("a recipe or a budget is needed, to say how many bits weights should have")
     if budget is not None and calibration is None:
         raise UsageError("a budget needs a calibration text, to measure what the model minds")
+    if recipe is None and budget is None and not check:
+        raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
     given = None if recipe is None else load_recipe(recipe)
     model = open_model(model_folder)
     if model.compressed:
@@ -78,114 +94,58 @@ def quantize(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
         )
     store.refuse_output(model.folder, Path(out), force=force)
-    if bert.is_encoder(model.architecture):
-        if given is None or budget is not None or frequencies is not None:
-            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        compared = (check_text or calibration) if check else None
-        _quantize_encoder(model, given, Path(out), calibration, compared, force, progress)
-        return inspect(out)
-    tokenizer = load_tokenizer(model.folder, model.config)
-    sentences = _sentences(check_text, calibration, frequencies) if check else []
-    counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies else None
+    chosen = recipe is None and budget is None
+
+    def texts(languages: Sequence[str]) -> Texts:
+        if chosen:
+            return texts_to_choose_on(calibration, check_text, languages)
+        return given_texts(calibration, check_text, frequencies, languages)
+
+    task = task_of(model, texts, frequencies)
     found = None
     if budget is not None and calibration is not None:
+        if not isinstance(task, TranslationTask):
+            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
         found = search(
-            model, tokenizer, budget, read_lines(calibration),
-            text=Path(calibration).name, recipe=given, frequencies=counts, progress=progress,
+            model, task.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
+            recipe=given, frequencies=task.frequencies, progress=progress,
         )  # fmt: skip
-    chosen = parse_recipe(found.recipe, "the recipe that was found", "found") if found else given
-    assert chosen
-    schemes = resolve(chosen, model)
-    sums = grams(model, tokenizer, read_lines(calibration), phase(progress, "calibrating")) if calibration else None
-    packed = quantize_model(model, schemes, counts, sums, phase(progress, "rounding"))
-    packed = replace(packed, activations=chosen.activations, recipe=resolved(chosen, schemes))
-    checking = phase(progress, "checking")
+        given = parse_recipe(found.recipe, "the recipe that was found", "found")
+    result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
+    verdict = result.verdict
+    warnings = []
+    if verdict and verdict.disagrees:
+        warnings = [f"disagrees with its model: {verdict.said}"]
+        logger.warning("%s disagrees with %s: %s; %s", out, model.folder, verdict.said, ADVICE)
+    how = {
+        "choice": result.sentence if chosen else None,
+        "tried": list(result.tried),
+        "agreement": verdict.document if verdict else None,
+        "warnings": warnings,
+    }
     report = {
-        "recipe": chosen.name,
+        "recipe": result.recipe.name,
         "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
-        "calibration": Path(calibration).name if calibration else None,
-        "agreement": _compared(model, packed, tokenizer, sentences, out, checking) if check else None,
+        "calibration": task.texts.calibration_name,
+        "check": task.texts.check_name if verdict else None,
+        **how,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "tensors": _tensor_reports(model, packed),
+        "tensors": _tensor_reports(model, result.packed),
     }
-    store.save(packed, out, report=report, recipe=found.recipe if found else None, force=force)
-    return inspect(out)
+    store.save(result.packed, out, report=report, recipe=found.recipe if found else None, force=force)
+    return {**inspect(out), **how}  # type: ignore[typeddict-item]
 
 
-def _quantize_encoder(
-    model: Model,
-    recipe: Recipe,
-    out: Path,
-    calibration: str | Path | None,
-    compared: str | Path | None,
-    force: bool,
-    progress: Progress | None,
-) -> None:
-    """Save an encoder under a recipe; the text `compared` says how far it agrees."""
-    tokenizer = load_encoder_tokenizer(model.folder, model.config)
-
-    def texts(path: str | Path | None) -> Iterator[tuple[str, ...]]:
-        for line in read_lines(path) if path else ():
-            first, tab, second = line.partition("\t")
-            yield (first, second) if tab else (first,)
-
-    packed = encoder_compression.compressed(
-        model, recipe, tokenizer, texts(calibration) if calibration else None, progress
-    )
-    lines = [*islice(texts(compared), encoder_compression.COMPARED)]
-    if compared and not lines:
-        raise UsageError(f"{compared}: is empty; it should have texts to compare the models on")
-    report = {
-        "recipe": recipe.name,
-        "seed": None,  # nothing is random
-        "calibration": Path(calibration).name if calibration else None,
-        "agreement": encoder_compression.agreement(model, packed, tokenizer, lines),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "tensors": _tensor_reports(model, packed),
-    }
-    store.save(packed, out, report=report, force=force)
-
-
-def _sentences(
-    check_text: str | Path | None, calibration: str | Path | None, frequencies: str | Path | None
-) -> list[str]:
-    """The first source sentences of the texts that were given, for the comparison of the models."""
-
-    def sources(path: str | Path) -> Iterator[str]:
-        halves = (line.partition("\t") for line in read_lines(path))
-        return (source for source, tab, _ in halves if source.strip() and (tab or path is not frequencies))
-
-    path = check_text or calibration or frequencies
-    found = list(islice(sources(path), TEXT_LINES)) if path else []
-    if check_text and not found:
-        raise UsageError(f"{check_text}: is empty; it should have sentences to compare the models on")
-    return found
-
-
-def _compared(
-    model: Model, packed: Model, tokenizer: Tokenizer, sentences: list[str], out: str | Path, progress: Steps | None
-) -> Agreement | None:
-    """How far the models agree, with a warning if they do not; None, with a warning, where the model cannot be run."""
+def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
+    """The model under a recipe that somebody named. One that cannot be run is not compared, with a warning."""
+    packed = task.compressed(recipe, progress)
     try:
-        found = agreement(model, packed, tokenizer, sentences, progress)
+        return Chosen(recipe, packed, task.verdict(packed, progress) if check else None)
     except ModelError as error:
-        logger.warning("%s was not compared with its model: %s", out, error)
-        return None
-    if disagree_strongly(found):
-        logger.warning(
-            "%s disagrees strongly with %s: %.0f%% of %d tokens of the model's translations of %d %s have become less "
-            "than 1/e as likely (limit: %.0f%%); take a recipe with more bits, or try subbyte evaluate on your text",
-            out,
-            model.folder,
-            100 * found["lost"],
-            found["tokens"],
-            found["lines"],
-            "lines" if found["compared"] == "text" else "lines of frequent words",
-            100 * found["limit"],
-        )
-    return found
+        logger.warning("the result was not compared with its model: %s", error)
+        return Chosen(recipe, packed, None)
 
 
 def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from subbyte.progress import Progress
 from subbyte.translator import Translation, Translator
 
 MODEL = "demo_model"
-RECIPE = "uniform4"  # as near to float32 as binary4 on 300 other sentences (chrF 82.0 and 81.6), and smaller
 ROUNDS = 5  # of translating all sentences, float32 and low-bit in turn; the median counts
 
 SENTENCES = (
@@ -56,6 +55,7 @@ class Demonstration(TypedDict):
     """What the demonstration did and measured.
 
     float_model, low_bit_model  folders that all other commands take
+    choice                      which preset it was compressed with, and why
     compression, average_bits   as `inspect` has them
     agreement_chrf              chrF of the low-bit translations, those in float32 being the references; 100 is equal
     peak_rss_bytes              the most memory the process has had, both models open
@@ -63,6 +63,7 @@ class Demonstration(TypedDict):
 
     float_model: str
     low_bit_model: str
+    choice: str
     compression: float
     average_bits: float
     agreement_chrf: float
@@ -93,7 +94,7 @@ def demonstrate(
     with new_folder(float_folder, force=force, strangers=lambda folder: _strangers(folder, content)) as new:
         for name, data in {**content, MANIFEST: manifest_of(content)}.items():
             (new / name).write_bytes(data)
-    document = quantize(float_folder, low_bit_folder, RECIPE, force=force, progress=progress)
+    document = quantize(float_folder, low_bit_folder, force=force, progress=progress)
 
     models = [Translator.from_pretrained(path, threads=threads, isa=isa) for path in (float_folder, low_bit_folder)]
     found = [_translate(model) for model in models]  # the first round warms up
@@ -108,6 +109,7 @@ def demonstrate(
     return {
         "float_model": str(float_folder),
         "low_bit_model": str(low_bit_folder),
+        "choice": document["choice"] or "",
         "compression": document["compression"],
         "average_bits": document["average_bits"],
         "agreement_chrf": chrf(low_bit, float32),

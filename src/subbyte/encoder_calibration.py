@@ -11,6 +11,7 @@ from subbyte.arrays import Array
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
+from subbyte.gram_sums import GramSums
 from subbyte.grid_calibration import ORDERING_BATCHES, Calibrated, calibrate
 from subbyte.model import Model
 from subbyte.models.bert import equalizer
@@ -54,14 +55,12 @@ def grams(
     if not names:
         return {}
     engine = EncoderEngine(model, activations="float32")
-    sums: dict[str, Array] = {}
+    sums = GramSums()
     for done, (ids, types) in enumerate(batches, start=1):
-        for name, x in zip(names, engine.inputs(ids, types, names), strict=True):
-            gram = (x.T @ x).astype(np.float64)
-            sums[name] = sums[name] + gram if name in sums else gram
+        sums.add(zip(names, engine.inputs(ids, types, names), strict=True))
         if progress:
             progress(done, len(batches))
-    return sums
+    return sums.sums()
 
 
 def mean_squares(model: Model, batches: Sequence[Batch], points: Sequence[str]) -> dict[str, Array]:

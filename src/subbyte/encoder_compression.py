@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict
-
-import numpy as np
 
 from subbyte.encoder_calibration import Batch, grams, mean_squares, ranges, readable
-from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
 from subbyte.model import Model
@@ -20,20 +16,7 @@ from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolve_points, resolved
 from subbyte.schemes import Clustered, Scheme
 
-COMPARED = 64  # texts
 ENOUGH_BITS = 8  # weights of so many go to the nearest: there is nothing to gain by more
-
-
-class EncoderAgreement(TypedDict):
-    """How far a compressed encoder agrees with its source on some texts.
-
-    cosine  of the mean-pooled vectors, in the mean over the texts
-    labels  share of texts that get the same label; None without a classifier, or with a number to predict
-    """
-
-    texts: int
-    cosine: float
-    labels: float | None
 
 
 def compressed(
@@ -87,22 +70,3 @@ def calibrated(
 def few_bits(schemes: Mapping[str, Scheme | Clustered]) -> list[str]:
     """The matrices that are worth rounding by their outputs."""
     return [name for name, scheme in schemes.items() if isinstance(scheme, Clustered) or scheme.bits < ENOUGH_BITS]
-
-
-def agreement(
-    source: Model, result: Model, tokenizer: EncoderTokenizer, texts: Sequence[tuple[str, ...]]
-) -> EncoderAgreement | None:
-    """The agreement of two encoders; None without texts."""
-    texts = texts[:COMPARED]
-    if not texts:
-        return None
-    batch = tokenizer.encode(texts)
-    engines = [EncoderEngine(model) for model in (source, result)]
-    before, after = (engine.pooled(*batch) for engine in engines)
-    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    labels = None
-    if engines[0].settings.labels > 1:
-        first, second = (engine.logits(*batch).argmax(1) for engine in engines)
-        labels = round(float(np.mean(first == second)), 4)
-    cosine = float(np.mean(np.einsum("ij,ij->i", before, after) / np.maximum(norms, 1e-12)))
-    return {"texts": len(texts), "cosine": round(cosine, 5), "labels": labels}

@@ -13,7 +13,7 @@ from subbyte.encoder_engine import EncoderEngine
 from subbyte.engine import Engine
 from subbyte.errors import FormatError
 from subbyte.files import read_json
-from subbyte.folder import open_model
+from subbyte.folder import open_to_run
 from subbyte.model import Model, PackedMatrix
 from subbyte.models import bert
 from subbyte.resident import instruction_sets
@@ -93,7 +93,7 @@ class Inspection(TypedDict):
 
 def inspect(folder: str | Path) -> Inspection:
     """The document of a converted or a float folder, from its files and from laying its weights out in memory."""
-    model = open_model(folder)
+    model = open_to_run(folder)
     stored = models.stored(model.folder)
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
@@ -124,7 +124,7 @@ def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
     reports: list[TensorReport] = []
     for name, tensor in model.tensors.items():
         role = str(model.roles[name]) if name in model.roles else None
-        if isinstance(tensor, PackedMatrix):
+        if isinstance(tensor, PackedMatrix) and name not in stored:
             scheme = str(tensor.scheme.get("family"))
             granularity: str | None = _granularity(tensor)
             bits: float = sum(block.bits * _rows(block.codes, block.bits) for block in tensor.blocks) / tensor.shape[0]

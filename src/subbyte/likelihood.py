@@ -22,8 +22,13 @@ def translations(engine: Engine, sentences: Sentences) -> list[list[int]]:
 
 def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) -> list[float]:
     """The log-probability of every token of all targets, each given those before it, one target behind the other."""
+    return [log for logs in log_probabilities_by_target(engine, sentences, targets) for log in logs]
+
+
+def log_probabilities_by_target(engine: Engine, sentences: Sentences, targets: Sentences) -> list[list[float]]:
+    """The same, a list for each target."""
     pairs = zip(batches(sentences), batches(targets), strict=True)
-    return [log for batch, forced in pairs for logs in engine.score(batch, forced) for log in logs]
+    return [logs for batch, forced in pairs for logs in engine.score(batch, forced)]
 
 
 def batches(sentences: Sentences) -> Iterator[Sentences]:

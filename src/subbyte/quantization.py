@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -24,19 +24,20 @@ CHUNKS_COMPENSATED = 8  # as many where columns are rounded one by one: each is 
 
 
 def quantize_matrix(
-    w: Array, scheme: Scheme | Clustered, cluster: Array | None = None, gram: Array | None = None
+    w: Array, scheme: Scheme | Clustered, cluster: Array | None = None, gram: Array | Columns | None = None
 ) -> PackedMatrix:
     """The matrix under this scheme.
 
     w        float32 [rows, cols]
     cluster  uint8 [rows], for a clustered scheme only: the cluster of each row. Without it rows count as sorted by
              falling frequency, which is the order of sentencepiece vocabularies.
-    gram     float64 [cols, cols], the sum of x x' over inputs x: then w x is kept, not w (see compensation.py)
+    gram     float64 [cols, cols], the sum of x x' over inputs x, or what was made of it: then w x is kept, not w (see
+             compensation.py)
     """
     rows, cols = w.shape
     if not np.isfinite(w).all():
         raise SchemeError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights are not finite")
-    columns = None if gram is None else Columns.of(gram)
+    columns = Columns.of(gram) if isinstance(gram, np.ndarray) else gram
     plain = to_plain(scheme)
     if isinstance(scheme, Clustered):
         if cluster is None:
@@ -122,18 +123,30 @@ def quantize_model(
     matrices = _matrices(model, schemes, frequencies or {})
     done, total = 0, sum(w.size for w in matrices.values())
     tensors: dict[str, Tensor] = dict(model.tensors)
-    for name, w in matrices.items():
-        scheme, cluster = schemes[name], None
+    last: tuple[Array, Columns] | None = None  # matrices with the same inputs share their sum
+    for name in _by_gram(matrices, grams or {}):
+        w, scheme, cluster = matrices[name], schemes[name], None
+        gram = (grams or {}).get(name)
+        if gram is not None and (last is None or last[0] is not gram):
+            last = gram, Columns.of(gram)
         if isinstance(scheme, Clustered) and frequencies and name in frequencies:
             cluster = scheme.clusters.assign(frequencies[name])
         try:
-            tensors[name] = quantize_matrix(w, scheme, cluster, (grams or {}).get(name))
+            tensors[name] = quantize_matrix(w, scheme, cluster, last[1] if last and gram is not None else None)
         except SchemeError as error:
             raise SchemeError(f"{name}: {error}") from None
         done += w.size
         if progress:
             progress(done, total)
     return replace(model, tensors=tensors)
+
+
+def _by_gram(matrices: Iterable[str], grams: Mapping[str, Array]) -> list[str]:
+    """The names in their order, but those that share a sum one behind the other."""
+    shared: dict[int, list[str]] = {}
+    for name in matrices:
+        shared.setdefault(id(grams.get(name, name)), []).append(name)
+    return [name for names in shared.values() for name in names]
 
 
 def _matrices(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 import subbyte._core as _core
+from subbyte.cores import available_cores as available_cores
 from subbyte.errors import UsageError
 from subbyte.model import Block, Model, PackedMatrix
 
@@ -43,11 +43,6 @@ class Resident(Generic[Core]):
     def weight_bytes(self) -> int:
         """Resident bytes of the weight matrices, and of what was folded for static ranges."""
         return int(self._core.weight_bytes)
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def instruction_sets() -> list[tuple[str, bool]]:

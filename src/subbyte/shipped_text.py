@@ -11,6 +11,7 @@ from itertools import chain, zip_longest
 FOLDER = "texts"
 CALIBRATION, CHECK = ".calibration.txt", ".check.txt"
 PROBED = 24  # lines of each language that a vocabulary is asked about
+MOST = 0.5  # tokens a character: a vocabulary that takes more was made for other languages
 AS_WELL = 1.15  # a language that takes at most so many times the tokens of the best one is read as well
 
 # ISO 639-2 codes, and those of Marian's and Mozilla's file names, where they are not the two letters
@@ -52,8 +53,8 @@ def read_languages(tokens: Callable[[str], int]) -> tuple[str, ...]:
     for language in languages():
         lines = check_lines([language])[:PROBED]
         rates[language] = sum(map(tokens, lines)) / sum(map(len, lines))
-    best = min(rates.values())
-    return tuple(language for language, rate in rates.items() if rate <= AS_WELL * best)
+    most = min(MOST, AS_WELL * min(rates.values()))
+    return tuple(language for language, rate in rates.items() if rate <= most)
 
 
 def _in_turn(texts: Iterable[list[str]]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from subbyte import activations, models
 from subbyte.atomic_folder import new_folder, refuse_existing, refuse_unwritable
+from subbyte.compressed_file import name_on_disk, read_plain
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
 from subbyte.manifest import NAME, entry_of, listed, manifest_of
@@ -106,7 +107,11 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
     }
     if model.activations == "static":
         files[activations.FILE] = _json(activations.to_plain(model.grids, model.permutation))
-    for name in (*(marian.sentencepiece_files(model.config) or TOKENIZER_FILES), *COPIED):
+    pieces = marian.sentencepiece_files(model.config)  # perhaps packed in the source
+    for name in pieces or ():
+        if (model.folder / name_on_disk(model.folder, name)).exists():
+            files[name] = read_plain(model.folder, name, ModelError, COPY_LIMIT)
+    for name in (*(() if pieces else TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
     if model.generation:

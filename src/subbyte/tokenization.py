@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import sentencepiece
 
+from subbyte.compressed_file import read_plain
 from subbyte.errors import ModelError
-from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_file, read_json
+from subbyte.files import JSON_LIMIT, MOST_VALUES, fault_list, read_json
 from subbyte.models import marian
 
 VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
@@ -275,6 +276,11 @@ def _optional(folder: Path, name: str) -> dict[str, Any]:
     return read_json(folder, name, ModelError) if (folder / name).exists() else {}
 
 
+def source_language(folder: Path) -> object:
+    """What tokenizer_config.json calls the language that is read, as it is there; None if it says nothing."""
+    return _optional(folder, "tokenizer_config.json").get("source_lang")
+
+
 def _options(folder: Path) -> dict[str, Any]:
     """tokenizer_config.json with the defaults filled in; what transformers would act on and we would not is refused."""
     where = folder / "tokenizer_config.json"
@@ -305,7 +311,7 @@ def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
 
 
 def _sentencepiece(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
-    data = read_file(folder, name, ModelError, PIECES_LIMIT)
+    data = read_plain(folder, name, ModelError, PIECES_LIMIT)
     processor = _Processor()
     try:
         processor.LoadFromSerializedProto(data)

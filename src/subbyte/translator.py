@@ -12,7 +12,7 @@ from typing import Literal, overload
 
 from subbyte.engine import Engine, Generation, Hypothesis
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_to_run
 from subbyte.model import Model
 from subbyte.sentences import Segments, language_of, segments
 from subbyte.text_lines import in_batches, one_line
@@ -81,9 +81,10 @@ class Translator:
 
         threads      cores to use; default: all
         isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
-        activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says
+        activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says.
+                     A Bergamot folder runs in its own int8 codes, and with float32 in float32 weights as well
         """
-        model = folder if isinstance(folder, Model) else open_model(folder)
+        model = folder if isinstance(folder, Model) else open_to_run(folder, activations)
         tokenizer = load_tokenizer(model.folder, model.config)
         return cls(Engine(model, isa=isa, threads=threads, activations=activations), tokenizer)
 

@@ -1,9 +1,10 @@
-"""How far the result of every preset recipe agrees with its model: the figures behind the limits in agreement.py.
+"""How far the result of a recipe agrees with its model on the texts that ship: the figures behind the limits.
 
-    python studies/agreement/run.py NAME MODEL TEXT [RECIPE ...]
+    python studies/agreement/run.py NAME MODEL [RECIPE[+] ...]
 
-MODEL is a float32 or Bergamot folder, TEXT has sentences in its language. Each recipe (default: all) appends a line to
-records.jsonl: the agreement on frequent words and on the text, and how long both took. Prints the rows of a table.
+MODEL is a float32 or Bergamot folder, or an encoder's. A recipe with a plus is calibrated on the text that ships, as
+`quantize` without a recipe does it. Each appends a line to records.jsonl and prints a row of a table; with no recipes
+all that were recorded are printed. (records_before.jsonl has those of the measure before: all tokens counted.)
 """
 
 from __future__ import annotations
@@ -15,33 +16,50 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from subbyte.agreement import agreement
+from subbyte.calibration_text import texts_to_choose_on
 from subbyte.folder import open_model
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, presets, resolve
-from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
+from subbyte.recipe import load_recipe
+from subbyte.store import weights_size
+from subbyte.tasks import task_of
 
 RECORDS = Path(__file__).with_name("records.jsonl")
 
 
-def main(name: str, folder: str, text: str, *recipes: str) -> None:
+def main(name: str = "", folder: str = "", *recipes: str) -> None:
     """Compare the model with what each recipe makes of it."""
+    if not recipes:
+        for line in RECORDS.read_text("utf-8").splitlines():
+            print(row(json.loads(line)))
+        return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     model = open_model(folder)
-    tokenizer = load_tokenizer(model.folder, model.config)
-    lines = [line for line in read_lines(text) if line.strip()]
-    for one in recipes or presets():
-        recipe = load_recipe(one)
-        result = replace(quantize_model(model, resolve(recipe, model)), activations=recipe.activations)
-        start = time.perf_counter()
-        found = [agreement(model, result, tokenizer), agreement(model, result, tokenizer, lines)]
-        seconds = round(time.perf_counter() - start, 2)
-        record = {"commit": commit.strip(), "model": name, "recipe": one, "text": Path(text).name, "seconds": seconds}
+    task = task_of(model, lambda languages: texts_to_choose_on(None, None, languages))
+    texts = task.texts
+    for one in recipes:
+        task.texts = texts if one.endswith("+") else replace(texts, calibration=None)
+        start = time.process_time()
+        packed = task.compressed(load_recipe(one.removesuffix("+")))
+        verdict = task.verdict(packed)
+        record = {
+            "commit": commit.strip(), "model": name, "recipe": one.removesuffix("+"), "calibrated": one.endswith("+"),
+            "times_smaller": round(4 * model.parameters / weights_size(packed), 2),
+            "cpu_seconds": round(time.process_time() - start, 1), "found": verdict and verdict.document,
+        }  # fmt: skip
         with RECORDS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record | {"found": found}) + "\n")
-        cells = [f"{100 * agreed['lost']:.0f}% / {agreed['nats'] or 0:.2f} / {agreed['chrf']:.0f}" for agreed in found]
-        print(f"| {name} | `{one}` | {cells[0]} | {cells[1]} |", flush=True)
+            file.write(json.dumps(record) + "\n")
+        print(row(record), flush=True)
+
+
+def row(record: dict[str, object]) -> str:
+    """A row of the table in docs/agreement.md."""
+    found = record["found"]
+    assert isinstance(found, dict)
+    distance = 100 * (found["lost"] if "lost" in found else found["distance"])
+    how = "calibrated" if record["calibrated"] else "nearest"
+    return (
+        f"| {record['model']} | `{record['recipe']}` | {how} | {record['times_smaller']} | "
+        f"{distance:.1f} +- {100 * found['noise']:.1f} |"
+    )
 
 
 if __name__ == "__main__":

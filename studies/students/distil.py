@@ -76,7 +76,7 @@ def news(data: Path) -> list[str]:
 def translated(direction: str, lines: Sequence[str]) -> list[str]:
     """What a student makes of them, greedily."""
     order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
-    found = Translator.from_pretrained(student(direction)).translate(
+    found = Translator.from_pretrained(student(direction), activations="float32").translate(
         [lines[i] for i in order], beam_size=1, batch_size=64
     )
     by_line = dict(zip(order, found, strict=True))

@@ -56,7 +56,7 @@ def calibration(data: Path, direction: str) -> Path:
         random.Random(0).shuffle(lines)
         chosen = lines[:LINES]
         if direction == "pt-en":
-            chosen = Translator.from_pretrained(student("en-pt")).translate(chosen, beam_size=1)
+            chosen = Translator.from_pretrained(student("en-pt"), activations="float32").translate(chosen, beam_size=1)
         file.write_text("\n".join(chosen) + "\n", "utf-8")
     return file
 
@@ -70,7 +70,8 @@ def run(data: Path, direction: str, recipe: str, calibrated: bool) -> dict[str, 
         size = subbyte.quantize(folder, out, recipe, calibration=text, force=True)["bytes_on_disk"]
         folder = out
     texts = [data / "flores" / f"dev.{language}.txt.gz" for language in direction.split("-")]
-    found = evaluate_translation(folder, *texts, beam_size=1)
+    plain = "float32" if recipe == "float32" else None  # a student would run in its int8 codes
+    found = evaluate_translation(folder, *texts, beam_size=1, activations=plain)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
     )

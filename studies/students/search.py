@@ -49,7 +49,7 @@ def measure(data: Path, direction: str) -> Measured:
     sums = grams(model, tokenizer, read_lines(calibration(data, direction)))
     lines = list(islice(read_lines(data / "newstest_en_de" / "newstest2016.en.txt.gz"), SENTENCES))
     if direction == "pt-en":
-        lines = Translator.from_pretrained(student("en-pt")).translate(lines, beam_size=1)
+        lines = Translator.from_pretrained(student("en-pt"), activations="float32").translate(lines, beam_size=1)
     sensitivity.PROBES = (PROBE,)
     offered = {name: [*SCHEMES.values()] for name in model.roles}
     found = sensitivity.measure(model, [tokenizer.encode(line) for line in lines], sums, offered)

@@ -28,12 +28,13 @@ from subbyte.bench.planning import (
 from subbyte.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.bench.workers import Worker
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_model, open_to_run
 from subbyte.inspection import folder_bytes
 from subbyte.progress import Progress, Steps, phase
 from subbyte.tokenization import Tokenizer
 
 LEAST_AGREEMENT = 0.999  # mean cosine between the same model's vectors in float32
+AS_STORED = "int8 as stored"  # the precision of a Bergamot folder that runs in its own codes
 SETTLE = 0.3  # seconds; idle OpenMP threads spin for up to 0.2, on cores that the next engine needs
 
 
@@ -120,6 +121,8 @@ def benchmark(
     cores = cores_of(threads)
     model = open_model(folder)
     models = models_of(model, source_model, recipes, against)
+    if not model.compressed and open_to_run(folder, activations).compressed:
+        models = replace(models, name=AS_STORED)
     refuse_engines(engines, models)
     if models.kind == "encoder":
         tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))

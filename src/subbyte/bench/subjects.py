@@ -51,7 +51,7 @@ class Models:
     folder      DIR; what subbyte runs as it is
     source      the float32 folder that rivals convert, and recipes compress; None where DIR is compressed and alone
     recipes     what subbyte is to make of the source, and run too
-    name        of what is in DIR: "float32", or its recipe
+    name        of what runs in DIR: "float32", its recipe, or "int8 as stored", a student's own codes
     kind        MarianMT, a Bergamot student, or an encoder of BERT's family; few engines run all of them
     parameters  elements of all tensors
     samples     ids of sentences, for rivals that look at activations when they convert; encoders only

@@ -44,6 +44,7 @@ def _print(document: Demonstration) -> None:
     speeds = document["tokens_per_second"]
     print_pairs(
         {
+            "choice": document["choice"],
             "size": f"{document['compression']:.1f} times smaller than float32, {document['average_bits']:.2f} bits "
             "per weight with everything counted",
             "speed": f"{speeds['float32']:,.0f} tokens per second in float32, {speeds['low_bit']:,.0f} compressed",

@@ -72,6 +72,8 @@ def _print_tensors(document: Inspection) -> None:
 def _print_kernels(document: Inspection) -> None:
     kernels = document["kernels"]
     print(f"runs on {kernels['isa']} with {kernels['activations']} activations")
+    if any(tensor["scheme"] == "int8" for tensor in document["tensors"]):
+        print("  in the int8 codes of its file; --activations float32 takes float32 weights as well")
     print(f"  of the instruction sets known, this machine has {', '.join(kernels['available'])}")
     if kernels["unavailable"]:
         print(f"  and lacks {', '.join(kernels['unavailable'])}")

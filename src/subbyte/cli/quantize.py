@@ -21,7 +21,10 @@ def quantize(
     recipe: Annotated[
         str | None,
         typer.Option(
-            metavar="R", show_default=False, help="A preset (uniform4, nmt-mixed, w8a8-peg, ...) or a TOML file."
+            metavar="R",
+            show_default=False,
+            help="A preset (uniform4, nmt-mixed, w8a8-peg, ...) or a TOML file.  [default: the smallest preset that "
+            "keeps MODEL's answers, found by trying; takes a minute or two]",
         ),
     ] = None,
     budget: Annotated[
@@ -53,8 +56,8 @@ def quantize(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Sentences in the source language: MODEL and OUT translate the first, with a warning if they disagree "
-            "strongly.  [default: those of --calibration or --frequencies, or else frequent words]",
+            help="Lines like those that will be read: MODEL and OUT answer the first, with a warning if they "
+            "disagree.  [default: lines that ship, in MODEL's language; or else of --calibration, or frequent words]",
             show_default=False,
         ),
     ] = None,
@@ -62,9 +65,12 @@ def quantize(
     force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
     json: Json = False,
 ) -> None:
-    """Compress the float32 model in MODEL and write it to the folder OUT, without retraining."""
-    if recipe is None and budget is None:
-        raise typer.BadParameter("give --recipe, or --budget with --calibration")
+    """Compress the float32 model in MODEL and write it to the folder OUT, without retraining.
+
+    Without a recipe the smallest preset that keeps MODEL's answers is chosen, and one line says which and why.
+    """
+    if recipe is None and budget is None and no_check:
+        raise typer.BadParameter("without --recipe presets are compared with MODEL; leave out --no-check, or name one")
     if budget is not None and calibration is None:
         raise typer.BadParameter("--budget needs --calibration, a text to measure what the model minds")
     if check and no_check:
@@ -84,5 +90,7 @@ def quantize(
         )
     if json:
         print_json(document)
-    else:
-        print_totals(out, document)
+        return
+    if document["choice"]:
+        print(f"{document['choice']}\n")
+    print_totals(out, document)

@@ -20,7 +20,16 @@ from subbyte.models.checkpoint import open_checkpoint
 from subbyte.models.specification import Specification
 from subbyte.tensor_files import Entry
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture_of", "is_model", "load", "read_generation", "stored"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "architecture_of",
+    "is_model",
+    "is_student",
+    "load",
+    "read_generation",
+    "stored",
+]
 
 CONFIG = "config.json"
 
@@ -67,6 +76,11 @@ def read_generation(folder: Path) -> dict[str, Any]:
 def is_model(folder: Path) -> bool:
     """Whether `load` would know what to look for in a folder."""
     return (folder / CONFIG).exists() or bergamot.is_student(folder)
+
+
+def is_student(folder: Path) -> bool:
+    """Whether `load` would look for a student of Marian's in a folder."""
+    return not (folder / CONFIG).exists() and bergamot.is_student(folder)
 
 
 def load(folder: Path) -> Model:

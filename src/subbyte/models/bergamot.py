@@ -1,24 +1,27 @@
 """Bergamot: Marian student folders, as in Firefox Translations, read into a `Model`. Arithmetic: `docs/bergamot.md`.
 
 A folder holds a model (*.bin), one sentencepiece model or one a side (*.spm), perhaps a lexical shortlist, which is not
-used, and perhaps a *.yml that names them. The options in the model say which Transformer it is. Int8 weights become the
-float32 numbers they stand for; the configuration made for them has the keys of `marian.STUDENT_KEYS`.
+used, and perhaps a *.yml that names them; each may be packed (`compressed_file`). The options in the model say which
+Transformer it is. Int8 weights become the float32 numbers they stand for (`student_codes` leaves them as they are); the
+configuration made for them has the keys of `marian.STUDENT_KEYS`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from subbyte.compressed_file import name_on_disk, plain_name, read_plain
 from subbyte.errors import ModelError
-from subbyte.files import fault_list, read_file
-from subbyte.model import Model
+from subbyte.files import fault_list
+from subbyte.model import Model, Tensor
 from subbyte.models import marian
 from subbyte.models.bergamot_file import FLOAT16, INTGEMM8, Item, floats, read_items
 from subbyte.models.flat_yaml import Value, parse_flat_yaml
@@ -64,6 +67,8 @@ NUMBERS = {  # option -> Marian's default; "" where a model must say it
 }
 # transformer options without a say in inference, or whose say shows in the shapes of tensors
 MUTE = re.compile(r"transformer-(aan-\w+|dim-aan|dropout.*|depth-scaling|guided-alignment-layer)")
+# Files of a student, whole or not, and what they are packed with. source.spm and target.spm are Hugging Face's.
+MARIANS = re.compile(r"(model.*\.(?:bin|npz)|.*vocab.*\.spm|lex.*\.bin|.*\.yml)(\.(?:gz|zst|xz|bz2|zip|7z|tar.*))?")
 OFF = ("false", "0", "", "~", "null")
 
 
@@ -106,7 +111,10 @@ LAYER = re.compile(r"model\.(encoder|decoder)\.layers\.([0-9]+)\.(.+)")
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a folder by name, the *.yml that names them (if one does), and what it says."""
+    """The files of a folder by name, the *.yml that names them (if one does), and what it says.
+
+    The name of the model is that on disk, perhaps of a packed file; vocabularies go by their plain names.
+    """
 
     model: str
     source: str
@@ -128,18 +136,30 @@ class Student:
 
 
 def is_student(folder: Path) -> bool:
-    """Whether a folder without config.json looks like one of Marian's."""
-    return any(folder.glob("model*.bin")) or any(folder.glob("*.yml"))
+    """Whether a folder without config.json looks like one of Marian's, or like a part of one."""
+    return any(MARIANS.fullmatch(name) for name in _names_in(folder))
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; none where it cannot be listed, so that the next error says why."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def load(folder: Path) -> Model:
     """The float32 model in a student folder, checked whole. Raises ModelError for what we would not run faithfully."""
-    student = open_student(folder)
+    return model_of(open_student(folder), folder, floats_of)
+
+
+def model_of(student: Student, folder: Path, tensor_of: Callable[[Item, Place, Shape, str], Tensor]) -> Model:
+    """The model of a student whose tensors `tensor_of` makes, of an item, its place, our shape and the file's name."""
     generation = generation_of(student.files, folder)
     marian.check_generation(student.config, generation, str(folder))
     where = str(student.path)
     tensors = {
-        name: _read(student.items[student.places[name].name], student.places[name], shape, where)
+        name: tensor_of(student.items[student.places[name].name], student.places[name], shape, where)
         if name in student.places
         else np.zeros(shape, np.float32)
         for name, shape in student.spec.shapes.items()
@@ -193,43 +213,63 @@ def open_student(folder: Path) -> Student:
 def find_files(folder: Path) -> Files:
     """The files that a *.yml of the folder names; without one, those with the usual names."""
     named = []
-    for path in sorted(folder.glob("*.yml")):
-        options = parse_flat_yaml(read_file(folder, path.name, ModelError, OPTIONS_LIMIT), str(path))
+    names = sorted({*map(plain_name, _names_in(folder))})
+    for yml in (name for name in names if name.endswith(".yml")):
+        path = folder / name_on_disk(folder, yml)
+        options = parse_flat_yaml(read_plain(folder, yml, ModelError, OPTIONS_LIMIT), str(path))
         if "models" in options:
             named.append(_named_files(path, options))
+    named = [replace(files, model=name_on_disk(folder, files.model)) for files in named]
     present = [files for files in named if (folder / files.model).exists()] or named
     if len({files.model for files in present}) > 1:
-        names = " and ".join(files.named_by for files in present)
-        raise ModelError(f"{folder}: {names} name different models; keep one")
+        ymls = " and ".join(files.named_by for files in present)
+        raise ModelError(f"{folder}: {ymls} name different models; keep one")
     if present:
         return present[0]
-    models = sorted(path.name for path in folder.glob("model*.bin"))
-    if len(models) != 1:
+    models = [name for name in names if re.fullmatch(r"model.*\.bin", name)]
+    if len(models) > 1:
         raise ModelError(f"{folder}: has {len(models)} files model*.bin, and no *.yml that says which to read")
-    pieces = sorted(path.name for path in folder.glob("*.spm"))
-    match pieces:
+    if not models:
+        raise ModelError(_no_model(folder))
+    model = name_on_disk(folder, models[0])
+    match [name for name in names if name.endswith(".spm")]:
         case [joint]:
-            return Files(models[0], joint, joint)
+            return Files(model, joint, joint)
         case [source, target] if re.match(r"srcvocab|vocab\.src", source) and re.match(r"trgvocab|vocab\.trg", target):
-            return Files(models[0], source, target)
+            return Files(model, source, target)
+    found = " ".join(name for name in names if ".spm" in name) or "(none)"
     raise ModelError(
-        f"{folder}: has the vocabularies {' '.join(pieces) or '(none)'}; expected are vocab.*.spm, or srcvocab.*.spm "
-        "and trgvocab.*.spm, or a *.yml that names them"
+        f"{folder}: has the vocabularies {found}; expected beside {model} are vocab.*.spm, or srcvocab.*.spm and "
+        "trgvocab.*.spm, each perhaps with .gz or .zst behind it, or a *.yml that names them"
     )
+
+
+def _no_model(folder: Path) -> str:
+    """What a folder has that looks like Marian's, where there is neither a model to read nor a *.yml that names one."""
+    found = [match for name in _names_in(folder) if (match := MARIANS.fullmatch(name))]
+    has = f"{folder}: has {' '.join(match[0] for match in found)}, and no model*.bin (.gz, .zst) to read"
+    for match in found:
+        if match[1].startswith("model") and match[1].endswith(".bin"):
+            return f"{has}; unpack {match[0]} first: read are .gz and .zst"
+        if match[1].endswith(".npz"):
+            return f"{has}; Marian's own marian-conv makes one of {match[0]}"
+    return f"{has}, and no *.yml that says which to read; download the model too"
 
 
 def _named_files(path: Path, options: Mapping[str, Value]) -> Files:
     models, vocabularies = options["models"], options.get("vocabs", [])
     if not isinstance(models, list) or len(models) != 1:
         raise ModelError(f"{path}: models is {models!r}, should be a list of one file")
-    if not models[0].endswith(".bin"):
-        raise ModelError(f"{path}: the model is {models[0]!r}; read are Marian's binary files (*.bin) only")
+    model = plain_name(models[0])
+    if not model.endswith(".bin"):
+        raise ModelError(f"{path}: the model is {model!r}; read are Marian's binary files (*.bin) only")
     if not isinstance(vocabularies, list) or len(vocabularies) != 2:
         raise ModelError(f"{path}: vocabs is {vocabularies!r}, should be a list of two files, source and target")
-    for name in vocabularies:
+    sides = [plain_name(name) for name in vocabularies]
+    for name in sides:
         if not marian.SENTENCEPIECE.fullmatch(name):
             raise ModelError(f"{path}: the vocabulary {name!r} is not supported; sentencepiece models (*.spm) are")
-    return Files(models[0], vocabularies[0], vocabularies[1], path.name, options)
+    return Files(model, sides[0], sides[1], path.name, options)
 
 
 def _options(items: Mapping[str, Item], where: str) -> dict[str, Value]:
@@ -341,9 +381,13 @@ def _tensor_faults(spec: Specification, places: Mapping[str, Place], items: Mapp
     return Specification(wanted, {}, {}).faults(found)
 
 
-def _read(item: Item, place: Place, shape: Shape, where: str) -> np.ndarray:
-    """A tensor of ours, float32 of this shape. The int8 matrices but the embeddings lie turned in the file."""
-    values = floats(item, where)
+def floats_of(item: Item, place: Place, shape: Shape, where: str) -> np.ndarray:
+    """A tensor of ours, float32 of this shape."""
+    return arranged(floats(item, where), item, place, shape)
+
+
+def arranged(values: np.ndarray, item: Item, place: Place, shape: Shape) -> np.ndarray:
+    """Values of an item in the order of our tensor. The int8 matrices but the embeddings lie turned in the file."""
     lies_turned = item.type == INTGEMM8 and "Wemb" not in item.name
     if place.turned == lies_turned:
         return values.reshape(shape)

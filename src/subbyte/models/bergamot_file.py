@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from subbyte.compressed_file import SUFFIXES, unpacked
 from subbyte.errors import ModelError
 from subbyte.files import fault_list, open_regular, regular_file
 
@@ -56,8 +57,10 @@ class Item:
 
 
 def read_items(folder: Path, name: str) -> dict[str, Item]:
-    """Everything in a file, by name. Raises ModelError for a file that is not whole or not of this kind."""
+    """Everything in a file by name; it may be packed. Raises ModelError if it is not whole, or not of this kind."""
     path = regular_file(folder, name, ModelError)
+    if name.endswith(SUFFIXES):
+        return parse_items(np.frombuffer(unpacked(path, ModelError), np.uint8), str(path))
     try:
         with open_regular(path) as file:
             data = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
@@ -148,6 +151,18 @@ def _fault(name: str, type: int, shape: Sequence[int], length: int) -> str | Non
     return None
 
 
+def int8_codes(item: Item, where: str) -> tuple[np.ndarray, np.float32]:
+    """The values of an intgemm8 item, int8 [elements] as they are stored (a view), and the weight that 1 stands for."""
+    count = math.prod(item.shape)
+    multiplier = item.data[count : count + 4].view("<f4")[0].astype(np.float32)
+    with np.errstate(all="ignore"):
+        step = np.float32(1) / multiplier  # Bergamot, too, multiplies by it
+        largest = step * np.float32(128)
+    if not (multiplier > 0 and step > 0 and np.isfinite(largest)):
+        raise ModelError(f"{where}: {item.name} has the multiplier {multiplier}, should be a positive number")
+    return item.data[:count].view(np.int8), step
+
+
 def floats(item: Item, where: str) -> np.ndarray:
     """The values of an item in float32, row-major as they are stored, [elements]; all of them finite."""
     count = math.prod(item.shape)
@@ -157,13 +172,8 @@ def floats(item: Item, where: str) -> np.ndarray:
         case 0x0402:
             values = item.data[: 2 * count].view("<f2").astype(np.float32)
         case 0x4101:
-            multiplier = item.data[count : count + 4].view("<f4")[0].astype(np.float32)
-            with np.errstate(all="ignore"):
-                step = np.float32(1) / multiplier  # Bergamot, too, multiplies by it
-                largest = step * np.float32(128)
-            if not (multiplier > 0 and step > 0 and np.isfinite(largest)):
-                raise ModelError(f"{where}: {item.name} has the multiplier {multiplier}, should be a positive number")
-            values = item.data[:count].view(np.int8) * step
+            codes, step = int8_codes(item, where)
+            values = codes * step
         case _:
             raise ModelError(f"{where}: {item.name} is {TYPES[item.type][0]}, should hold weights")
     if not np.isfinite(values).all():

@@ -77,7 +77,7 @@ def _encoder_opener(setup: Setup) -> Load:
 
 def _translator_opener(setup: Setup) -> Load:
     from subbyte.engine import Engine
-    from subbyte.folder import open_model
+    from subbyte.folder import open_to_run
 
     if setup.texts:
         from subbyte.translator import Translator
@@ -94,7 +94,8 @@ def _translator_opener(setup: Setup) -> Load:
             )
             engine = translator.engine
         else:
-            engine = Engine(open_model(setup.folder), threads=threads, isa=setup.isa, activations=setup.activations)
+            model = open_to_run(setup.folder, setup.activations)
+            engine = Engine(model, threads=threads, isa=setup.isa, activations=setup.activations)
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
             search = engine.generation(

@@ -1,0 +1,50 @@
+"""A Bergamot student in the int8 codes that its file holds: what runs where somebody names such a folder.
+
+The file has one multiplier m a matrix, and a weight is code / m; our scale is 1 / m in float16, so that a folder that
+is opened and one that was converted by the preset `student8` give the same answers, bit by bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from subbyte.errors import ModelError, SchemeError
+from subbyte.granularity import PerTensor
+from subbyte.model import Block, Model, PackedMatrix, Tensor
+from subbyte.models import bergamot
+from subbyte.models.bergamot_file import INTGEMM8, Item, int8_codes
+from subbyte.models.specification import Shape
+from subbyte.schemes import Uniform, to_plain
+
+SCHEME = Uniform(bits=8, granularity=PerTensor(), range="minmax")  # that of student8
+
+
+def load_codes(folder: Path) -> Model:
+    """The model in a student folder, its int8 matrices packed as they are; without any, the float32 model.
+
+    Raises ModelError as `bergamot.load` does.
+    """
+    model = bergamot.model_of(bergamot.open_student(folder), folder, _tensor)
+    return replace(model, activations="int8") if model.compressed else model
+
+
+def _tensor(item: Item, place: bergamot.Place, shape: Shape, where: str) -> Tensor:
+    if item.type != INTGEMM8 or len(shape) != 2:
+        return bergamot.floats_of(item, place, shape, where)
+    codes, step = int8_codes(item, where)
+    # The largest code is 127 by the way students are made, and then nothing is rounded. Any other file goes through the
+    # same formulas as when it is converted, for each of the 256 codes once.
+    low, high = int(codes.min()), int(codes.max())
+    values = np.arange(-128, 128, dtype=np.int8) * step
+    try:
+        params = SCHEME.fit(values[[low + 128, high + 128]].reshape(1, 1, 2))
+    except SchemeError as error:
+        raise ModelError(f"{where}: {item.name}: {error}; --activations float32 runs it without one") from None
+    levels = SCHEME.encode(values.reshape(1, 1, -1), params).ravel().astype(np.int16) - 127
+    if not np.array_equal(levels[low + 128 : high + 129], np.arange(low, high + 1)):
+        codes = levels.astype(np.int8)[codes.astype(np.int16) + 128]
+    codes = bergamot.arranged(codes, item, place, shape)
+    return PackedMatrix((shape[0], shape[1]), shape[1], (Block(8, codes, params["scale"]),), None, to_plain(SCHEME))

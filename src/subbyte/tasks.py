@@ -1,0 +1,36 @@
+"""The task object of a model: a kind of model is asked about here, once, for all of `quantize`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from subbyte import encoder_task, translation_task
+from subbyte.calibration_text import Texts
+from subbyte.encoder_task import EncoderTask
+from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte.errors import UsageError
+from subbyte.frequencies import word_frequencies
+from subbyte.model import Model
+from subbyte.models import bert
+from subbyte.text_lines import read_lines
+from subbyte.tokenization import load_tokenizer
+from subbyte.translation_task import TranslationTask
+
+
+def task_of(
+    model: Model, texts: Callable[[Sequence[str]], Texts], frequencies: str | Path | None = None
+) -> EncoderTask | TranslationTask:
+    """What `quantize` needs of this model.
+
+    texts        called with the languages that the model reads, as far as text in them ships
+    frequencies  a text whose words are counted; UsageError for an encoder
+    """
+    if bert.is_encoder(model.architecture):
+        if frequencies is not None:
+            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
+        reader = load_encoder_tokenizer(model.folder, model.config)
+        return EncoderTask(model, reader, texts(encoder_task.languages(model, reader)))
+    tokenizer = load_tokenizer(model.folder, model.config)
+    counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies is not None else None
+    return TranslationTask(model, tokenizer, texts(translation_task.languages(model, tokenizer)), counts)

@@ -1,0 +1,67 @@
+"""What `quantize` asks of a translation model: its rounded form under a recipe, and how far that agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from subbyte.agreement import KEPT, Asked, ask, described
+from subbyte.arrays import Array
+from subbyte.calibration import grams
+from subbyte.calibration_text import Texts, translated_languages
+from subbyte.choice import Verdict
+from subbyte.model import Model
+from subbyte.models import marian
+from subbyte.progress import Progress, phase
+from subbyte.quantization import quantize_model
+from subbyte.recipe import Recipe, resolve, resolved
+from subbyte.tokenization import Tokenizer, source_language
+
+UNKNOWN = 3  # tokens more that a character outside the vocabulary counts as
+
+
+class TranslationTask:
+    """A float translation model, and the texts it is rounded for and compared on, read once for all recipes."""
+
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, texts: Texts, frequencies: Mapping[str, Array] | None = None
+    ) -> None:
+        """`frequencies`: matrix name -> counts of its words, for recipes with clusters of rows."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.texts = texts
+        self.frequencies = frequencies
+        self._grams: Mapping[str, Array] | None = None
+        self._asked: Asked | None = None
+
+    def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
+        """The model under a recipe."""
+        schemes = resolve(recipe, self.model)
+        if self.texts.calibration is not None and self._grams is None:
+            lines = self.texts.calibration
+            self._grams = grams(self.model, self.tokenizer, lines, phase(progress, "calibrating"))
+        rounding = phase(progress, f"rounding to {recipe.name}")
+        packed = quantize_model(self.model, schemes, self.frequencies, self._grams, rounding)
+        return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+
+    def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:
+        """How far the result is from the model. Raises ModelError where the model cannot translate."""
+        if self._asked is None:
+            asking = phase(progress, "translating the check text")
+            self._asked = ask(self.model, self.tokenizer, self.texts.check, asking)
+        found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
+        return Verdict(
+            found["lost"], found["noise"], found["limit"], KEPT, described(found, self.texts.check_name), found
+        )
+
+
+def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The languages that a translation model reads, as far as a text in them ships."""
+    unknown = tokenizer.source.unk_id()
+
+    def tokens(line: str) -> int:
+        ids: list[int] = tokenizer.source.encode(line)
+        return len(ids) + UNKNOWN * ids.count(unknown)
+
+    files = marian.sentencepiece_files(model.config) or ()
+    return translated_languages([*files[:1], source_language(model.folder)], model.folder, tokens)
