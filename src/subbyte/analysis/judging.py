@@ -90,11 +90,13 @@ class Judge:
         elif self.task == "classification":
             p, q = _log_softmax(self.exact), _log_softmax(found)
             distances, same = np.sum(np.exp(p) * (p - q), axis=1), found.argmax(1) == self.exact.argmax(1)
-            statistics = {"agreement": lambda of: float(same[of].mean())}
+            moved = np.abs(np.exp(p) - np.exp(q)).sum(1) / 2
+            statistics = {"moved": lambda of: float(moved[of].mean()), "agreement": lambda of: float(same[of].mean())}
         else:
             x, y = found[:, 0], self.exact[:, 0]
             distances = (x - y) ** 2 / max(float(y.var()), 1e-12)
-            statistics = {"correlation": lambda of: pearson(x[of], y[of])}
+            off = np.abs(x - y) / max(float(y.std()), 1e-6)
+            statistics = {"off": lambda of: float(off[of].mean()), "correlation": lambda of: pearson(x[of], y[of])}
         return distances, statistics | self._scores(found)
 
     def _scores(self, answers: Array) -> dict[str, Statistic]:

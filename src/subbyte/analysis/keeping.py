@@ -1,7 +1,7 @@
-"""What counts as keeping the answers of the float32 model: the limits of the advice, in one place.
+"""What counts as keeping the answers of the float32 model: as `quantize` without a recipe has it (choice.py).
 
-They are figures that a judged preset has (`document.Quality`), not scores against labels, which say little on a hundred
-texts.
+Limits are of figures that a judged preset has (`document.Quality`), not of scores against labels, which say little on a
+hundred texts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from subbyte import agreement, encoder_agreement
 from subbyte.analysis.document import Quality
 from subbyte.analysis.noise import Difference
 
@@ -42,10 +43,10 @@ class Limit:
         return Difference(inside if self.most else -inside, self.noise(of))
 
 
+ENCODER = {measured: encoder_agreement.KEPT * limit for measured, limit in encoder_agreement.LIMITS.items()}
 LIMITS: Mapping[str, Limit] = {
-    "vectors": Limit("cosine", 0.97, most=False),
-    "classification": Limit("agreement", 0.99, most=False),
-    "regression": Limit("distance", 0.02, most=True),
-    # of docs/agreement.md: where at most so many tokens were lost, BLEU was within 1
-    "translation": Limit("lost", 0.015, most=True),
+    "vectors": Limit("cosine", round(1 - ENCODER["vectors"], 4), most=False),
+    "classification": Limit("moved", round(ENCODER["labels"], 4), most=True),
+    "regression": Limit("off", round(ENCODER["number"], 4), most=True),
+    "translation": Limit("lost", agreement.KEPT, most=True),
 }

@@ -24,10 +24,13 @@ from subbyte.store import weights_size
 OTHERS: Mapping[Kind, tuple[str, ...]] = {
     "translation": (
         "int8", "normal4", "uniform4", "binary4", "log4", "normal3", "uniform3", "binary3", "log3", "uniform2",
-        "binary2", "log2",
+        "binary2",
     ),
     "student": ("int8", "normal4", "uniform4", "binary4"),
-    "encoder": ("w8a8", "w8a8-mixed", "w8a8-peg", "normal4", "uniform4", "normal3", "uniform3", "uniform2"),
+    "encoder": (
+        "w4a8", "w8a8-turned", "w8a8", "w8a8-mixed", "w8a8-peg", "normal4", "uniform4", "normal3", "uniform3",
+        "uniform2",
+    ),
 }  # fmt: skip
 
 

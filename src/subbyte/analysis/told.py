@@ -10,10 +10,11 @@ from subbyte.analysis.keeping import Limit
 
 METRICS = {
     "cosine": "cosine", "spearman": "Spearman", "pearson": "Pearson", "correlation": "correlation with float32",
-    "accuracy": "accuracy", "agreement": "equal labels", "lost": "lost tokens", "chrf": "chrF to float32",
+    "accuracy": "accuracy", "agreement": "equal labels", "moved": "probability on other labels",
+    "off": "difference in deviations of the prediction", "lost": "lost tokens", "chrf": "chrF to float32",
     "perplexity": "perplexity",
 }  # fmt: skip
-SHARES = {"accuracy", "agreement", "lost"}  # told in percent
+SHARES = {"accuracy", "agreement", "moved", "lost"}  # told in percent
 FINEST = 6  # decimals; what is smaller is told as a power of ten
 
 

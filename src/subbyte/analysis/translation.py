@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subbyte.agreement import LINE, LOST
+from subbyte.agreement import LINE, LOST, SURE
 from subbyte.analysis.document import BlockEffect, LeftOut, Quality, Size, short
 from subbyte.analysis.noise import Statistic, figures, share_noise, standard_error
 from subbyte.analysis.presets import measured, of_translation, size
@@ -58,21 +58,25 @@ class Judge:
         after = np.array(log_probabilities(engine, self.sentences, self.targets))
         losses = np.nan_to_num(self.before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
         of_line = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        nats, lost, sure = (np.bincount(of_line, x) for x in (losses, losses > LOST, self.before))
+        sure = self.before > SURE if (self.before > SURE).any() else np.full(self.before.shape, True)
+        nats, lost, counted, before = (
+            np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
+        )
         said = translations(engine, self.sentences)
         chrf = np.array([_chrf(self._text(one), self._text(own)) for one, own in zip(said, self.targets, strict=True)])
 
-        def a_token(x: Array) -> Statistic:
-            return lambda of: float(x[of].sum() / self.lengths[of].sum())
+        def a_token(x: Array, tokens: Array) -> Statistic:
+            return lambda of: float(x[of].sum() / max(tokens[of].sum(), 1))
 
         def perplexity(of: Array) -> float:
-            return float(np.exp(min((nats[of] - sure[of]).sum() / self.lengths[of].sum(), LARGEST)))
+            return float(np.exp(min((nats[of] - before[of]).sum() / self.lengths[of].sum(), LARGEST)))
 
         metrics, noise = figures(
-            {"lost": a_token(lost), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity}, len(nats)
+            {"lost": a_token(lost, counted), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
+            len(nats),
         )
-        noise["lost"] = max(noise["lost"], share_noise(metrics["lost"], int(self.lengths.sum())))
-        noise["distance"] = standard_error(a_token(nats), len(nats))
+        noise["lost"] = max(noise["lost"], share_noise(metrics["lost"], int(counted.sum())))
+        noise["distance"] = standard_error(a_token(nats, self.lengths), len(nats))
         by_text = nats / self.lengths.mean()  # so that their mean is that of all tokens
         return {
             "distance": short(max(float(by_text.mean()), 0.0)),
