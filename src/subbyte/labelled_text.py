@@ -15,6 +15,7 @@ from subbyte.text_lines import read_lines
 
 LABELS = ("label", "score")  # the first of these that there is
 TEXTS = ("sentence", "sentence1", "sentence2", "question", "text", "premise", "hypothesis")
+LABELLED = (".tsv", ".tsv.gz")  # how the names of such files end
 MOST_ROWS = 1 << 24
 LONGEST_LINE = 1 << 20  # characters
 
@@ -51,6 +52,23 @@ def read_labelled(path: str | Path) -> LabelledText:
     if not read.texts:
         raise UsageError(f"{path}: has a header and no other line")
     return read
+
+
+def plain_texts(path: str | Path) -> Iterator[tuple[str, ...]]:
+    """The texts of any other file, one a line, a tab between those of a pair."""
+    for line in read_lines(path):
+        first, tab, second = line.partition("\t")
+        yield (first, second) if tab else (first,)
+
+
+def texts_of(path: str | Path) -> Iterator[tuple[str, ...]]:
+    """The texts alone: of a .tsv (.gz too) whose header names a label and texts, or else those of plain text."""
+    if str(path).endswith(LABELLED):
+        names = next(read_lines(path), "").removeprefix("\ufeff").split("\t")
+        if {*LABELS} & {*names} and {*TEXTS} & {*names}:
+            yield from read_labelled(path).texts
+            return
+    yield from plain_texts(path)
 
 
 def class_numbers(labels: list[str], names: list[str], where: str) -> list[int]:

@@ -80,7 +80,8 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
 
 def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(translation, "AVERAGES", (9.0, 8.0, 2.0))  # overhead is large here: nothing has 2 bits
-    data = written(tmp_path / "text.txt", [f"two men {word} in the park" for word in "abcdefghijklmnopqrstuvwx"])
+    words = "abcdefghijklmnopqrstuvwxyz123456"
+    data = written(tmp_path / "text.txt", [f"two men {word} in the park" for word in words])
     found = subbyte.analyze(tiny_folder, data, tmp_path / "page.html", threads=1)
     assert found["task"] == "translation" and found["points"] == [] and found["leave_one_out"] is None
     assert [block["block"] for block in found["blocks"]][:2] == ["shared.embedding", "encoder.0.self_attention"]
@@ -102,9 +103,9 @@ def test_progress_goes_through_its_parts(folder, tmp_path):
     seen: dict[str, list[tuple[int, int]]] = {}
     data = written(tmp_path / "text.txt", texts(12))
     subbyte.analyze(folder, data, threads=1, progress=lambda name, *step: seen.setdefault(name, []).append(step))
-    assert [*seen] == ["activations", "leave one out", "weights"]
+    assert [*seen] == ["activations", "leave one out", "presets", "weights"]
     for steps in seen.values():
-        assert steps[-1][0] <= steps[-1][1] and [done for done, _ in steps] == [*range(1, len(steps) + 1)]
+        assert steps[-1][0] == steps[-1][1] and steps == sorted(steps) and len({total for _, total in steps}) == 1
 
 
 def test_the_document_is_json_and_the_same_again(folder, tmp_path):
@@ -129,8 +130,18 @@ def test_what_is_calibrated_on_is_not_measured(tmp_path):
     assert held_out.labels == [text[0].split()[1] for text in held_out.texts]
 
 
+def test_a_text_that_comes_again_is_read_once(tmp_path):
+    """Else it would be judged on after it was calibrated on, and a line a hundred times would have no noise."""
+    read = read_texts(written(tmp_path / "text.txt", [*"aabbc", *"abcdefghijklmnop"]), 14)
+    assert [text for (text,) in read.texts] == [*"abcdefghijklmn"]
+    rows = [f"{i % 3}\ttext {i // 2}" for i in range(40)]
+    read = read_texts(written(tmp_path / "text.tsv", ["label\tsentence", *rows]), 15)
+    assert [text for (text,) in read.texts] == [f"text {i}" for i in range(15)]
+    assert read.labels == [str(2 * i % 3) for i in range(15)]
+
+
 def test_too_few_texts(folder, tmp_path):
-    with pytest.raises(UsageError, match=r"has 3 texts; 12 at least"):
+    with pytest.raises(UsageError, match=r"has 3 different texts; 12 at least"):
         subbyte.analyze(folder, written(tmp_path / "text.txt", "abc"))
 
 

@@ -12,7 +12,7 @@ import pytest
 import subbyte
 from planted_bert import LAYERS, OUTLIERS, planted, texts
 from subbyte.analysis import svg
-from subbyte.analysis.page import page
+from subbyte.analysis.page import STYLE, page
 
 VOID = ("meta",)
 
@@ -60,7 +60,37 @@ def test_is_well_formed_and_says_what_was_found(document):
     assert found.faults == [] and found.open == []
     for sentence in document["findings"]:
         assert sentence in found.text
-    assert found.tags.count("svg") == 6 and found.tags.count("h2") == 5 and ("class", "heat") in found.attributes
+    assert found.tags.count("svg") == 6 and found.tags.count("h2") == 6 and ("class", "heat") in found.attributes
+
+
+def test_begins_with_what_to_take_and_the_command_that_makes_it(document):
+    found = Structure(page(document))
+    command, headline = document["findings"][:2]
+    before = found.text.partition(command)[0]
+    assert headline in before and before.index(headline) < 1000 + len(STYLE)
+    assert found.text.count(command) == found.text.count(headline) == 1
+    assert found.tags.index("pre") < found.tags.index("h2")
+
+
+def test_every_distance_has_its_noise_in_the_tables(document):
+    found = Structure(page(document))
+    tables = re.findall(r"<table>.*?</table>", page(document), re.DOTALL)
+    (sizes,) = (one for one in tables if "Presets, the smallest first" in one)
+    heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]*)", sizes)
+    at = heads.index("±")
+    assert heads[at - 1] == "distance" and {"times smaller", "keeps the answers"} <= {*heads}
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", sizes)
+    assert len(rows) == len(document["sizes"])
+    for row in rows:
+        cells = re.findall(r"<td[^>]*>([^<]*)", row)
+        assert float(cells[at - 1]) > 0 and float(cells[at - 2]) >= 0
+    assert sum("±" in one for one in tables) == 4 and "nan" not in found.text
+
+
+def test_every_axis_says_what_is_on_it(document):
+    pictures = re.findall(r"<svg.*?</svg>", page(document), re.DOTALL)
+    units = (f"distance: {document['distance']}", "range: greatest less least value", "dimension")
+    assert all(any(f">{unit}" in picture for unit in units) for picture in pictures)
 
 
 def test_the_heat_map_shows_the_planted_dimensions_though_they_do_not_vary(document):
@@ -104,21 +134,9 @@ def test_colours_are_those_of_the_reader(document):
     assert not re.search(r'(fill|stroke)="#', text)
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_bars_are_as_long_as_their_values(log):
-    text = svg.bars("t", ["a"], [("one", [1.0]), ("ten", [10.0]), ("hundred", [100.0]), ("none", [0.0])], log=log)
-    one, ten, hundred, none = map(float, re.findall(r'class="s0" x="[\d.]+" y="\d+" width="([\d.]+)"', text))
-    assert none == 0 < hundred
-    assert (one, 2 * ten) == pytest.approx((0, hundred), abs=0.2) if log else 10 * ten == pytest.approx(hundred, abs=1)
-
-
 def test_a_heat_map_shades_what_is_wider_than_the_middle():
     values = np.ones((2, 10))
     values[1, 7] = 5
     shaded = re.findall(r'fill-opacity="([\d.]+)" d="(M[^"]+)"', svg.heat("t", ["a", "b"], values))
     assert len(shaded) == 1 and shaded[0][0] == "0.5" and shaded[0][1].count("M") == 1
     assert shaded[0][1].startswith(f"M{100 + 7 * 66:.1f} ")
-
-
-def test_a_picture_of_equal_values_can_be_drawn():
-    assert "nan" not in svg.scatter("t", "x", ["a"], [(2.0, 0.0, "b", 0), (2.0, 0.0, "c", 0)])

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from subbyte.analysis import outliers, texts, translation, weights
+from subbyte.analysis.advice import recommended
 from subbyte.analysis.document import Analysis
 from subbyte.analysis.findings import findings
 from subbyte.analysis.judging import DISTANCES, Judge, batches
 from subbyte.analysis.leave_one_out import leave_one_out
 from subbyte.analysis.page import page
+from subbyte.analysis.presets import EncoderCalibration, measured, of_encoder
 from subbyte.atomic_file import new_file
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import load_encoder_tokenizer
@@ -42,8 +44,7 @@ def analyze(
     data        a labelled .tsv (.gz too), or any other file with a text a line, a tab between those of a pair; of a
                 translation model the source language
     out         ends in .html; report.html has report.json beside it. Default: nothing is written
-    most_texts  the first so many are read; every third is calibrated on, the others are measured (translation: two
-                thirds and one)
+    most_texts  the first so many are read; every second is calibrated on, the others are judged
     threads     default: all cores
     force       older files of this kind may be replaced
     progress    called with the name of a part, the work done and the work in all
@@ -64,6 +65,7 @@ def analyze(
         files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
         encodes = bert.is_encoder(opened.architecture)
         document = (_encoder if encodes else _translation)(opened, read, threads, progress)
+        document["recommended"] = recommended(document)
         document["findings"] = findings(document)
         if files:
             files[0].write(page(document).encode())
@@ -87,26 +89,30 @@ def _paths(out: Path) -> list[Path]:
 
 def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
     tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
-    held_out = read.held_out()
+    held_out, seen = read.held_out(), read.seen()
     judge = Judge(model, tokenizer, held_out, threads)
     engine = EncoderEngine(model, threads=threads)
     every = batches(tokenizer, read.texts, judge.task)
     document = _blank(model, judge.task, read, engine, sum(len(ids) for batch in every for ids in batch[0]))
+    document["calibrated"], document["judged"] = len(seen), len(held_out.texts)
     document["points"], document["residual"] = outliers.outliers(
         engine, every, lambda id: tokenizer.tokens([id])[0], phase(progress, "activations")
     )
-    seen = batches(tokenizer, read.seen(), judge.task)
-    document["leave_one_out"] = leave_one_out(model, seen, judge, len(held_out.texts), phase(progress, "leave one out"))
-    document["sizes"], document["blocks"] = weights.sizes_and_blocks(model, judge, phase(progress, "weights"))
+    calibration = EncoderCalibration(model, batches(tokenizer, seen, judge.task), threads)
+    document["leave_one_out"] = leave_one_out(calibration, judge, len(held_out.texts), phase(progress, "leave one out"))
+    document["sizes"], document["left_out"] = measured(
+        model, of_encoder(calibration), judge, judge.task, phase(progress, "presets")
+    )
+    document["blocks"] = weights.blocks(model, judge, phase(progress, "weights"))
     return document
 
 
 def _translation(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
-    sizes, blocks, tokens = translation.sizes_and_blocks(
-        model, load_tokenizer(model.folder, model.config), read, threads, progress
-    )
-    document = _blank(model, "translation", read, Engine(model, threads=threads), tokens)
-    document["sizes"], document["blocks"] = sizes, blocks
+    tokenizer = load_tokenizer(model.folder, model.config)
+    found = translation.analyzed(model, tokenizer, read, threads, progress)
+    document = _blank(model, "translation", read, Engine(model, threads=threads), found.tokens)
+    document["calibrated"], document["judged"] = found.calibrated, found.judged
+    document["sizes"], document["left_out"], document["blocks"] = found.sizes, found.left_out, found.blocks
     return document
 
 
@@ -114,11 +120,15 @@ def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderE
     """A document that says what was analyzed, and nothing of what was found."""
     return {
         "model": model.folder.resolve().name,
+        "source": str(model.folder),
+        "text": read.path,
         "architecture": model.architecture,
         "task": task,
         "distance": DISTANCES[task],
         "data": Path(read.path).name,
         "texts": len(read.texts),
+        "calibrated": 0,
+        "judged": 0,
         "tokens": tokens,
         "isa": engine.isa,
         "threads": engine.threads,
@@ -126,6 +136,8 @@ def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderE
         "residual": [],
         "leave_one_out": None,
         "sizes": [],
+        "left_out": [],
         "blocks": [],
+        "recommended": None,
         "findings": [],
     }

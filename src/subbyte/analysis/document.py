@@ -13,11 +13,26 @@ from typing import TypedDict
 RESIDUAL = ("ffn_input", "ffn_output", "ffn_sum")  # x, h and y of Bondarenko et al. 2021
 
 
+class Change(TypedDict):
+    """What a score by labels has more than that of the float32 model on the same texts, and its standard error."""
+
+    by: float
+    noise: float
+
+
 class Quality(TypedDict):
-    """Distance, and what else is known: cosine, spearman, pearson, accuracy, agreement (share of equal labels), ..."""
+    """Distance, and what else is known: cosine, spearman, pearson, accuracy, agreement (share of equal labels), ...
+
+    noise    the standard error over texts of `distance` and of each metric: what other texts would change
+    changes  of the metrics that are scores by labels
+    by_text  the distance on each text, below 0 where the float32 model's answer has become likelier
+    """
 
     distance: float
     metrics: dict[str, float]
+    noise: dict[str, float]
+    changes: dict[str, Change]
+    by_text: list[float]
 
 
 class OutlierDimension(TypedDict):
@@ -102,14 +117,19 @@ class LeaveOneOut(TypedDict):
 class Size(TypedDict):
     """A preset, or what a search would choose.
 
-    bytes     of model.safetensors; `bits` a weight are from them
-    expected  distance of a search: what its matrices lose one by one, added up
-    measured  of a preset
+    bytes       of model.safetensors; `bits` a weight, and how many times `smaller` than float32, are from them
+    calibrated  whether a part of the texts was used: for weights that are rounded by their outputs, and for ranges
+    expected    distance of a search: what its matrices lose one by one, added up
+    measured    of a preset
+    keeps       whether it keeps the answers, by its figure (keeping.py); None if it was not measured
     """
 
     name: str
     bytes: int
     bits: float
+    smaller: float
+    calibrated: bool
+    keeps: bool | None
     expected: float | None
     measured: Quality | None
 
@@ -118,24 +138,56 @@ class BlockEffect(TypedDict):
     """The matrices of one role in one layer.
 
     lost   bits -> distance if this block alone has them
+    noise  likewise its standard error over texts; {} for translation models
     given  bits of a weight in the whole model -> those that a search gives to this block's; {} for encoders
     """
 
     block: str
     weights: int
     lost: dict[str, float]
+    noise: dict[str, float]
     given: dict[str, float]
 
 
+class LeftOut(TypedDict):
+    """A preset that does not fit the model, and why."""
+
+    recipe: str
+    why: str
+
+
+class Recommended(TypedDict):
+    """The preset to take.
+
+    command  that makes it
+    keeps    whether it keeps the answers, by its figure; False if none that was measured does: then it is the closest
+    certain  whether the texts were enough to say so
+    """
+
+    recipe: str
+    calibrated: bool
+    command: str
+    keeps: bool
+    certain: bool
+
+
 class Analysis(TypedDict):
-    """points, residual and leave_one_out are those of encoders; [] and None for translation models."""
+    """points, residual and leave_one_out are those of encoders; [] and None for translation models.
+
+    source, text  the model's folder and the file of texts, as they were given
+    calibrated    texts that ranges and sums are from; `judged` are the others, which distances are from
+    """
 
     model: str
+    source: str
+    text: str
     architecture: str
     task: str
     distance: str
     data: str
     texts: int
+    calibrated: int
+    judged: int
     tokens: int
     isa: str
     threads: int
@@ -143,7 +195,9 @@ class Analysis(TypedDict):
     residual: list[ResidualDimension]
     leave_one_out: LeaveOneOut | None
     sizes: list[Size]
+    left_out: list[LeftOut]
     blocks: list[BlockEffect]
+    recommended: Recommended | None
     findings: list[str]
 
 

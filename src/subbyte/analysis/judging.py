@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
-from subbyte.analysis.document import Quality, short
+from subbyte.analysis.document import Change, Quality, short
+from subbyte.analysis.noise import Statistic, figures, share_noise, standard_error
 from subbyte.analysis.texts import Texts
 from subbyte.arrays import Array
 from subbyte.encoder_calibration import BATCH, Batch
@@ -15,11 +17,13 @@ from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.encoder_vectors import stage_tensors, text_vectors
 from subbyte.errors import UsageError
 from subbyte.labelled_text import class_numbers, numbers
-from subbyte.metrics import accuracy, pearson, spearman
+from subbyte.metrics import pearson, spearman
 from subbyte.model import Model, SentenceVectors
 from subbyte.models import bert
 
 TOKENS = 1024  # of a batch at the most, if it is not one text: all points of it are in memory at once
+
+SHARES = {"agreement", "accuracy"}  # metrics that count texts
 
 Task = Literal["vectors", "classification", "regression"]
 DISTANCES: dict[str, str] = {
@@ -54,8 +58,23 @@ class Judge:
     def __call__(self, model: Model) -> Quality:
         """Of a model whose answers may differ."""
         found = self._answers(model)
-        distance, metrics = getattr(self, f"_{self.task}")(found)
-        return {"distance": short(max(distance, 0.0)), "metrics": {key: short(value) for key, value in metrics.items()}}
+        by_text, statistics = self._compared(found)
+        metrics, noise = figures(statistics, len(by_text))
+        for name in SHARES & metrics.keys():
+            noise[name] = max(noise[name], share_noise(metrics[name], len(by_text)))
+        noise["distance"] = standard_error(lambda of: float(by_text[of].mean()), len(by_text))
+        scores, exact = self._scores(found), self._scores(self.exact)
+        changes: dict[str, Change] = {}
+        for name in scores:
+            change, error = figures({name: _gain(scores[name], exact[name])}, len(by_text))
+            changes[name] = {"by": short(change[name]), "noise": short(error[name])}
+        return {
+            "distance": short(max(float(by_text.mean()), 0.0)),
+            "metrics": _short(metrics),
+            "noise": _short(noise),
+            "changes": changes,
+            "by_text": [short(one) for one in by_text],
+        }
 
     def _answers(self, model: Model) -> Array:
         """Vectors of length 1, float64 [sentences, width], or logits [texts, labels]."""
@@ -67,26 +86,36 @@ class Judge:
         x = x.astype(np.float64)
         return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12))
 
-    def _vectors(self, found: Array) -> tuple[float, dict[str, float]]:
-        cosine = float(np.mean(np.sum(found * self.exact, axis=1)))
-        metrics = {"cosine": cosine}
-        if self.wanted is not None:
-            metrics["spearman"] = spearman(np.sum(found[::2] * found[1::2], axis=1), self.wanted)
-        return 1 - cosine, metrics
+    def _compared(self, found: Array) -> tuple[Array, dict[str, Statistic]]:
+        """The distance of each text; and the figures, each a function of the numbers of some texts."""
+        statistics: dict[str, Statistic]
+        if self.task == "vectors":
+            sentences = 1 - np.sum(found * self.exact, axis=1)
+            distances = sentences.reshape(-1, 2).mean(1) if self.pairs else sentences
+            statistics = {"cosine": lambda of: float(1 - distances[of].mean())}
+        elif self.task == "classification":
+            p, q = _log_softmax(self.exact), _log_softmax(found)
+            distances, same = np.sum(np.exp(p) * (p - q), axis=1), found.argmax(1) == self.exact.argmax(1)
+            moved = np.abs(np.exp(p) - np.exp(q)).sum(1) / 2
+            statistics = {"moved": lambda of: float(moved[of].mean()), "agreement": lambda of: float(same[of].mean())}
+        else:
+            x, y = found[:, 0], self.exact[:, 0]
+            distances = (x - y) ** 2 / max(float(y.var()), 1e-12)
+            off = np.abs(x - y) / max(float(y.std()), 1e-6)
+            statistics = {"off": lambda of: float(off[of].mean()), "correlation": lambda of: pearson(x[of], y[of])}
+        return distances, statistics | self._scores(found)
 
-    def _classification(self, found: Array) -> tuple[float, dict[str, float]]:
-        p, q = _log_softmax(self.exact), _log_softmax(found)
-        metrics = {"agreement": accuracy(found.argmax(1), self.exact.argmax(1))}
-        if self.wanted is not None:
-            metrics["accuracy"] = accuracy(found.argmax(1), self.wanted)
-        return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1))), metrics
-
-    def _regression(self, found: Array) -> tuple[float, dict[str, float]]:
-        x, y = found[:, 0], self.exact[:, 0]
-        metrics = {"correlation": pearson(x, y)}
-        if self.wanted is not None:
-            metrics |= {"pearson": pearson(x, self.wanted), "spearman": spearman(x, self.wanted)}
-        return float(np.mean((x - y) ** 2) / max(float(y.var()), 1e-12)), metrics
+    def _scores(self, answers: Array) -> dict[str, Statistic]:
+        """Those by labels; none without any."""
+        if self.wanted is None:
+            return {}
+        wanted = np.array(self.wanted)
+        if self.task == "classification":
+            hits = answers.argmax(1) == wanted
+            return {"accuracy": lambda of: float(hits[of].mean())}
+        x = np.sum(answers[::2] * answers[1::2], axis=1) if self.task == "vectors" else answers[:, 0]
+        rank: dict[str, Statistic] = {"spearman": lambda of: spearman(x[of], wanted[of])}
+        return rank if self.task == "vectors" else {"pearson": lambda of: pearson(x[of], wanted[of])} | rank
 
 
 def batches(tokenizer: EncoderTokenizer, texts: list[tuple[str, ...]], task: Task) -> list[Batch]:
@@ -108,3 +137,11 @@ def batches(tokenizer: EncoderTokenizer, texts: list[tuple[str, ...]], task: Tas
 def _log_softmax(logits: Array) -> Array:
     shifted = logits - logits.max(1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+def _gain(score: Statistic, of_float32: Statistic) -> Statistic:
+    return lambda of: score(of) - of_float32(of)
+
+
+def _short(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: short(number) for name, number in numbers.items()}

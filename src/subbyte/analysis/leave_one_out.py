@@ -6,14 +6,13 @@ of activation points is left as it is. The ranges are those of the preset w8a8, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from subbyte.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
 from subbyte.analysis.judging import Judge
-from subbyte.encoder_calibration import Batch
-from subbyte.encoder_compression import calibrated
+from subbyte.analysis.presets import EncoderCalibration
 from subbyte.errors import RecipeError
 from subbyte.model import Model
 from subbyte.models import bert
@@ -62,10 +61,11 @@ def unions(layers: int) -> tuple[Family, ...]:
 
 
 def leave_one_out(
-    model: Model, batches: Sequence[Batch], judge: Judge, measured: int, progress: Steps | None = None
+    calibration: EncoderCalibration, judge: Judge, measured: int, progress: Steps | None = None
 ) -> LeaveOneOut:
-    """Of a float32 encoder. `batches` are what ranges are from, `measured` is how many other texts the judge has."""
-    grids = calibrated(model, load_recipe(PLAIN), batches, judge.threads).grids
+    """Of a float32 encoder. `measured` is how many other texts than those of the calibration the judge has."""
+    model = calibration.model
+    grids = calibration.prepared(load_recipe(PLAIN)).grids
     single = [family for family in SINGLE if _members(family, grids)]
     both = unions(bert.settings(model.config).layers)
     done, total = 0, 2 + 2 * len([*single, *both]) + len(REMEDIES)
@@ -100,12 +100,12 @@ def leave_one_out(
     remedies: list[Remedy] = [{"recipe": PLAIN, "quality": everything}]
     for recipe in REMEDIES:
         try:
-            changed = calibrated(model, load_recipe(recipe), batches, judge.threads)
+            changed = calibration.prepared(load_recipe(recipe))
         except RecipeError:  # its groups do not divide the width of this model
             continue
         remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static"))})
     return {
-        "calibrated": sum(len(ids) for ids, _ in batches),
+        "calibrated": sum(len(ids) for ids, _ in calibration.batches),
         "measured": measured,
         "float32": float32,
         "all": everything,

@@ -7,11 +7,15 @@ from html import escape
 
 import numpy as np
 
-from subbyte.analysis import svg
+from subbyte.analysis import svg, told
+from subbyte.analysis.advice import chosen, limit
 from subbyte.analysis.document import RESIDUAL, Analysis, LeaveOneOut, Point, Quality
-from subbyte.analysis.findings import METRICS, REMEDIES
+from subbyte.analysis.findings import REMEDIES, headline
+from subbyte.analysis.keeping import Limit
+from subbyte.analysis.told import plus_minus
 from subbyte.arrays import Array
 
+RANGE = "range: greatest less least value, 0 included, in the activation's own unit"
 TOP = 20  # rows of a table of dimensions, and of outliers
 
 # Nothing is loaded and nothing runs, whatever a model's words are.
@@ -25,23 +29,24 @@ body { margin: 2rem auto; padding: 0 1rem; max-width: 60rem; font: 1rem/1.5 sans
   background: var(--back); }
 h2 { margin-top: 2.5rem; border-top: 1px solid var(--rule); padding-top: 1rem; }
 figure { margin: 1rem 0; } figcaption, caption { color: var(--soft); text-align: left; padding: .3rem 0; }
-svg { width: 100%; height: auto; font: 12px sans-serif; } svg text { fill: var(--text); }
+figure div { overflow-x: auto; }
+svg { width: 100%; min-width: 42rem; height: auto; font: 12px sans-serif; } svg text { fill: var(--text); }
 .s0 { fill: var(--s0); } .s1 { fill: var(--s1); } .s2 { fill: var(--s2); } .heat { fill: var(--heat); }
-.line { stroke: var(--soft); fill: none; }
+.line { stroke: var(--soft); fill: none; } .grid { stroke: var(--rule); fill: none; }
+.limit { stroke: var(--heat); fill: none; stroke-dasharray: 5 4; } svg .strong { font-weight: bold; }
+.headline { font-size: 1.25rem; } pre { padding: .7rem 1rem; border: 1px solid var(--rule); white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } th[scope=row] { font-weight: normal; }
 """
 
 TOLD = (
-    "Weights under presets, rounded to the nearest level, with activations as the preset says. With quantize "
-    "--calibration they come closer."
+    "Every preset that fits, weights and activations as it says. With a text means: weights are rounded so that "
+    "outputs on a part of the texts are kept, and ranges are from it (quantize --calibration); else they go to the "
+    "nearest level. Distances are from the other texts."
 )
-TOLD_SEARCHED = (
-    "Weights under presets, rounded so that outputs on a part of the texts are kept (quantize --calibration), with "
-    "activations as the preset says. Distances are from the other texts. What a search (quantize --budget) expects is "
-    "what the matrices lose one by one, added up."
-)
+TOLD_SEARCHED = f"{TOLD} What a search (quantize --budget) expects is what the matrices lose one by one, added up."
 
 Cell = str | int | float
 
@@ -49,19 +54,22 @@ Cell = str | int | float
 def page(document: Analysis) -> str:
     """The page of a document."""
     title = f"{document['model']} at few bits"
+    first = (document["recommended"]["command"], headline(document)) if document["recommended"] else ()
     body = [
         f"<h1>{escape(title)}</h1>",
         _paragraph(
             f"{document['architecture']}, {document['texts']:,} texts of {document['data']}, {document['tokens']:,} "
             f"tokens, by subbyte analyze. Distance: {document['distance']}."
         ),
+        *_recommended(document),
         "<h2>What is seen, and what to do</h2><ul>",
-        *(f"<li>{escape(sentence)}</li>" for sentence in document["findings"]),
+        *(f"<li>{escape(sentence)}</li>" for sentence in document["findings"] if sentence not in first),
         "</ul>",
     ]
-    if document["leave_one_out"]:
-        body += [*_left_out(document["leave_one_out"]), *_ranges(document["points"]), *_outliers(document)]
-    body += _weights(document)
+    body += _sizes(document)
+    if of := document["leave_one_out"]:
+        body += [*_left_out(of, document["distance"]), *_ranges(document["points"]), *_outliers(document)]
+    body += _blocks(document)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -72,9 +80,18 @@ def page(document: Analysis) -> str:
     )
 
 
-def _left_out(of: LeaveOneOut) -> list[str]:
+def _recommended(document: Analysis) -> list[str]:
+    """What to take, and the command that makes it."""
+    if document["recommended"] is None:
+        return []
+    command = escape(document["recommended"]["command"])
+    return [f'<p class="headline">{escape(headline(document))}</p>', f"<pre><code>{command}</code></pre>"]
+
+
+def _left_out(of: LeaveOneOut, distance: str) -> list[str]:
     families = [*of["families"], *of["unions"]]
     metrics = [*of["all"]["metrics"]]
+    heads = _heads(metrics)
     rows = [
         [
             f"{one['family']} ({one['letter']})" if one["letter"] else one["family"],
@@ -85,9 +102,9 @@ def _left_out(of: LeaveOneOut) -> list[str]:
         ]
         for one in families
     ]
-    names = [METRICS.get(metric, metric) for metric in metrics]
     plot = svg.bars(
         "Distance with all activations in 8 bits but one family, and with one family alone",
+        f"distance: {distance}",
         ["all but these", "these alone"],
         [("all of them", [of["all"]["distance"]])]
         + [(one["family"], [one["but"]["distance"], one["alone"]["distance"]]) for one in families],
@@ -106,13 +123,15 @@ def _left_out(of: LeaveOneOut) -> list[str]:
         _figure(plot, "Shorter is closer to float32."),
         _table(
             "Leave one out, after table 2 of Bondarenko et al. 2021, whose letters are in brackets",
-            ["family", "points", "distance, all but it", *names, "recovered", "distance, it alone", *names],
+            ["family", "points", *_suffixed(heads, "all but it"), "recovered", *_suffixed(heads, "it alone")],
             rows,
         ),
-        _table(
-            "Presets for activations, with float32 weights", ["recipe", "what it does", "distance", *names], remedies
-        ),
+        _table("Presets for activations, with float32 weights", ["recipe", "what it does", *heads], remedies),
     ]
+
+
+def _suffixed(heads: Sequence[str], of: str) -> list[str]:
+    return [f"{head}, {of}" if head != "±" else head for head in heads]
 
 
 def _ranges(points: Sequence[Point]) -> list[str]:
@@ -130,7 +149,12 @@ def _ranges(points: Sequence[Point]) -> list[str]:
             "the grid of the sum y is too coarse for one of them."
         ),
         _figure(
-            svg.bars("Range of x, h and y of every layer", ["x: ffn_input", "h: ffn_output", "y: ffn_sum"], beside),
+            svg.bars(
+                "Range of x, h and y of every layer",
+                RANGE,
+                ["x: ffn_input", "h: ffn_output", "y: ffn_sum"],
+                beside,
+            ),
             "Greatest less least value, 0 included, of the input, the output and the sum of the feed-forward layers.",
         ),
         _figure(
@@ -141,8 +165,8 @@ def _ranges(points: Sequence[Point]) -> list[str]:
         ),
         "<details><summary>All activations</summary>",
         _figure(
-            svg.bars("Range of every activation", [], every, log=True),
-            "Greatest less least value, 0 included, on a logarithmic scale.",
+            svg.bars("Range of every activation", RANGE, [], every, log=True),
+            "On a logarithmic axis; zero stands before its break.",
         ),
         "</details>",
     ]
@@ -186,44 +210,89 @@ def _outliers(document: Analysis) -> list[str]:
     ]
 
 
-def _weights(document: Analysis) -> list[str]:
-    sizes, blocks = document["sizes"], document["blocks"]
+def _sizes(document: Analysis) -> list[str]:
+    sizes = document["sizes"]
+    rule, labels, taken = limit(document), told.labels(sizes), chosen(document)
+    searched = any(one["measured"] is None for one in sizes)
     metrics = next(([*one["measured"]["metrics"]] for one in sizes if one["measured"]), [])
-    points, rows = [], []
-    for one in sizes:
-        quality = one["measured"] or {"distance": one["expected"] or 0.0, "metrics": {}}
-        points.append((one["bits"], quality["distance"], one["name"], 0 if one["measured"] else 1))
-        how = "measured" if one["measured"] else "expected"
-        rows.append([one["name"], one["bytes"], f"{one['bits']:.2f}", how, *_cells(quality, metrics)])
+    rows: list[tuple[int, svg.Dot, list[Cell]]] = []
+    for at, (one, label) in enumerate(zip(sizes, labels, strict=True)):
+        quality = one["measured"]
+        distance = quality["distance"] if quality else one["expected"] or 0.0
+        noise = quality["noise"]["distance"] if quality else None
+        mark = taken is not None and taken.at == at
+        remark = f"{one['bits']:.3g} bits, {one['smaller']:.3g} times smaller"
+        how = ("with a text" if one["calibrated"] else "to the nearest") if quality else "expected"
+        cells: list[Cell] = [label, one["bytes"], f"{one['bits']:.2f}", f"{one['smaller']:.2f}", how]
+        if quality:
+            kept = {True: "yes", False: "no"}[rule.keeps(quality)] + (", in the noise" * rule.room(quality).tie)
+            cells += [*_cells(quality, metrics), kept]
+        else:
+            cells += [f"{distance:.3g}", "", *("" for _ in metrics), ""]
+        rows.append((one["bytes"], svg.Dot(label, distance, noise, 0 if quality else 1, remark, mark), cells))
+    rows.sort(key=lambda row: row[0])
+    plot = svg.dots(
+        "Distance from float32 of every preset, the smallest first",
+        f"distance: {document['distance']}",
+        ["measured, with its standard error", "expected of a search"] if searched else ["measured"],
+        [dot for _, dot, _ in rows],
+        _limited_distance(rule),
+    )
+    heads = ["recipe", "bytes", "bits a weight", "times smaller", "rounded", *_heads(metrics), "keeps the answers"]
+    return [
+        "<h2>Size and quality</h2>",
+        _paragraph(TOLD_SEARCHED if searched else TOLD),
+        _paragraph(f"What counts as keeping the answers: {_rule(rule)}."),
+        _figure(
+            plot,
+            "Left is closer to float32, up is smaller; zero stands before the break of the axis."
+            + (" The line is what counts as keeping the answers." if _limited_distance(rule) is not None else ""),
+        ),
+        _table("Presets, the smallest first; ± is the standard error over texts", heads, [row for _, _, row in rows]),
+        *(_paragraph(f"Left out: {one['recipe']} ({one['why']}).") for one in document["left_out"]),
+    ]
+
+
+def _rule(rule: Limit) -> str:
+    """In words."""
+    name = told.METRICS.get(rule.metric, rule.metric)
+    value = f"{100 * rule.value:g} %" if rule.metric in told.SHARES else f"{rule.value:g}"
+    return f"{name} of {value} at the {'most' if rule.most else 'least'}"
+
+
+def _limited_distance(rule: Limit) -> float | None:
+    """The limit where it is one of the distance."""
+    return {"distance": rule.value, "cosine": 1 - rule.value}.get(rule.metric)
+
+
+def _blocks(document: Analysis) -> list[str]:
+    blocks = document["blocks"]
+    if not blocks:
+        return []
     bits, averages = [*blocks[0]["lost"]], [*blocks[0]["given"]]
     names = [f"{one} bits" for one in bits]
-    told, alone = TOLD, "One block alone has so few bits, in levels for normally distributed weights."
+    alone = "One block alone has so few bits, in levels for normally distributed weights."
     if averages:
-        told = TOLD_SEARCHED
         alone += " The last columns are the bits that a search gives to it, at so many a weight in the whole model."
-    series = ["measured", "expected"] if averages else ["measured"]
-    scatter = svg.scatter("Distance against bits a weight", "bits a weight, all overhead included", series, points)
     lost = [(block["block"], [block["lost"][one] for one in bits]) for block in blocks]
     table: list[list[Cell]] = [
         [
             block["block"],
             block["weights"],
-            *(f"{block['lost'][one]:.3g}" for one in bits),
+            *(
+                plus_minus(block["lost"][one], block["noise"][one]) if block["noise"] else f"{block['lost'][one]:.3g}"
+                for one in bits
+            ),
             *(f"{block['given'][one]:.2f}" for one in averages),
         ]
         for block in blocks
     ]
     heads = [*(f"distance at {name}" for name in names), *(f"bits at {average} a weight" for average in averages)]
     return [
-        "<h2>Size and quality</h2>",
-        _paragraph(told),
-        _figure(scatter, "Down is closer to float32, left is smaller. Both scales are logarithmic."),
-        _table(
-            "Recipes", ["recipe", "bytes", "bits a weight", "", "distance", *(METRICS.get(m, m) for m in metrics)], rows
-        ),
+        "<h2>Which weights need bits</h2>",
         _paragraph(alone),
         _figure(
-            svg.bars("Distance with one block alone in few bits", names, lost),
+            svg.bars("Distance with one block alone in few bits", f"distance: {document['distance']}", names, lost),
             "Longer is worse: these blocks need bits.",
         ),
         _table("Blocks", ["block", "weights", *heads], table),
@@ -239,12 +308,21 @@ def _width(point: Point) -> float:
     return max(0.0, *point["high"]) - min(0.0, *point["low"])
 
 
+def _heads(metrics: Sequence[str]) -> list[str]:
+    """Of what `_cells` has."""
+    return ["distance", "±", *(told.METRICS.get(one, one) for one in metrics)]
+
+
 def _cells(quality: Quality, metrics: Sequence[str]) -> list[Cell]:
-    return [f"{quality['distance']:.3g}", *(_metric(quality, one) for one in metrics)]
+    """The distance, its noise, and each metric with its own."""
+    distance, _, noise = plus_minus(quality["distance"], quality["noise"]["distance"]).partition(" ± ")
+    return [distance, noise, *(_metric(quality, one) for one in metrics)]
 
 
 def _metric(quality: Quality, name: str) -> str:
-    return f"{quality['metrics'][name]:.4f}" if name in quality["metrics"] else ""
+    if name not in quality["metrics"]:
+        return ""
+    return told.figure(name, quality["metrics"][name], quality["noise"][name])
 
 
 def _paragraph(text: str) -> str:
@@ -252,7 +330,7 @@ def _paragraph(text: str) -> str:
 
 
 def _figure(picture: str, caption: str) -> str:
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure><div>{picture}</div><figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -275,4 +353,4 @@ def _shown(cell: Cell) -> str:
 
 
 def _is_number(cell: Cell) -> bool:
-    return not isinstance(cell, str) or not cell.strip("0123456789.,-+e%")
+    return not isinstance(cell, str) or not cell.strip("0123456789.,-+e%± ")

@@ -38,9 +38,10 @@ def analyze(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Find where a float32 model breaks at few bits: outliers of activations, leave-one-out, size against quality.
+    """Find the preset for a float32 model, and where it breaks at few bits: outliers, leave-one-out, size and quality.
 
-    Takes some minutes. What is seen and what to do is printed; the page has the plots and tables.
+    Takes some minutes. A command that makes the recommended model is printed, and then what is seen; the page has the
+    plots and tables.
     """
     if out is None and not json:
         raise typer.BadParameter("give --out report.html, or --json")
@@ -49,5 +50,9 @@ def analyze(
     if json:
         print_json(document)
         return
-    for sentence in document["findings"]:
+    found = document["findings"]
+    if document["recommended"]:  # a command to copy
+        print(f"{found[0]}\n")
+        found = found[1:]
+    for sentence in found:
         print(f"- {sentence}")
