@@ -6,7 +6,8 @@
 // polynomials use the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the
 // bit; all else rounds every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
 //
-// Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range.
+// Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range. There may
+// be no inputs (m or n is 0), whose pointers may be null: then nothing is read or written.
 #pragma once
 #include <cstddef>
 #include <cstdint>

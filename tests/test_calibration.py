@@ -89,7 +89,12 @@ def test_outputs_on_the_text_are_kept_better(tmp_path):
     text = tmp_path / "text"
     subbyte.quantize(folder, tmp_path / "kept", "uniform3", calibration=text, progress=lambda *call: calls.append(call))
     assert calls[:2] == [("calibrating", 32, 40), ("calibrating", 40, 40)]  # sentences
-    assert [*dict.fromkeys(name for name, *_ in calls)] == ["calibrating", "rounding", "checking"]
+    assert [*dict.fromkeys(name for name, *_ in calls)] == [
+        "calibrating",
+        "rounding to uniform3",
+        "translating the check text",
+        "checking uniform3",
+    ]
     plain, kept = (open_model(tmp_path / name) for name in ("plain", "kept"))
     model = open_model(folder)
     sums = grams(model, load_tokenizer(folder, model.config), LINES)

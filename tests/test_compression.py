@@ -28,7 +28,7 @@ def test_progress_goes_through_phases_none_of_which_goes_back(tiny_folder, tmp_p
     calls = []
     subbyte.quantize(tiny_folder, tmp_path / "out", "int8", progress=lambda *call: calls.append(call))
     matrices = sum(w.size for w in models.load(tiny_folder).tensors.values() if w.ndim == 2)
-    rounding = [steps for name, *steps in calls if name == "rounding"]
+    rounding = [steps for name, *steps in calls if name == "rounding to int8"]
     assert rounding[-1] == [matrices, matrices] and rounding == sorted(rounding)
     assert calls[len(rounding) :] == [("checking", i, 4) for i in range(1, 5)]
 

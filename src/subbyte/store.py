@@ -137,8 +137,10 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
     for name in (*(() if pieces else TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
-    if model.generation:
-        files.setdefault("generation_config.json", _json(model.generation))
+    if model.generation:  # byte for byte as it came, unless settings were put in the place of some
+        came = files.get("generation_config.json")
+        if came is None or json.loads(came) != model.generation:
+            files["generation_config.json"] = _json(model.generation)
     sizes = {name: len(content) for name, content in files.items()}
     files["README.md"] = model_card(model, sizes, _source_card(model.folder), producer()).encode()
     return {**files, SUMS: manifest_of(files)}

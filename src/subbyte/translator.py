@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import nan
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from subbyte.engine import Engine, Generation, Hypothesis
-from subbyte.errors import UsageError
-from subbyte.folder import open_to_run
+from subbyte.errors import ModelError, UsageError
+from subbyte.folder import open_to_run, refuse_search, with_settings
+from subbyte.generation import SearchOptions
 from subbyte.given_texts import checked, checked_pairs, checked_text, one_or_many
 from subbyte.model import Model
 from subbyte.model_kinds import require_translator
@@ -24,6 +25,7 @@ from subbyte.tokenization import Tokenizer, load_tokenizer
 logger = logging.getLogger("subbyte")
 
 DEFAULT_BATCH_SIZE = 32
+LANGUAGES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Score:
     @property
     def total(self) -> float:
         """The log-probability of the translation."""
-        return sum(self.log_probabilities)
+        return sum(self.log_probabilities, 0.0)
 
     @property
     def mean(self) -> float:
@@ -100,6 +102,7 @@ class Translator(Opened):
         threads: int | None = None,
         isa: str = "best",
         activations: Literal["int8", "float32"] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Translator:
         """Opens a converted folder, a float32 Hugging Face MarianMT folder, or a Bergamot folder.
 
@@ -107,45 +110,54 @@ class Translator(Opened):
         isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
         activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says.
                      A Bergamot folder runs in its own int8 codes, and with float32 in float32 weights as well
+        settings     search settings in the place of those of generation_config.json, by their names there; None takes
+                     one away, for instance one that is not supported (docs/search.md)
+
+        A folder whose search settings are not supported is opened with a warning: it scores, and does not translate.
         """
-        model = folder if isinstance(folder, Model) else open_to_run(folder, activations)
-        require_translator(model)
+        opened = folder if isinstance(folder, Model) else open_to_run(folder, activations)
+        require_translator(opened)
+        model = with_settings(opened, settings)
+        if opened is not folder:
+            try:
+                refuse_search(model)
+            except ModelError as error:
+                logger.warning("%s", error)
         tokenizer = load_tokenizer(model.folder, model.config)
         return cls(Engine(model, isa=isa, threads=threads, activations=activations), tokenizer)
 
     @overload
     def translate(  # type: ignore[overload-overlap]
         self, texts: str, *, return_scores: Literal[False] = ..., num_hypotheses: Literal[1] = ...,
-        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
-        length_penalty: float | None = ..., split_sentences: bool = ..., target_language: str | None = ...,
+        batch_size: int = ..., split_sentences: bool = ..., target_language: str | None = ..., prefix: str = ...,
+        **options: Unpack[SearchOptions],
     ) -> str: ...  # fmt: skip
 
     @overload
     def translate(
         self, texts: Iterable[str], *, return_scores: Literal[False] = ..., num_hypotheses: Literal[1] = ...,
-        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
-        length_penalty: float | None = ..., split_sentences: bool = ..., target_language: str | None = ...,
+        batch_size: int = ..., split_sentences: bool = ..., target_language: str | None = ..., prefix: str = ...,
+        **options: Unpack[SearchOptions],
     ) -> list[str]: ...  # fmt: skip
 
     @overload
     def translate(
-        self, texts: Iterable[str], *, return_scores: bool = ..., num_hypotheses: int = ...,
-        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
-        length_penalty: float | None = ..., split_sentences: Literal[False] = ..., target_language: str | None = ...,
+        self, texts: Iterable[str], *, return_scores: bool = ..., num_hypotheses: int = ..., batch_size: int = ...,
+        split_sentences: Literal[False] = ..., target_language: str | None = ..., prefix: str = ...,
+        **options: Unpack[SearchOptions],
     ) -> list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]: ...  # fmt: skip
 
     def translate(
         self,
         texts: Iterable[str],
         *,
-        beam_size: int | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        max_length: int | None = None,
-        length_penalty: float | None = None,
         num_hypotheses: int = 1,
         return_scores: bool = False,
         split_sentences: bool = False,
         target_language: str | None = None,
+        prefix: str = "",
+        **options: Unpack[SearchOptions],
     ) -> (
         str | tuple[str, float] | list[str] | list[tuple[str, float]] | list[list[str]] | list[list[tuple[str, float]]]
     ):
@@ -156,18 +168,18 @@ class Translator(Opened):
         white space between them stays as it is; there are then neither scores nor hypotheses.
 
         target_language  for models with several: "deu" for the token >>deu<<; a text that begins with one keeps it
+        prefix           what every translation begins with
+        options          of the search: beam_size, max_length, max_new_tokens, min_length, min_new_tokens,
+                         length_penalty, early_stopping, no_repeat_ngram_size, repetition_penalty, and do_sample with
+                         temperature, top_k, top_p and seed; see `subbyte.generation.SearchOptions`, docs/search.md
         """
         given, one = one_or_many(texts)
-        generation = self.engine.generation(
-            beam_size=beam_size,
-            num_hypotheses=num_hypotheses,
-            max_length=max_length,
-            length_penalty=length_penalty,
-            scores=return_scores,
-        )
+        generation = self.generation(num_hypotheses=num_hypotheses, prefix=prefix, scores=return_scores, **options)
         if split_sentences:
             if return_scores or num_hypotheses > 1:
                 raise UsageError("scores and hypotheses are those of a sentence; with split_sentences there are none")
+            if prefix:
+                raise UsageError("a prefix is that of one sentence; with split_sentences there is none")
             lines = list(self.stream_by_sentence(given, generation, batch_size, target_language))
             return lines[0] if one else lines
         found = self.stream(given, generation, batch_size, target_language)
@@ -183,21 +195,19 @@ class Translator(Opened):
         self,
         text: str,
         *,
-        beam_size: int | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        max_length: int | None = None,
-        length_penalty: float | None = None,
         target_language: str | None = None,
+        **options: Unpack[SearchOptions],
     ) -> str:
         """The text with its sentences translated and all that stands between them as it was (docs/text.md).
+
+        The options are those of `translate`.
 
         >>> translator.translate_document("# Dogs\\n\\n  A dog runs. A cat sleeps.\\n")
         '# Hunde\\n\\n  Ein Hund läuft. Eine Katze schläft.\\n'
         """
         text = checked_text(text, "the text")
-        generation = self.engine.generation(
-            beam_size=beam_size, max_length=max_length, length_penalty=length_penalty, scores=False
-        )
+        generation = self.engine.generation(scores=False, **options)
         return "\n".join(self.stream_by_sentence(text.split("\n"), generation, batch_size, target_language))
 
     @overload
@@ -231,6 +241,17 @@ class Translator(Opened):
         scores = [score.mean if normalize else score.total for score in found]
         return scores[0] if one else scores
 
+    def generation(
+        self, *, num_hypotheses: int = 1, prefix: str = "", scores: bool = True, **options: Unpack[SearchOptions]
+    ) -> Generation:
+        """The search that these options, those of `translate`, and the model's own settings ask for."""
+        ids = self.tokenizer.encode_target(checked_text(prefix, "the prefix"))[:-1] if prefix != "" else []
+        if self.tokenizer.unknown(ids):
+            raise UsageError(
+                f"prefix {prefix!r}: holds characters for which the model's target vocabulary has no pieces"
+            )
+        return self.engine.generation(num_hypotheses=num_hypotheses, prefix=ids, scores=scores, **options)
+
     def stream(
         self,
         texts: Iterable[str],
@@ -240,15 +261,21 @@ class Translator(Opened):
     ) -> Iterator[list[Translation]]:
         """The hypotheses of each text, best first, as they come; reads `batch_size` texts at a time."""
         language = self._language(target_language)
+        return self._stream(self._addressed(checked(texts), language), generation, batch_size, 1)
+
+    def _stream(
+        self, texts: Iterable[str], generation: Generation, batch_size: int, first: int
+    ) -> Iterator[list[Translation]]:
+        """The same of texts that begin with their language; `first` is the number of the first one."""
         read = (  # before batches are made: one is cut at a text that cannot be read, and those before it are not lost
-            self._encode(self._addressed(text, language), number) if text.strip() else None
-            for number, text in enumerate(checked(texts), start=1)
+            (number, self._encode(text, number) if text.strip() else None)
+            for number, text in enumerate(texts, start=first)
         )
         for batch in in_batches(read, batch_size):
-            asked = [ids for ids in batch if ids is not None]
-            found = iter(self.engine.translate(asked, generation))
-            for ids in batch:
-                hypotheses = None if ids is None else next(found)
+            asked = {number: ids for number, ids in batch if ids is not None}
+            found = dict(zip(asked, self.engine.translate([*asked.values()], generation, [*asked]), strict=True))
+            for number, _ in batch:
+                hypotheses = found.get(number)
                 if hypotheses is None:
                     yield [Translation("", 0.0 if generation.scores else nan, 0)] * generation.num_hypotheses
                 else:
@@ -263,24 +290,33 @@ class Translator(Opened):
     ) -> Iterator[str]:
         """The best translation of each text, sentence by sentence; all white space around the sentences is kept."""
         language = self._language(target_language)
+        number = 1  # of the next sentence
+        silent = False
         for lines in in_batches((self._segments(text, language) for text in checked(texts)), batch_size):
+            silent = silent or self._warned(any(not token and line.sentences for token, line in lines))
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
-            found = (one_line(best.text) for best, *_ in self.stream(sentences, generation, batch_size))
+            found = (one_line(best.text) for best, *_ in self._stream(sentences, generation, batch_size, number))
             for _, line in lines:
                 yield line.joined([*islice(found, len(line.sentences))])
+            number += len(sentences)
 
     def stream_scores(self, pairs: Iterable[tuple[str, str]], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[Score]:
         """The score of each (source, target), as they come; reads `batch_size` pairs at a time.
 
         A source that is too long is cut as in `translate`; a target that is too long has no score: UsageError.
         """
-        read = (
-            (self._encode(source, number), self._encode_target(target, number))
-            if source.strip() or target.strip()
-            else None
-            for number, (source, target) in enumerate(checked_pairs(pairs), start=1)
-        )
-        for batch in in_batches(read, batch_size):
+        languages = self.tokenizer.languages
+        silent = False
+
+        def read(number: int, source: str, target: str) -> tuple[list[int], list[int]] | None:
+            nonlocal silent
+            silent = silent or self._warned(source.strip() != "" and not language_of(source, languages)[0])
+            if not source.strip() and not target.strip():
+                return None
+            return self._encode(source, number), self._encode_target(target, number)
+
+        both = (read(number, *pair) for number, pair in enumerate(checked_pairs(pairs), start=1))
+        for batch in in_batches(both, batch_size):
             asked = [pair for pair in batch if pair is not None]
             found = iter(self.engine.score([source for source, _ in asked], [target for _, target in asked]))
             for pair in batch:
@@ -301,9 +337,26 @@ class Translator(Opened):
             )
         return f"{token} "
 
-    def _addressed(self, text: str, language: str) -> str:
-        """The text with the language before it, unless it begins with one of its own."""
-        return text if language_of(text, self.tokenizer.languages)[0] else language + text
+    def _addressed(self, texts: Iterable[str], language: str) -> Iterator[str]:
+        """The texts with the language before them, unless they are blank or begin with one of their own."""
+        silent = bool(language)
+        for text in texts:
+            own = not text.strip() or language_of(text, self.tokenizer.languages)[0] != ""
+            silent = silent or self._warned(not own)
+            yield text if own else language + text
+
+    def _warned(self, silent_text: bool) -> bool:
+        """Whether a warning was given that a text names no language, though the model has several."""
+        known = [token[2:-2] for token in self.tokenizer.languages]
+        if not known or not silent_text:
+            return False
+        listed = ", ".join(known[:LANGUAGES_SHOWN]) + (" ..." if len(known) > LANGUAGES_SHOWN else "")
+        logger.warning(
+            "this model has %d target languages (%s), and the text does not begin with one, as in >>%s<< text: the "
+            "language of the translation is left to chance; give one (--target-language, target_language=)",
+            len(known), listed, known[0],
+        )  # fmt: skip
+        return True
 
     def _segments(self, text: str, language: str) -> tuple[str, Segments]:
         """What each sentence of a text begins with, and the sentences."""

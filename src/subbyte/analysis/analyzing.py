@@ -17,7 +17,7 @@ from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.engine import Engine
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_model, refuse_search
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.progress import Progress, phase
@@ -56,6 +56,7 @@ def analyze(
     read = texts.read_texts(data, most_texts)
     paths = [] if out is None else _paths(Path(out))
     opened = model if isinstance(model, Model) else open_model(model)
+    refuse_search(opened)
     if opened.compressed or opened.activations != "float32":
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
     threads = checked_threads(threads)

@@ -28,7 +28,7 @@ from subbyte.bench.planning import (
 from subbyte.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.bench.workers import Worker
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model, open_to_run
+from subbyte.folder import open_model, open_to_run, refuse_search
 from subbyte.inspection import folder_bytes
 from subbyte.progress import Progress, Steps, phase
 from subbyte.tokenization import Tokenizer
@@ -120,6 +120,7 @@ def benchmark(
     rivals = known_rivals(against)
     cores = cores_of(threads)
     model = open_model(folder)
+    refuse_search(model)
     models = models_of(model, source_model, recipes, against)
     if not model.compressed and open_to_run(folder, activations).compressed:
         models = replace(models, name=AS_STORED)

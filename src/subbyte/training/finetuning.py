@@ -17,7 +17,7 @@ from subbyte.engine import Engine
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.evaluation import score
 from subbyte.files import named_path
-from subbyte.folder import open_model
+from subbyte.folder import open_model, refuse_search
 from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
@@ -89,6 +89,7 @@ def finetune(
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
+    refuse_search(model)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
     if bert.is_encoder(model.architecture):
