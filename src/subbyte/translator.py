@@ -116,6 +116,7 @@ class Translator(Opened):
         A folder whose search settings are not supported is opened with a warning: it scores, and does not translate.
         """
         opened = folder if isinstance(folder, Model) else open_to_run(folder, activations)
+        require_translator(opened)
         model = with_settings(opened, settings)
         require_translator(model)
         if opened is not folder:
@@ -129,8 +130,8 @@ class Translator(Opened):
     @overload
     def translate(  # type: ignore[overload-overlap]
         self, texts: str, *, return_scores: Literal[False] = ..., num_hypotheses: Literal[1] = ...,
-        beam_size: int | None = ..., batch_size: int = ..., max_length: int | None = ...,
-        length_penalty: float | None = ..., split_sentences: bool = ..., target_language: str | None = ...,
+        batch_size: int = ..., split_sentences: bool = ..., target_language: str | None = ..., prefix: str = ...,
+        **options: Unpack[SearchOptions],
     ) -> str: ...  # fmt: skip
 
     @overload
@@ -245,7 +246,7 @@ class Translator(Opened):
         self, *, num_hypotheses: int = 1, prefix: str = "", scores: bool = True, **options: Unpack[SearchOptions]
     ) -> Generation:
         """The search that these options, those of `translate`, and the model's own settings ask for."""
-        ids = self.tokenizer.encode_target(prefix)[:-1] if prefix else []
+        ids = self.tokenizer.encode_target(checked_text(prefix, "the prefix"))[:-1] if prefix != "" else []
         if self.tokenizer.unknown(ids):
             raise UsageError(
                 f"prefix {prefix!r}: holds characters for which the model's target vocabulary has no pieces"
