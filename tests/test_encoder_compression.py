@@ -349,3 +349,14 @@ def test_every_truncation_of_a_float_encoder_is_refused(tmp_path: Path) -> None:
         os.truncate(path, length)
         with pytest.raises(ModelError):
             open_model(folder)
+
+
+def test_a_sentence_encoder_reads_the_two_of_a_pair_one_by_one(sentences, tmp_path):
+    """As `encode` does: it never sees two in one input."""
+    pairs = [("a dog runs", f"the cat {letter}") for letter in "abcdefghijklmnop"]
+    (tmp_path / "pairs").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    (tmp_path / "lines").write_text("".join(f"{a}\n{b}\n" for a, b in pairs))
+    for name in ("pairs", "lines"):
+        subbyte.quantize(sentences, tmp_path / f"{name}4", "encoder4", calibration=tmp_path / name)
+    found = [(tmp_path / f"{name}4" / "model.safetensors").read_bytes() for name in ("pairs", "lines")]
+    assert found[0] == found[1]
