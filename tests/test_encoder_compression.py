@@ -373,3 +373,14 @@ def test_sums_of_inputs_serve_several_recipes(sentences: Path, text: Path) -> No
     first = next(name for name in sums)
     kept = compressed(model, load_recipe("uniform4"), tokenizer, texts, sums=sums)
     assert (plain.tensors[first].blocks[0].codes != kept.tensors[first].blocks[0].codes).any()
+
+
+def test_a_sentence_encoder_reads_the_two_of_a_pair_one_by_one(sentences, tmp_path):
+    """As `encode` does: it never sees two in one input."""
+    pairs = [("a dog runs", f"the cat {letter}") for letter in "abcdefghijklmnop"]
+    (tmp_path / "pairs").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    (tmp_path / "lines").write_text("".join(f"{a}\n{b}\n" for a, b in pairs))
+    for name in ("pairs", "lines"):
+        subbyte.quantize(sentences, tmp_path / f"{name}4", "encoder4", calibration=tmp_path / name)
+    found = [(tmp_path / f"{name}4" / "model.safetensors").read_bytes() for name in ("pairs", "lines")]
+    assert found[0] == found[1]

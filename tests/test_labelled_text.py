@@ -9,7 +9,7 @@ import pytest
 
 from subbyte import labelled_text
 from subbyte.errors import UsageError
-from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
+from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled, unlabelled_lines
 
 FILES = {
     "sst2": ("label\tsentence\n0\tno wit\n1\tfun", [("no wit",), ("fun",)], ["0", "1"]),
@@ -74,3 +74,12 @@ def test_labels_of_regression_are_finite_numbers() -> None:
     for label in ("nan", "inf", "x", "1e99"):
         with pytest.raises(UsageError, match=f"a.tsv: line 3 has the label '{label}', should be a number"):
             numbers(["1", label], "a.tsv")
+
+
+def test_a_labelled_text_that_is_calibrated_on_is_its_texts_and_no_label(tmp_path):
+    """`analyze --data train.tsv` recommends `quantize --calibration train.tsv`."""
+    labelled, pairs = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    labelled.write_text("score\tsentence1\tsentence2\tgenre\n5.000\ta plane\tb\tnews\n", "utf-8")
+    pairs.write_text("a plane\tb\n", "utf-8")
+    assert [*unlabelled_lines(labelled)] == [*unlabelled_lines(pairs)] == ["a plane\tb"]
+    assert [*unlabelled_lines(labelled.rename(tmp_path / "a.txt"))][1] == "5.000\ta plane\tb\tnews"

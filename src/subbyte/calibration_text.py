@@ -10,6 +10,7 @@ from pathlib import Path
 
 from subbyte import shipped_text
 from subbyte.errors import UsageError
+from subbyte.labelled_text import unlabelled_lines
 from subbyte.text_lines import read_lines
 
 CHECKED = 128  # lines that presets are compared on where one is to be chosen, at most
@@ -43,7 +44,7 @@ def given_texts(
 
     Compared is on `check`, else on what ships in the languages of the model, else on the first lines of the others.
     """
-    lines = None if calibration is None else tuple(read_lines(calibration))
+    lines = None if calibration is None else tuple(unlabelled_lines(calibration))
     kept, name = _check(check, languages, LOOKED_AT)
     if not kept and calibration is not None:
         kept, name = _first(lines or (), LOOKED_AT), Path(calibration).name
@@ -64,7 +65,7 @@ def texts_to_choose_on(calibration: str | Path | None, check: str | Path | None,
     if calibration is None:
         kept, name = _check(check, languages, CHECKED)
         return Texts(tuple(ours) or None, tuple(kept), shipped, name)
-    lines = [*read_lines(calibration)]
+    lines = [*unlabelled_lines(calibration)]
     mine = [line for i, line in enumerate(lines) if i % HELD_OUT != HELD_OUT - 1]
     held_out = lines[HELD_OUT - 1 :: HELD_OUT]
     if check is not None:
@@ -96,7 +97,7 @@ def translated_languages(names: Sequence[object], folder: Path, tokens: Callable
 def _check(check: str | Path | None, languages: Sequence[str], most: int) -> tuple[list[str], str | None]:
     if check is None:
         return shipped_text.check_lines(languages)[:most], _named(languages)
-    found = _first(read_lines(check), most)
+    found = _first(unlabelled_lines(check), most)
     if not found:
         raise UsageError(f"{check}: is empty; it should have sentences to compare the models on")
     return found, Path(check).name

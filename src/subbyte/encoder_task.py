@@ -56,7 +56,10 @@ class EncoderTask:
         return Verdict(found["distance"], found["noise"], found["limit"], KEPT * found["limit"], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """A line is a text, or two with a tab between. A head may read pairs, so it gets some of single lines too."""
+        """A line is a text, or two with a tab between, which a model without a head reads one by one.
+
+        A head may read pairs, so it gets some of single lines too.
+        """
         head = bert.settings(self.model.config).labels > 0
         alone = 0
         before = ""
@@ -64,7 +67,10 @@ class EncoderTask:
             first, tab, second = line.partition("\t")
             alone += not tab
             pair = head and not tab and alone % ALONE == 0
-            yield (first, second) if tab else (before, line) if pair else (line,)
+            if tab and not head:
+                yield from ((part,) for part in (first, second) if part.strip())
+            else:
+                yield (first, second) if tab else (before, line) if pair else (line,)
             before = line if not tab else before
 
 

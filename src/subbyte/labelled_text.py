@@ -61,14 +61,14 @@ def plain_texts(path: str | Path) -> Iterator[tuple[str, ...]]:
         yield (first, second) if tab else (first,)
 
 
-def texts_of(path: str | Path) -> Iterator[tuple[str, ...]]:
-    """The texts alone: of a .tsv (.gz too) whose header names a label and texts, or else those of plain text."""
+def unlabelled_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a text; of a .tsv (.gz too) whose header names a label and texts these alone, a tab between two."""
     if str(path).endswith(LABELLED):
         names = next(read_lines(path), "").removeprefix("\ufeff").split("\t")
         if {*LABELS} & {*names} and {*TEXTS} & {*names}:
-            yield from read_labelled(path).texts
+            yield from map("\t".join, read_labelled(path).texts)
             return
-    yield from plain_texts(path)
+    yield from read_lines(path)
 
 
 def class_numbers(labels: list[str], names: list[str], where: str) -> list[int]:
