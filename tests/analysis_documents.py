@@ -38,7 +38,7 @@ def vectors(by_text: Sequence[float]) -> Quality:
 
 
 def counted(metric: str, share: float, by_text: Sequence[float]) -> Quality:
-    """Of a classifier ("agreement") or a translation model ("lost")."""
+    """Of a classifier ("moved") or a translation model ("lost")."""
     error = share_noise(share, len(by_text))
     found = vectors(by_text)
     return {**found, "metrics": {metric: share}, "noise": {"distance": found["noise"]["distance"], metric: error}}

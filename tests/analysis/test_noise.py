@@ -42,9 +42,9 @@ def test_what_both_have_on_a_text_is_no_noise_of_their_difference():
 
 def test_a_difference_below_its_noise_is_a_tie_and_says_how_many_texts_would_show_it():
     found = Difference(0.012, 0.020)
-    assert found.tie and not Difference(0.05, 0.02).tie and not Difference(-0.05, 0.02).tie
+    assert found.tie and not Difference(0.07, 0.02).tie and not Difference(-0.07, 0.02).tie
     enough = found.enough(100)
-    assert enough == 1112 and abs(0.012) >= 2 * 0.020 * np.sqrt(100 / enough)
+    assert enough == 2500 and 0.012 >= 3 * 0.020 * np.sqrt(100 / enough)
 
 
 def test_no_difference_at_all_is_a_tie_that_no_number_of_texts_would_end():

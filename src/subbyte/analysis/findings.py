@@ -51,10 +51,10 @@ def _beside(document: Analysis) -> list[str]:
     """What else is known of the recommended one, of those next to it, and of whether the text was enough."""
     one = advice.chosen(document)
     assert one
-    found = [f"{_name(document, one)}: {told.quality(one.quality)}."]
+    found = [*_too_short(document, one), f"{_name(document, one)}: {told.quality(one.quality)}."]
     if document["recommended"] and document["recommended"]["keeps"]:
         found += [_step_up(document, one), *_step_down(document, one)]
-    return [*found, *_too_short(document, one), *_ties(document)]
+    return [*found, *_ties(document)]
 
 
 def _step_up(document: Analysis, one: Measured) -> str:
@@ -75,7 +75,7 @@ def _step_down(document: Analysis, one: Measured) -> list[str]:
     room = rule.room(smaller.quality)
     keeps = "may keep the answers or not" if room.tie else "does not keep the answers"
     return [
-        f"The next smaller step, {_name(document, smaller)} ({told.smaller(smaller.size)}), {keeps}: "
+        f"The next smaller step, {_name(document, smaller)}, {told.smaller(smaller.size)}, {keeps}: "
         f"{told.limited(rule, smaller.quality)}."
     ]
 

@@ -23,6 +23,7 @@ from subbyte.models import bert
 
 TOKENS = 1024  # of a batch at the most, if it is not one text: all points of it are in memory at once
 
+ROUNDED = 1e-12  # what sums of products are off by
 SHARES = {"agreement", "accuracy"}  # metrics that count texts
 
 Task = Literal["vectors", "classification", "regression"]
@@ -91,6 +92,7 @@ class Judge:
         statistics: dict[str, Statistic]
         if self.task == "vectors":
             sentences = 1 - np.sum(found * self.exact, axis=1)
+            sentences[abs(sentences) < ROUNDED] = 0  # of equal vectors it is not exactly 0
             distances = sentences.reshape(-1, 2).mean(1) if self.pairs else sentences
             statistics = {"cosine": lambda of: float(1 - distances[of].mean())}
         elif self.task == "classification":

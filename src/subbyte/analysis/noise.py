@@ -15,7 +15,7 @@ import numpy as np
 from subbyte.arrays import Array
 
 GROUPS = 100  # of texts, where there are more: one of them is left out at a time
-SURE = 2.0  # standard errors that a difference has to have to be told as one
+SURE = 3.0  # standard errors that a difference has to have to be told as one: a page has some twenty of them
 
 Statistic = Callable[[Array], float]  # numbers of texts -> a figure of these texts
 

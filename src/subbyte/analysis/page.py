@@ -38,7 +38,8 @@ svg { width: 100%; min-width: 42rem; height: auto; font: 12px sans-serif; } svg 
   overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--rule); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } th[scope=row] { font-weight: normal; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n, caption { white-space: nowrap; } th[scope=row] { font-weight: normal; }
 """
 
 TOLD = (
