@@ -25,7 +25,7 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", section("An example"), re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
-    assert "bits per weight" in capsys.readouterr().out
+    assert "times smaller than float32" in capsys.readouterr().out
 
 
 def test_the_commands_are_those_of_the_program():

@@ -30,6 +30,7 @@ WORDS = 8  # a line of these
 FREQUENT = 200  # words that they are drawn from
 LINE = 2000  # characters of a translation that are compared; hostile vocabularies have words of thousands
 SURE = math.log(0.5)  # a token that is likelier than all others together
+FEWEST = 0.05  # share of tokens that a model must be sure of; below it says nothing, and all of them count
 LOST = 1.0  # nats
 LIMITS = {"text": 0.02, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
 KEPT = 0.0125  # share up to which a preset may be chosen for somebody who did not ask for it, on text or words
@@ -41,7 +42,8 @@ class Agreement(TypedDict):
     compared  text: lines of a text; words: lines of frequent words of the vocabulary, in no order
     tokens    of the source model's translations
     sure      those of them that it finds likelier than all others together
-    lost      share of these that the result finds less than 1/e as likely; of all tokens, if it is sure of none
+              (all, if these are too few)
+    lost      share of these that the result finds less than 1/e as likely
     noise     standard error of that over the lines
     limit     the share above which the two disagree
     nats      log-probability that a token loses in the mean; None if the result has no numbers any more
@@ -82,7 +84,8 @@ class Asked:
         before = np.concatenate(self.before)
         losses = before - np.concatenate(after)
         nats = float(losses.mean())
-        sure = before > SURE if (before > SURE).any() else np.full(before.shape, True)
+        sure = before > SURE
+        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
         lost = ~(losses <= LOST) & sure  # what is no number is lost, too
         lines = np.repeat(np.arange(len(after)), [len(line) for line in after])
         said = translations(engine, self.sentences)

@@ -7,7 +7,7 @@ import sacrebleu
 
 import subbyte.demo
 
-KEYS = ["float_model", "low_bit_model", "compression", "average_bits", "agreement_chrf", "tokens_per_second"]
+KEYS = ["float_model", "low_bit_model", "choice", "compression", "average_bits", "agreement_chrf", "tokens_per_second"]
 KEYS += ["peak_rss_bytes", "sentences"]
 
 
