@@ -29,8 +29,8 @@ void compensate(const Compensation& a, const Kernels& kernels, Threads& threads,
       for (size_t k = 0; k < borders; ++k) border[k * kTile + lane] = a.borders[from * borders + k];
       for (size_t k = 0; k < values; ++k) value[k * kTile + lane] = a.values[from * values + k];
     }
-    kernels.compensate({w, a.spread, a.gram, group.data(), border, value, number,
-                        work.scratch.grow(2 * a.cols * kTile), a.cols, a.levels, a.sweeps});
+    kernels.compensate({w, a.spread, a.gram, group.data(), border, value, number, work.scratch.grow(2 * a.cols * kTile),
+                        a.cols, a.levels, a.sweeps});
     for (size_t lane = 0; lane < kTile && tile * kTile + lane < a.rows; ++lane)
       for (size_t j = 0; j < a.cols; ++j)
         numbers[(tile * kTile + lane) * a.cols + a.order[j]] = number[j * kTile + lane];

@@ -6,7 +6,8 @@
 // polynomials use the fused multiply-add, rounded once, which every machine we name has and IEEE 754 defines to the
 // bit; all else rounds every operation, which -ffp-contract=off enforces. reference.cpp is the definition.
 //
-// Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range.
+// Kernels do not allocate, lock, print or throw. Threads are the business of ops.cpp: a kernel does a range. There may
+// be no inputs (m or n is 0), whose pointers may be null: then nothing is read or written.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -180,8 +181,8 @@ struct Ssru {
   size_t n;
 };
 
-// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to the
-// level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
+// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to
+// the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
 //   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
 //                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j
 //   slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0

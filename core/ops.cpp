@@ -43,6 +43,7 @@ void Ops::note(const Matrix& w, Inputs& inputs, const Grid* grid) {
 }
 
 void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
+  if (inputs.m == 0) return;
   note(w, inputs);
   const size_t work_of_row = inputs.m * inputs.cols;
   if (w.dense() || rounding_ != Rounding::int8) settle(inputs);
@@ -63,6 +64,7 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
 }
 
 void Ops::linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const float* bias, float* y, size_t y_stride) {
+  if (inputs.m == 0) return;
   quantize(inputs, parts.front().packed.groups);
   products(parts, inputs, x_, x_sum_, x_scale_.data(), bias, y, y_stride);
 }
@@ -98,6 +100,7 @@ void Ops::quantize(Inputs& inputs, const Grid& grid, size_t groups) {
 }
 
 void Ops::linear(const StaticProduct& w, Inputs& inputs, float* y, size_t y_stride) {
+  if (inputs.m == 0) return;
   note(w.matrix(), inputs, &w.grid());
   quantize(inputs, w.grid(), w.groups());
   float* x_scale = x_scale_.grow(inputs.m);

@@ -45,7 +45,8 @@ class Ops {
   Threads& threads() { return threads_; }
   Rounding rounding() const { return rounding_; }
 
-  // y[i * y_stride + row] = x[i] . w[row] + bias[row]. Calls that share `inputs` must follow each other.
+  // y[i * y_stride + row] = x[i] . w[row] + bias[row]. Calls that share `inputs` must follow each other. Of no inputs
+  // there are no outputs: nothing is done, here and in all that follows.
   void linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, size_t y_stride);
 
   // The same with parts of a matrix, each one scale a row or all the same groups; inputs are rounded to int8.

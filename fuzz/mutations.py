@@ -43,7 +43,8 @@ WORDS = (
 SHAPES: tuple[Any, ...] = (
     None, True, False, [], {}, [[]], [{}], {"": 0}, [None], [0], [1, 1], [-1], [[0]], [[0, 1]], [0] * 9, [2**42 + 1, 4],
     [2**32, 2**32], {"content": "x"}, {"content": ""}, {"content": "</s>", "single_word": True}, [0] * 2000,
-    ["x"] * 2000, [[]] * 2000, {"quant_method": "subbyte"}, {"source": "source.spm", "target": "vocab.xxyy.spm"},
+    ["x"] * 2000, [[]] * 2000, {"quant_method": "subbyte"}, {"method": "subbyte"},
+    {"source": "source.spm", "target": "vocab.xxyy.spm"},
 )  # fmt: skip
 CONFIG_KEYS = (
     "architectures", "model_type", "activation_function", "d_model", "encoder_layers", "decoder_layers", "vocab_size",
@@ -53,6 +54,7 @@ CONFIG_KEYS = (
     "unk_token_id", "forced_eos_token_id", "forced_bos_token_id", "bad_words_ids", "num_beams", "max_length",
     "min_length", "length_penalty", "early_stopping", "renormalize_logits", "do_sample", "repetition_penalty",
     "no_repeat_ngram_size", "suppress_tokens", "decoder_cell", "decoder_start", "position_rates", "layer_norm_eps",
+    "source_model_type",
     "sentencepiece", "quantization_config", "_name_or_path", "hidden_size", "num_hidden_layers", "num_attention_heads",
     "intermediate_size", "type_vocab_size", "hidden_act", "id2label", "num_labels", "problem_type", "dim", "n_heads",
 )  # fmt: skip

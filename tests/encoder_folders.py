@@ -30,4 +30,4 @@ def classifier_folder(folder: Path, **overrides: Any) -> Path:
 
 def regression_folder(folder: Path) -> Path:
     """One number."""
-    return tiny_bert_folder(folder, "BertForSequenceClassification", num_labels=1)
+    return tiny_bert_folder(folder, "BertForSequenceClassification", num_labels=1, problem_type="regression")

@@ -241,7 +241,10 @@ def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake
     document = benchmark(tiny_folder, ["fake"], progress=lambda *step: steps.append(step), **SMALL)
     first = ["/one 2 1 4", "/one 2 1 4", "/two 2 1 4", "/two 2 1 4"]  # two batches a pass
     assert (tmp_path / "log").read_text().splitlines()[:12] == 3 * first
-    assert steps == [(n, 18) for n in range(1, 19)]  # 3 subjects, 2 tasks, 2 rounds and one that is not counted
+    assert steps[:3] == [("opening", n, 3) for n in range(1, 4)]
+    assert steps[3:] == [
+        ("measuring", n, 18) for n in range(1, 19)
+    ]  # 3 subjects, 2 tasks, 2 rounds and one that is not counted
     fakes = [run for run in document["runs"] if run["engine"] == "fake"]
     assert [run["precision"] for run in fakes] == ["one", "two", "one", "two"]
     assert {run["version"] for run in fakes} == {"7"} and {run["rounds"] for run in fakes} == {2}
@@ -463,7 +466,7 @@ def test_no_students_for_others(name, monkeypatch):
 @pytest.mark.parametrize("name", engines.RIVALS)
 def test_a_rival_that_is_not_installed_is_an_error_that_says_what_to_install(name, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda _: None)
-    with pytest.raises(MeasurementError, match=r"not installed: pip install 'subbyte\[bench\]'"):
+    with pytest.raises(MeasurementError, match=r'not installed; in a checkout of subbyte: pip install "\.\[bench\]"'):
         engines_of([name])
 
 

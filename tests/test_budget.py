@@ -122,13 +122,14 @@ def test_the_budget_is_kept_and_the_recipe_gives_the_same_model(tmp_path, text, 
     words = tmp_path / "words"
     words.write_text("houses houses dog\n")
     options = {"calibration": text, "frequencies": words, "check": False}
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[str, int, int | None]] = []
     document = subbyte.quantize(
         folder, tmp_path / "out", fast, budget="9.6bits", progress=lambda *call: calls.append(call), **options
     )
     size = (tmp_path / "out" / "model.safetensors").stat().st_size
     assert 9.4 < document["average_bits"] <= 9.6
-    assert calls[0] == (27, 27) and (calls[-1][0] == calls[-1][1])
+    assert calls[0] == ("reading the text", 27, 27)
+    assert [*dict.fromkeys(name for name, *_ in calls)] == ["reading the text", "measuring", "calibrating", "rounding"]
     recipe = tmp_path / "out" / "recipe.toml"
     assert f"{size:,} bytes" in recipe.read_text("utf-8") and '"text"' in recipe.read_text("utf-8")
     assert "recipe.toml" in subbyte.verify(tmp_path / "out")

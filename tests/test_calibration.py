@@ -85,10 +85,16 @@ def test_outputs_on_the_text_are_kept_better(tmp_path):
     folder = tiny_marian_folder(tmp_path / "tiny")
     (tmp_path / "text").write_text("\n".join(LINES) + "\n")
     subbyte.quantize(folder, tmp_path / "plain", "uniform3")
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[str, int, int | None]] = []
     text = tmp_path / "text"
     subbyte.quantize(folder, tmp_path / "kept", "uniform3", calibration=text, progress=lambda *call: calls.append(call))
-    assert calls[:2] == [(32, 40), (40, 40)] and calls[-1][0] == calls[-1][1] > 40  # sentences, then weights
+    assert calls[:2] == [("calibrating", 32, 40), ("calibrating", 40, 40)]  # sentences
+    assert [*dict.fromkeys(name for name, *_ in calls)] == [
+        "calibrating",
+        "rounding to uniform3",
+        "translating the check text",
+        "checking uniform3",
+    ]
     plain, kept = (open_model(tmp_path / name) for name in ("plain", "kept"))
     model = open_model(folder)
     sums = grams(model, load_tokenizer(folder, model.config), LINES)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.compensation import SWEEPS, Columns, steps
+from subbyte.calibration import grams
+from subbyte.compensation import SWEEPS, Columns, columns_of, steps
+from subbyte.folder import open_model
 from subbyte.gram_sums import GramSums
 from subbyte.granularity import PerGroup, PerRow, PerTensor, group_size, grouped
 from subbyte.model import PackedMatrix
-from subbyte.quantization import dequantize, quantize_matrix
+from subbyte.quantization import dequantize, quantize_matrix, quantize_model
+from subbyte.recipe import load_recipe, resolve
 from subbyte.schemes import SCHEMES, Params, Scheme, from_plain
+from subbyte.tokenization import load_tokenizer
 
 SCHEMES_TRIED = [
     kind(bits=bits, granularity=granularity)
@@ -170,3 +174,18 @@ def test_matrices_with_the_same_inputs_share_a_sum():
     assert found["a"] is found["b"] and found["c"] is not found["a"]
     for name, parts in wanted.items():
         np.testing.assert_allclose(found[name], sum(x.astype(np.float64).T @ x for x in parts), atol=1e-5)
+
+
+def test_sums_serve_several_recipes(tiny_folder):
+    model = open_model(tiny_folder)
+    sums = grams(model, load_tokenizer(model.folder, model.config), [f"a dog runs past {n} houses" for n in range(40)])
+    made = columns_of(sums)
+    query, key = (f"model.encoder.layers.0.self_attn.{one}_proj.weight" for one in "qk")
+    assert sums[query] is sums[key] and made[query] is made[key] and len({*map(id, made.values())}) < len(made)
+    for recipe in ("uniform4", "binary2"):
+        schemes = resolve(load_recipe(recipe), model)
+        once, again = (quantize_model(model, schemes, grams=one) for one in (sums, made))
+        assert list(once.tensors) == list(again.tensors) == list(model.tensors)
+        for name in model.roles:
+            for first, second in zip(once.tensors[name].blocks, again.tensors[name].blocks, strict=True):
+                np.testing.assert_array_equal(first.codes, second.codes)

@@ -24,11 +24,13 @@ def test_the_report_says_how_it_was_made(tiny_folder, tmp_path):
     assert report["tensors"][marian.SHARED]["bits"] == [4, 3, 2, 1]
 
 
-def test_progress_counts_weights(tiny_folder, tmp_path):
+def test_progress_goes_through_phases_none_of_which_goes_back(tiny_folder, tmp_path):
     calls = []
-    subbyte.quantize(tiny_folder, tmp_path / "out", "int8", progress=lambda done, total: calls.append((done, total)))
+    subbyte.quantize(tiny_folder, tmp_path / "out", "int8", progress=lambda *call: calls.append(call))
     matrices = sum(w.size for w in models.load(tiny_folder).tensors.values() if w.ndim == 2)
-    assert calls[-1] == (matrices, matrices) and calls == sorted(calls)
+    rounding = [steps for name, *steps in calls if name == "rounding to int8"]
+    assert rounding[-1] == [matrices, matrices] and rounding == sorted(rounding)
+    assert calls[len(rounding) :] == [("checking", i, 4) for i in range(1, 5)]
 
 
 def test_a_second_run_writes_the_same_bytes(tiny_folder, tmp_path):

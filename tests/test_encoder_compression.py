@@ -14,8 +14,11 @@ import pytest
 import subbyte
 from encoder_folders import LINES, classifier_folder, sentence_folder
 from numpy_bert import forward
-from subbyte import store
+from subbyte import encoder_calibration, store
+from subbyte.compensation import columns_of
+from subbyte.encoder_compression import compressed
 from subbyte.encoder_engine import EncoderEngine
+from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import SentenceVectors
@@ -27,7 +30,7 @@ from tiny_marian import edit_json
 
 WIDE: dict[str, Any] = {"hidden_size": 96, "intermediate_size": 48, "num_attention_heads": 2}  # six groups of 16
 STATIC = [name for name in presets() if load_recipe(name).activations == "static"]
-CLUSTERED = ("nmt-mixed", "nmt-mixed-r1", "nmt-mixed-r4", "student4", "student8")
+CLUSTERED = ("nmt-mixed", "nmt-mixed-r1", "nmt-mixed-r4", "student4", "student4.4", "student8")
 DYNAMIC = [name for name in presets() if name not in STATIC and name not in CLUSTERED]
 
 
@@ -98,7 +101,11 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     card = (tmp_path / "out" / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card and "subbyte classify FOLDER" in card
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["calibration"] == "text" and report["agreement"]["texts"] == 40
+    assert (
+        report["calibration"] == "text"
+        and report["agreement"]["texts"] == 39
+        and report["agreement"]["measured"] == "labels"
+    )
     assert 0 <= report["agreement"]["labels"] <= 1 and report["agreement"]["cosine"] > 0.3
 
 
@@ -138,7 +145,7 @@ def test_what_is_loaded_is_what_was_saved(originals: Path, classifier: Path, tex
 
 
 def test_a_converted_folder_keeps_how_sentences_are_made(originals: Path, sentences: Path) -> None:
-    assert open_model(originals / "sentences").sentence == SentenceVectors("mean", True, None)
+    assert open_model(originals / "sentences").sentence == SentenceVectors(("mean",), True, None)
     vectors = subbyte.Encoder.from_pretrained(originals / "sentences", threads=1).encode(LINES)
     before = subbyte.Encoder.from_pretrained(sentences, threads=1).encode(LINES)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
@@ -201,7 +208,7 @@ def test_the_comparison_may_be_left_out(classifier: Path, text: Path, tmp_path: 
         return json.loads((tmp_path / name / "report.json").read_text())["agreement"]
 
     assert agreement("a") is None and agreement("b", calibration=text, check=False) is None
-    assert agreement("c", check_text=text)["texts"] == 40
+    assert agreement("c", check_text=text)["texts"] == 39
     (tmp_path / "empty").write_text("")
     with pytest.raises(UsageError, match="is empty"):
         agreement("d", check_text=tmp_path / "empty")
@@ -349,6 +356,23 @@ def test_every_truncation_of_a_float_encoder_is_refused(tmp_path: Path) -> None:
         os.truncate(path, length)
         with pytest.raises(ModelError):
             open_model(folder)
+
+
+def test_sums_of_inputs_serve_several_recipes(sentences: Path, text: Path) -> None:
+    model = open_model(sentences)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config)
+    texts = [(line,) for line in text.read_text().splitlines() if line]
+    sums = encoder_calibration.grams(model, encoder_calibration.readable(tokenizer, texts), list(model.roles))
+    for recipe in map(load_recipe, ("uniform4", "int8", "w8a8-peg")):
+        alone = compressed(model, recipe, tokenizer, texts)
+        for given in (sums, columns_of(sums)):
+            found = compressed(model, recipe, tokenizer, texts, sums=given)
+            for name in model.roles:
+                np.testing.assert_array_equal(found.tensors[name].blocks[0].codes, alone.tensors[name].blocks[0].codes)
+    plain = compressed(model, load_recipe("uniform4"), tokenizer, None)
+    first = next(name for name in sums)
+    kept = compressed(model, load_recipe("uniform4"), tokenizer, texts, sums=sums)
+    assert (plain.tensors[first].blocks[0].codes != kept.tensors[first].blocks[0].codes).any()
 
 
 def test_a_sentence_encoder_reads_the_two_of_a_pair_one_by_one(sentences, tmp_path):

@@ -382,7 +382,6 @@ def test_a_look_at_points_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize(
     ("ids", "types", "message"),
     [
-        ([], [], "there must be a text"),
         ([[3], []], [], "1 to 16 tokens"),
         ([[3] * 17], [], "1 to 16 tokens"),
         ([[3, 50]], [], "out of the vocabulary"),
@@ -398,6 +397,24 @@ def test_texts_that_cannot_be_are_refused(ids: list[list[int]], types: list[list
     for call in calls:
         with pytest.raises(ValueError, match=message):
             call(ids, types)
+
+
+@pytest.mark.parametrize("scheme", [None, *SCHEMES])
+@pytest.mark.parametrize("static", [False, True])
+def test_no_texts_have_no_answers(scheme: str | None, static: bool, isa: str) -> None:
+    """Not even the first call of all, when there is no memory to work in yet."""
+    model = random_model(**WIDE)
+    model = quantize_model(model, dict.fromkeys(model.roles, SCHEMES[scheme])) if scheme else model
+    if static:
+        grid = from_range(np.array([-3.0]), np.array([3.0]), 8)
+        points = bert.points(bert.settings(model.config))
+        model = replace(model, activations="static", grids=dict.fromkeys(points, grid))
+    engine = EncoderEngine(model, isa=isa, threads=2)
+    assert engine.logits([]).shape == (0, 3) and engine.pooled([]).shape == (0, 48) and engine.states([]) == []
+    shapes = [rows.shape for rows in engine.observe([], [], ["layers.0.hidden", "layers.0.scores", "pooler"])]
+    assert shapes == [(0, 64), (0, 1), (0, 48)]
+    assert engine.inputs([], [], ["encoder.layer.0.output.dense.weight"])[0].shape == (0, 64)
+    assert engine.logits([[3]]).shape == (1, 3)
 
 
 def test_roberta_has_fewer_positions_than_rows() -> None:

@@ -1,4 +1,4 @@
-"""The engine as its callers meet it: threads, forks, forced decoding, and settings that it refuses."""
+"""The engine as its callers meet it: threads, forks, forced decoding, and no sentences at all."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from subbyte.engine import Engine
-from subbyte.errors import KernelError, ModelError, UsageError
+from subbyte.errors import KernelError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import Model
-from subbyte.resident import available_cores
+from subbyte.resident import available_cores, instruction_sets
 from tiny_marian import tiny_marian_folder
+from tiny_packed import EVERY_KIND, quantized
 
 
 @pytest.fixture(scope="module")
@@ -97,36 +99,18 @@ def test_default_is_all_cores(model: Model) -> None:
     assert Engine(model).threads == available_cores()
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"repetition_penalty": 1.2}, r"repetition_penalty = 1\.2"),
-        ({"do_sample": True, "no_repeat_ngram_size": 3}, r"do_sample = True, no_repeat_ngram_size = 3"),
-        ({"bad_words_ids": [[4, 5]]}, "more than one token"),
-        ({"early_stopping": "never"}, "never"),
-        ({"eos_token_id": [0, 1]}, "eos_token_id has 2 ids"),
-    ],
-    ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
-)
-def test_settings_we_cannot_follow_are_refused_by_name(model: Model, settings: dict[str, Any], message: str) -> None:
-    engine = Engine(replace(model, generation={**model.generation, **settings}), threads=1)
-    with pytest.raises(ModelError, match=message):
-        engine.generation()
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"beam_size": 257}, "1 to 256"),
-        ({"beam_size": 2, "num_hypotheses": 3}, "beam size is 2"),
-        ({"max_length": 1}, "at least 2"),
-        ({"length_penalty": float("nan")}, "finite"),
-    ],
-    ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
-)
-def test_wrong_search_arguments_are_refused(model: Model, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        Engine(model, threads=1).generation(**arguments)
+@pytest.mark.parametrize("isa", [name for name, runs in instruction_sets() if runs])
+@pytest.mark.parametrize("recipe", [None, "int8", "uniform4", EVERY_KIND], ids=["float32", "int8", "uniform4", "every"])
+def test_no_sentences_have_no_answers(tiny_folder: Path, isa: str, recipe: str | None) -> None:
+    """Not even the first call of all, when there is no memory to work in yet."""
+    engine = Engine(quantized(tiny_folder, recipe) if recipe else open_model(tiny_folder), isa=isa, threads=2)
+    name = "model.encoder.layers.0.fc1.weight"
+    assert engine.inputs([], [], [name])[0].shape == (0, 32)
+    assert engine.translate([], engine.generation(beam_size=4)) == []
+    assert engine.translate([], engine.generation(beam_size=1, scores=False, prefix=(5,))) == []
+    assert engine.score([], []) == []
+    assert engine.score([[5, 0], [7, 8, 0]], [[], [4, 0]])[0] == []
+    assert engine.logits([5, 0], []).shape == (0, engine.logits([5, 0], [7]).shape[1])
 
 
 def test_wrong_engine_arguments_are_refused(model: Model) -> None:

@@ -30,7 +30,7 @@ def test_counts_and_rates(tiny_folder, tmp_path):
     calls = []
     options = {"max_length": 6, "beam_size": 1, "progress": lambda *call: calls.append(call)}
     document = subbyte.evaluate_translation(tiny_folder, tmp_path / "text", tmp_path / "text", **options)
-    assert document["examples"] == 3 and calls == [(1, 3), (2, 3), (3, 3)]
+    assert document["examples"] == 3 and calls == [("translating", i, 3) for i in (1, 2, 3)]
     tokens = document["tokens_per_second"] * document["seconds"]
     assert 2 <= round(tokens) <= 10 and tokens == pytest.approx(round(tokens))
 

@@ -218,7 +218,7 @@ def test_search_settings_of_a_yml_are_checked(tmp_path: Path, line: str) -> None
 def test_a_model_that_may_say_nothing_is_an_error(originals: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(originals / "safetensors", tmp_path / "m"))
     words = json.loads((folder / "config.json").read_text())["vocab_size"]
-    edit_json(folder / "generation_config.json", bad_words_ids=[[i] for i in range(words)], forced_eos_token_id=None)
+    edit_json(folder / "generation_config.json", suppress_tokens=[*range(words)], forced_eos_token_id=None)
     with pytest.raises(ModelError, match="no translation was found: every word is banned"):
         use(folder)
 

@@ -17,7 +17,7 @@ from subbyte.quantization import dequantize
 from tiny_marian import edit_json, tiny_marian_folder
 
 KEYS = ["architecture", "parameters", "bytes_on_disk", "bytes_float32", "compression", "average_bits"]
-KEYS += ["resident_weight_bytes", "tensors", "kernels"]
+KEYS += ["resident_weight_bytes", "tensors", "kernels", "answers"]
 TENSOR_KEYS = ["name", "role", "shape", "scheme", "bits", "granularity", "bytes", "sqnr_db"]
 
 

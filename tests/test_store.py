@@ -140,8 +140,8 @@ def test_the_folder_holds_what_it_should(model: Model, saved: Path) -> None:
         assert (saved / name).read_bytes() == (model.folder / name).read_bytes()
     config = json.loads((saved / "config.json").read_text())
     quantization = config.pop("quantization_config")
-    assert config == model.config
-    assert (quantization["quant_method"], quantization["format_version"]) == ("subbyte", 1)
+    assert config == {**model.config, "model_type": "subbyte"}
+    assert (quantization["method"], quantization["format_version"]) == ("subbyte", 1)
     recipe = parse_recipe_of(quantization["recipe"])
     assert resolve(recipe, model) == resolve(parse_recipe(EVERY_KIND, "test", "test"), model)
     assert json.loads((saved / "report.json").read_text())["seed"] == 0
@@ -537,6 +537,11 @@ def test_every_fault_is_named_at_once(out: Path) -> None:
         {"model_type": "t5"},
         {"normalize_before": True},
         {"quantization_config": {"quant_method": "subbyte"}},
+        {"quantization_config": {"format_version": 1, "recipe": {}}},
+        {"quantization_config": {"source_model_type": 3, "format_version": 1, "recipe": {}}},
+        {"quantization_config": {"source_model_type": "t5", "format_version": 1, "recipe": {}}},
+        {"quantization_config": None},
+        {"quantization_config": []},
         {"quantization_config": {"quant_method": "subbyte", "format_version": 2, "recipe": {}}},
         {"quantization_config": {"quant_method": "subbyte", "format_version": 1, "recipe": []}},
     ],
@@ -632,8 +637,10 @@ def test_an_existing_folder_is_only_replaced_by_force(model: Model, out: Path) -
     with pytest.raises(UsageError, match="already exists"):
         store.save(model, out, report={})
     assert (out / "note").exists()
-    store.save(model, out, report={}, force=True)
-    assert not (out / "note").exists()
+    (out / "note").unlink()
+    (out / "vocab.json").unlink()  # what is missing is no loss
+    store.save(model, out, report={"of": "the second"}, force=True)
+    assert "the second" in (out / "report.json").read_text() and (out / "vocab.json").exists()
     assert_same(store.load(out), model)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
@@ -651,7 +658,11 @@ def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path
     (tmp_path / "home" / "projects").mkdir(parents=True)
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "home")
-    for name, message in [("home", "holds a folder"), ("file", "is a file"), ("link", "is a link")]:
+    for name, message in [
+        ("home", "holds what subbyte did not write there: projects;"),
+        ("file", "is a file"),
+        ("link", "is a link"),
+    ]:
         with pytest.raises(UsageError, match=message):
             store.save(model, tmp_path / name, report={}, force=True)
     (tmp_path / "empty").mkdir()
@@ -698,19 +709,17 @@ def test_a_full_disk_leaves_no_trace(
 
 @pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.write_bytes"])
 def test_an_interruption_leaves_no_trace(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    (out / "note").write_text("the old one")
     monkeypatch.setattr(where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.save(model, out, report={}, force=True)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-    assert (out / "note").exists()
+    assert '"seed": 0' in (out / "report.json").read_text()
 
 
 def test_a_rename_that_fails_half_way_puts_the_old_folder_back(
     model: Model, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
-    (out / "note").write_text("the old one")
 
     def second_fails(path: Path, target: Path) -> Path:
         if ".subbyte-new-" in path.name:
@@ -721,14 +730,16 @@ def test_a_rename_that_fails_half_way_puts_the_old_folder_back(
     monkeypatch.setattr(Path, "rename", second_fails)
     with pytest.raises(SubbyteError, match="No space left"):
         store.save(model, out, report={}, force=True)
-    assert (out / "note").exists() and [path.name for path in out.parent.iterdir()] == ["out"]
+    assert '"seed": 0' in (out / "report.json").read_text()
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_folders_without_exchange_are_replaced_too(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic_folder, "_exchange", lambda a, b: False)
-    (out / "note").write_text("the old one")
     store.save(model, out, report={}, force=True)
-    assert not (out / "note").exists() and [path.name for path in out.parent.iterdir()] == ["out"]
+    assert '"seed": 0' not in (out / "report.json").read_text() and [path.name for path in out.parent.iterdir()] == [
+        "out"
+    ]
 
 
 KILLED = """

@@ -29,6 +29,9 @@ class Echo:
     max_positions = 12
     languages = ()
 
+    def unknown(self, ids: Sequence[int]) -> bool:
+        return False
+
     def generation(self, **_: object) -> Generation:
         return Generation(
             beam_size=1, num_hypotheses=1, max_length=99, max_length_factor=0.0, min_length=0, length_penalty=1.0,
@@ -38,7 +41,9 @@ class Echo:
     def encode(self, text: str) -> list[int]:
         return [*(ord(letter) + 1 for letter in text), 0]
 
-    def translate(self, sentences: Sequence[Sequence[int]], generation: Generation) -> list[list[Hypothesis]]:
+    def translate(
+        self, sentences: Sequence[Sequence[int]], generation: Generation, numbers: Sequence[int] | None = None
+    ) -> list[list[Hypothesis]]:
         return [[Hypothesis([*ids[:-1]], 0.0)] for ids in sentences]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -146,7 +151,7 @@ def test_what_cannot_be_scored_is_said(translator: Translator) -> None:
     with pytest.raises(UsageError, match="1 sources and 2 targets"):
         translator.score(["a"], ["b", "c"])
     with pytest.raises(UsageError, match="two lists"):
-        translator.score("a", "b")
+        translator.score("a", ["b"])  # type: ignore[call-overload]
     with pytest.raises(UsageError, match=r"target 2 has \d+ tokens; the model writes at most 64"):
         translator.score(["a", "b"], ["c", "hund " * 100])
 

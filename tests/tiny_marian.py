@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,34 @@ def pieces_of(side: str) -> bytes:
     return (RECORDINGS / f"tiny_{side}.spm").read_bytes()
 
 
-def vocabulary_of(*models: bytes) -> dict[str, int]:
+def vocabulary_of(*models: bytes, languages: Sequence[str] = LANGUAGES) -> dict[str, int]:
     """Piece -> id in the manner of opus-mt: </s> and <unk> first, then pieces and languages, <pad> last."""
     pieces: dict[str, None] = {"</s>": None, "<unk>": None}
     for model in models:
         processor = sentencepiece.SentencePieceProcessor()
         processor.LoadFromSerializedProto(model)
         pieces |= {processor.id_to_piece(i): None for i in range(processor.get_piece_size()) if i > 2}
-    return {piece: i for i, piece in enumerate([*pieces, *LANGUAGES, "<pad>"])}
+    return {piece: i for i, piece in enumerate([*pieces, *languages, "<pad>"])}
 
 
 def tiny_marian_folder(
-    folder: Path, seed: int = 0, dtype: str = "float32", scale: float = 0.3, **overrides: Any
+    folder: Path,
+    seed: int = 0,
+    dtype: str = "float32",
+    scale: float = 0.3,
+    languages: Sequence[str] = LANGUAGES,
+    **overrides: Any,
 ) -> Path:
     """Write a MarianMT folder of about 30,000 random weights into `folder` and return it.
 
+    languages  tokens for target languages
     overrides  keys of config.json; share_encoder_decoder_embeddings=False also gives the target its own vocabulary
     """
     folder.mkdir(parents=True, exist_ok=True)
     source, target = pieces_of("source"), pieces_of("target")
     separate = overrides.get("share_encoder_decoder_embeddings") is False
-    vocabulary = vocabulary_of(source) if separate else vocabulary_of(source, target)
-    target_vocabulary = vocabulary_of(target) if separate else vocabulary
+    vocabulary = vocabulary_of(source, *([] if separate else [target]), languages=languages)
+    target_vocabulary = vocabulary_of(target, languages=languages) if separate else vocabulary
     pad = target_vocabulary["<pad>"] if len(target_vocabulary) < len(vocabulary) else vocabulary["<pad>"]
     config = {
         "architectures": ["MarianMTModel"],

@@ -118,7 +118,6 @@ class BertSession {
   std::vector<Text> texts_of(const Ids& tokens, const Ids& types) const {
     const BertConfig& config = model_.config();
     require(types.empty() || types.size() == tokens.size(), "there must be as many lists of types as texts");
-    require(!tokens.empty(), "there must be a text");
     std::vector<Text> texts(tokens.size());
     for (size_t i = 0; i < tokens.size(); ++i) {
       require(!tokens[i].empty() && tokens[i].size() <= model_.longest(),

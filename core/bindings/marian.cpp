@@ -7,6 +7,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <mutex>
 #include <set>
 
@@ -23,6 +26,13 @@ Positions positions_of(const std::string& name) {
   throw std::invalid_argument("positions: must be transformers or marian, not \"" + name + "\"");
 }
 
+EarlyStopping early_stopping_of(const std::string& name) {
+  if (name == "heuristic") return EarlyStopping::heuristic;
+  if (name == "always") return EarlyStopping::always;
+  if (name == "never") return EarlyStopping::never;
+  throw std::invalid_argument("early_stopping: must be heuristic, always or never, not \"" + name + "\"");
+}
+
 // A model and its working memory. One call at a time; others wait without holding the interpreter.
 class MarianSession {
  public:
@@ -33,23 +43,16 @@ class MarianSession {
   }
 
   std::vector<std::vector<Hypothesis>> translate(const std::vector<std::vector<uint32_t>>& sentences,
-                                                 const SearchOptions& options) {
+                                                 const std::vector<uint64_t>& numbers, const SearchOptions& options) {
     check(sentences);
-    const size_t vocabulary = model_.config().vocabulary;
+    require(numbers.size() == sentences.size(), "there must be as many numbers as sentences");
     require(options.max_length >= 2 && options.max_length <= model_.config().max_positions + 1,
             "max_length: must be 2 to " + std::to_string(model_.config().max_positions + 1));
-    require(options.beam_size >= 1 && options.beam_size <= 256 && options.num_hypotheses >= 1 &&
-                options.num_hypotheses <= options.beam_size,
-            "beam_size must be 1 to 256 and num_hypotheses at most beam_size");
-    require(
-        options.start < vocabulary && options.end < vocabulary && options.forced_end < static_cast<int64_t>(vocabulary),
-        "special tokens must be below the vocabulary size");
-    for (uint32_t token : options.banned)
-      require(token < vocabulary, "banned tokens must be below the vocabulary size");
+    check(options);
     nb::gil_scoped_release release;
     std::lock_guard<std::mutex> lock(mutex_);
     FloatMode mode;
-    return search(model_, sentences, options, memory_, cache_);
+    return search(model_, sentences, numbers, options, memory_, cache_);
   }
 
   std::vector<std::vector<float>> score(const std::vector<std::vector<uint32_t>>& sentences,
@@ -135,14 +138,39 @@ class MarianSession {
     }
   }
 
+  void check(const SearchOptions& options) const {
+    require(options.prefix.size() + 2 <= options.max_length, "prefix: must be shorter than max_length, less 1");
+    require(options.beam_size >= 1 && options.beam_size <= 256, "beam_size: must be 1 to 256");
+    const bool draws = options.sample && options.beam_size == 1;
+    require(options.num_hypotheses >= 1 && options.num_hypotheses <= (draws ? 256 : options.beam_size),
+            "num_hypotheses: must be 1 to beam_size, or to 256 where tokens are drawn one after another");
+    const auto positive = [](float value) { return value > 0.0f && value <= std::numeric_limits<float>::max(); };
+    require(positive(options.repetition_penalty) && positive(options.temperature) && options.top_p > 0.0f &&
+                options.top_p <= 1.0f && std::isfinite(options.length_penalty),
+            "repetition_penalty and temperature must be above 0, top_p above 0 and at most 1, length_penalty finite");
+    require(options.no_repeat_ngram <= 65536, "no_repeat_ngram: must be at most 65,536");
+    const size_t vocabulary = model_.config().vocabulary;
+    const auto known = [=](const std::vector<uint32_t>& tokens) {
+      return std::all_of(tokens.begin(), tokens.end(), [=](uint32_t token) { return token < vocabulary; });
+    };
+    const auto last = static_cast<int64_t>(vocabulary);
+    require(options.start < vocabulary && options.end < vocabulary && options.forced_end < last &&
+                options.forced_begin < last && known(options.other_ends) && known(options.prefix),
+            "special tokens and those of the prefix must be below the vocabulary size");
+    require(known(options.banned) && known(options.banned_at_begin), "banned tokens must be below the vocabulary size");
+    for (const auto& sequence : options.banned_sequences)
+      require(sequence.size() >= 2 && known(sequence),
+              "banned sequences must have two tokens or more, below the vocabulary size");
+  }
+
   void check_targets(const std::vector<std::vector<uint32_t>>& targets, uint32_t start) const {
     require(start < model_.config().vocabulary, "the start token is out of the vocabulary");
     for (const auto& target : targets) check_target(target);
   }
 
   void check_target(const std::vector<uint32_t>& target) const {
-    require(!target.empty() && target.size() <= model_.config().max_positions,
-            "a target must have 1 to " + std::to_string(model_.config().max_positions) + " tokens");
+    require(target.size() <= model_.config().max_positions,
+            "a target must have at most " + std::to_string(model_.config().max_positions) + " tokens");
     for (uint32_t token : target)
       require(token < model_.config().vocabulary, "a token is out of the target vocabulary");
   }
@@ -195,22 +223,52 @@ void define_marian(nb::module_& m) {
           "activations"_a)
       .def(
           "translate",
-          [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences, size_t beam_size,
-             size_t num_hypotheses, size_t max_length, float max_length_factor, size_t min_length, float length_penalty,
-             bool early_stopping, bool scores, bool renormalize, int64_t forced_end, uint32_t start, uint32_t end,
-             const std::vector<uint32_t>& banned) {
+          [](MarianSession& self, const std::vector<std::vector<uint32_t>>& sentences,
+             const std::vector<uint64_t>& numbers, size_t beam_size, size_t num_hypotheses, size_t max_length,
+             float max_length_factor, size_t min_length, float length_penalty, const std::string& early_stopping,
+             bool scores, bool renormalize, int64_t forced_end, uint32_t start, uint32_t end,
+             const std::vector<uint32_t>& banned, const std::vector<uint32_t>& other_ends,
+             const std::vector<uint32_t>& prefix, int64_t forced_begin, const std::vector<uint32_t>& banned_at_begin,
+             const std::vector<std::vector<uint32_t>>& banned_sequences, float repetition_penalty,
+             size_t no_repeat_ngram, bool sample, float temperature, size_t top_k, float top_p, uint64_t seed) {
+            const SearchOptions options = {beam_size,
+                                           num_hypotheses,
+                                           max_length,
+                                           max_length_factor,
+                                           min_length,
+                                           length_penalty,
+                                           early_stopping_of(early_stopping),
+                                           scores,
+                                           renormalize,
+                                           forced_end,
+                                           start,
+                                           end,
+                                           banned,
+                                           other_ends,
+                                           prefix,
+                                           forced_begin,
+                                           banned_at_begin,
+                                           banned_sequences,
+                                           repetition_penalty,
+                                           no_repeat_ngram,
+                                           sample,
+                                           temperature,
+                                           top_k,
+                                           top_p,
+                                           seed};
             std::vector<std::vector<std::pair<std::vector<uint32_t>, float>>> out;
-            for (auto& hypotheses : self.translate(
-                     sentences, {beam_size, num_hypotheses, max_length, max_length_factor, min_length, length_penalty,
-                                 early_stopping, scores, renormalize, forced_end, start, end, banned})) {
+            for (auto& hypotheses : self.translate(sentences, numbers, options)) {
               out.emplace_back();
               for (Hypothesis& h : hypotheses) out.back().emplace_back(std::move(h.tokens), h.score);
             }
             return out;
           },
-          "sentences"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a, "max_length_factor"_a,
-          "min_length"_a, "length_penalty"_a, "early_stopping"_a, "scores"_a, "renormalize"_a, "forced_end"_a,
-          "start"_a, "end"_a, "banned"_a, "Hypotheses (tokens, score) of every sentence, best first.")
+          "sentences"_a, "numbers"_a, nb::kw_only(), "beam_size"_a, "num_hypotheses"_a, "max_length"_a,
+          "max_length_factor"_a, "min_length"_a, "length_penalty"_a, "early_stopping"_a, "scores"_a, "renormalize"_a,
+          "forced_end"_a, "start"_a, "end"_a, "banned"_a, "other_ends"_a, "prefix"_a, "forced_begin"_a,
+          "banned_at_begin"_a, "banned_sequences"_a, "repetition_penalty"_a, "no_repeat_ngram"_a, "sample"_a,
+          "temperature"_a, "top_k"_a, "top_p"_a, "seed"_a,
+          "Hypotheses (tokens, score) of every sentence, best first. numbers: of the sentences, for what is drawn.")
       .def("score", &MarianSession::score, "sentences"_a, "targets"_a, "start"_a,
            "Log-probability of every token of each target, forced.")
       .def("inputs", &MarianSession::inputs, "sentences"_a, "targets"_a, "start"_a, "names"_a,

@@ -216,9 +216,9 @@ void define_operations(nb::module_& m) {
         }
         for (const auto* square : {&spread, &gram})
           require(square->shape(0) == cols && square->shape(1) == cols, "spread and gram: must be [cols, cols]");
-        require((per_tensor || values.shape(0) == rows) && groups > 0 && cols % groups == 0 && levels > 1 &&
-                    levels <= 256,
-                "values: must be [rows or 1, groups, levels], 2 to 256 of them");
+        require(
+            (per_tensor || values.shape(0) == rows) && groups > 0 && cols % groups == 0 && levels > 1 && levels <= 256,
+            "values: must be [rows or 1, groups, levels], 2 to 256 of them");
         require(borders.shape(0) == values.shape(0) && borders.shape(1) == groups && borders.shape(2) == levels - 1,
                 "borders: must be one fewer than values");
         const Kernels& kernels = kernels_for(isa);

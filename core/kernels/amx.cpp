@@ -157,7 +157,6 @@ void amx_linear_int8(const LinearInt8& a) {
 
 const Kernels kAmx = {"amx",          kFewInputs,    amx_linear_int8, linear_float, linear_dense, quantize_rows,
                       round_to_grid,  round_columns, grid_codes,      operand,      layer_norm,   attention,
-                      self_attention, ssru,          activate,        run_max,      exp_sum,
-                      compensate};
+                      self_attention, ssru,          activate,        run_max,      exp_sum,      compensate};
 
 }  // namespace subbyte

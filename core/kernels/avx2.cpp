@@ -168,7 +168,6 @@ namespace subbyte {
 
 const Kernels kAvx2 = {"avx2",         kFewInputs,    linear_int8, linear_float, linear_dense, quantize_rows,
                        round_to_grid,  round_columns, grid_codes,  operand,      layer_norm,   attention,
-                       self_attention, ssru,          activate,    run_max,      exp_sum,
-                       compensate};
+                       self_attention, ssru,          activate,    run_max,      exp_sum,      compensate};
 
 }  // namespace subbyte

@@ -35,6 +35,7 @@ inline void int8_inputs(const LinearInt8& a, size_t block, size_t first, size_t 
 // Few inputs: codes are unpacked in registers. Many: once into scratch, then met by kFewInputs at a time.
 template <int width>
 void int8_blocks(const LinearInt8& a) {
+  if (a.m == 0) return;
   for (size_t block = a.block_begin; block < a.block_end; ++block) {
     if (a.m <= kFewInputs) {
       int8_inputs<width, kFewInputs>(a, block, 0, a.m);

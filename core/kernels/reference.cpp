@@ -290,8 +290,7 @@ void compensate(const Compensate& a) {
     float* slope = rest;
     std::fill_n(slope, n, 0.0f);
     for (size_t j = 0; j < n; ++j)
-      for (size_t c = 0; c < n; ++c)
-        slope[c] = std::fma(a.w[j * kTile + lane] - level[j], a.gram[j * n + c], slope[c]);
+      for (size_t c = 0; c < n; ++c) slope[c] = std::fma(a.w[j * kTile + lane] - level[j], a.gram[j * n + c], slope[c]);
     for (size_t sweep = 0; sweep < a.sweeps; ++sweep) {
       for (size_t j = 0; j < n; ++j) {
         const float before = level[j];

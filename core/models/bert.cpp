@@ -223,6 +223,7 @@ void Bert::after_attention(BertLayer& layer, size_t first, size_t rows) {
 }
 
 const float* Bert::encode(const std::vector<Text>& texts) {
+  if (texts.empty()) return x_.data();
   const size_t d = config_.hidden;
   size_t tokens = 0;
   for (const Text& text : texts) tokens += text.tokens.size();

@@ -1,9 +1,51 @@
-"""Transformers below one byte per weight: compress translation models to 1-8 bits and run them on a CPU."""
+"""Translation models and encoders in 1-8 bits a weight, run on a CPU without PyTorch.
+
+    import subbyte
+
+    subbyte.quantize("opus-mt-en-de", "small")             # a MarianMT, Firefox or BERT folder in, a small one out
+
+    translator = subbyte.Translator.from_pretrained("small")
+    translator.translate(["A dog runs.", "Two men are here."])     # a list, or one string
+
+    encoder = subbyte.Encoder.from_pretrained("all-MiniLM-L6-v2")
+    encoder.encode(["A dog runs.", "A cat sleeps."])       # float32 [texts, width]
+
+    classifier = subbyte.Classifier.from_pretrained("sst2")
+    classifier([("A dog runs.", "It moves.")])             # labels of texts, or of pairs
+
+Models
+    Translator                 translates texts and documents, and scores translations
+    Encoder                    makes a vector of a text, as sentence-transformers does
+    Classifier                 labels texts or pairs of them, as transformers' pipeline does
+
+Work on folders
+    quantize                   compresses a float32 folder into another folder
+    inspect                    what is in a folder, and how this machine runs it
+    verify                     whether a compressed folder is as it was written
+    evaluate_translation       BLEU and chrF on a text with its translation
+    evaluate_classification    accuracy and others on labelled texts
+    evaluate_similarity        Pearson and Spearman on scored pairs of sentences
+    analyze                    where a model breaks at few bits, as a page with plots
+
+Errors, each of them one sentence
+    SubbyteError               any of these
+    UsageError                 an argument that cannot be right
+    ModelError                 a folder that is no model, or a model that is not run
+    FormatError                a compressed folder that is damaged
+    RecipeError                a recipe that does not fit
+    SchemeError                a scheme that does not fit a tensor
+    KernelError                an instruction set that cannot run here
+
+help(subbyte.Translator) and so on say more. `subbyte --help` has finetune, bench, demo and download too.
+"""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from subbyte.help_page import Package
 
 if TYPE_CHECKING:
     from subbyte.analysis import analyze as analyze
@@ -66,3 +108,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__, "__version__"])
+
+
+sys.modules[__name__].__class__ = Package

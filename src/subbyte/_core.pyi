@@ -88,8 +88,10 @@ class Marian:
 
     def __init__(self, *, d_model: int, encoder_layers: int, decoder_layers: int, encoder_heads: int, decoder_heads: int, max_positions: int, vocabulary: int, embedding_scale: float, norm_epsilon: float, activation_function: str, positions: str, recurrent: bool, zero_start: bool, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], isa: str, threads: int, activations: str) -> None: ...
 
-    def translate(self, sentences: Sequence[Sequence[int]], *, beam_size: int, num_hypotheses: int, max_length: int, max_length_factor: float, min_length: int, length_penalty: float, early_stopping: bool, scores: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int]) -> list[list[tuple[list[int], float]]]:
-        """Hypotheses (tokens, score) of every sentence, best first."""
+    def translate(self, sentences: Sequence[Sequence[int]], numbers: Sequence[int], *, beam_size: int, num_hypotheses: int, max_length: int, max_length_factor: float, min_length: int, length_penalty: float, early_stopping: str, scores: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int], other_ends: Sequence[int], prefix: Sequence[int], forced_begin: int, banned_at_begin: Sequence[int], banned_sequences: Sequence[Sequence[int]], repetition_penalty: float, no_repeat_ngram: int, sample: bool, temperature: float, top_k: int, top_p: float, seed: int) -> list[list[tuple[list[int], float]]]:
+        """
+        Hypotheses (tokens, score) of every sentence, best first. numbers: of the sentences, for what is drawn.
+        """
 
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int) -> list[list[float]]:
         """Log-probability of every token of each target, forced."""

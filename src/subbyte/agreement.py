@@ -32,7 +32,7 @@ LINE = 2000  # characters of a translation that are compared; hostile vocabulari
 SURE = math.log(0.5)  # a token that is likelier than all others together
 LOST = 1.0  # nats
 LIMITS = {"text": 0.02, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
-KEPT = 0.016  # share up to which a preset may be chosen for somebody who did not ask for it, on text or words
+KEPT = 0.0125  # share up to which a preset may be chosen for somebody who did not ask for it, on text or words
 
 
 class Agreement(TypedDict):

@@ -78,7 +78,7 @@ def refuse_existing(out: Path, *, force: bool, strangers: Strangers = strangers)
 def refuse_unwritable(out: Path) -> None:
     """Raise SubbyteError if a folder cannot be made at `out`: tried, so that it is known before long work."""
     above = next((path for path in out.absolute().parents if path.exists()), Path("/"))
-    trial = _beside(above / out.name, "new")
+    trial = above / f".{out.name}.{secrets.token_hex(4)}"
     try:
         trial.mkdir()
         trial.rmdir()

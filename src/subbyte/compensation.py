@@ -9,6 +9,7 @@ does, there is a border between two levels; rows are rounded by the core, by the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,14 @@ class Columns:
             one: Array = codes[0, 0][numbers]
             return one
         return np.take_along_axis(codes, numbers.reshape(rows, cols // size, size).astype(np.intp), 2).reshape(w.shape)
+
+
+def columns_of(grams: Mapping[str, Array]) -> dict[str, Columns]:
+    """The columns of each sum, made once for those that are one array: for who rounds a model by several recipes."""
+    made: dict[int, Columns] = {}
+    for gram in grams.values():
+        made[id(gram)] = made.get(id(gram)) or Columns.of(gram)
+    return {name: made[id(gram)] for name, gram in grams.items()}
 
 
 def steps(scheme: Scheme, params: Params) -> tuple[Array, Array, Array]:

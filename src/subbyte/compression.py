@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
 from subbyte.choice import Chosen, Task, Tried
 from subbyte.encoder_agreement import EncoderAgreement
 from subbyte.errors import ModelError, UsageError
-from subbyte.folder import open_model
+from subbyte.files import named_path
+from subbyte.folder import open_model, refuse_search, with_settings
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
 from subbyte.progress import Progress
 from subbyte.quantization import sqnr_db
-from subbyte.recipe import Recipe, load_recipe, parse_recipe
+from subbyte.recipe import Recipe, load_recipe, parse_recipe, require_kind
 from subbyte.tasks import task_of
 from subbyte.text_lines import read_lines
 from subbyte.translation_task import TranslationTask
@@ -59,6 +60,7 @@ def quantize(
     calibration: str | Path | None = None,
     check: bool = True,
     check_text: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Quantized:
     """Compress a float32 model folder into the folder `out`; returns what `inspect(out)` says, and how it was chosen.
@@ -76,6 +78,8 @@ def quantize(
     check        both models answer some lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those that ship, or of another language
                  those of `calibration`, or the pairs of `frequencies`, or else frequent words (agreement.py)
+    settings     search settings in the place of those of generation_config.json, by their names there (None takes one
+                 away); `out` keeps them (docs/search.md)
     progress     called with the name of a phase (calibrating, rounding, checking, ...), what of it is done so far, and
                  what there is in all; phases come one after the other, and none goes back
 
@@ -87,13 +91,16 @@ def quantize(
     if recipe is None and budget is None and not check:
         raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
     given = None if recipe is None else load_recipe(recipe)
-    model = open_model(model_folder)
+    model = with_settings(open_model(model_folder), settings)
+    refuse_search(model)
     if model.compressed:
         name = model.recipe.get("name", "unknown")
         raise UsageError(
             f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
         )
-    store.refuse_output(model.folder, Path(out), force=force)
+    if given:
+        require_kind(given, model)
+    store.refuse_output(model.folder, named_path(out), force=force)
     chosen = recipe is None and budget is None
 
     def texts(languages: Sequence[str]) -> Texts:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict, get_args, overload
 
 import numpy as np
 
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
-from subbyte.errors import ModelError, SubbyteError, UsageError
+from subbyte.encoder_vectors import similarity, stage_tensors, text_vectors
+from subbyte.errors import SubbyteError, UsageError
 from subbyte.folder import open_model
-from subbyte.model import Model, SentenceVectors
+from subbyte.given_texts import checked, one_or_many
+from subbyte.model import Model, Scores, SentenceVectors
+from subbyte.model_kinds import require_encoder, require_labels
 from subbyte.models import bert
+from subbyte.models.pooling import known_prompts, prompt_of, width_of
+from subbyte.opened import Opened, remembered
 from subbyte.text_lines import in_batches
 
 DEFAULT_BATCH_SIZE = 32
@@ -22,7 +28,7 @@ Text = str | tuple[str, ...]  # a sentence, or a tuple of one or of two
 
 
 class Label(TypedDict):
-    """A label and its probability; of a regression the number itself."""
+    """A label and its score: a probability, or what the model's logits are if they are not made one."""
 
     label: str
     score: float
@@ -34,19 +40,41 @@ class _Loaded(NamedTuple):
     tokenizer: EncoderTokenizer
 
 
-class Encoder:
+class Encoder(Opened):
     """An encoder that makes a vector of a text. Safe to use from several threads; calls wait for each other.
+
+    from_pretrained(folder)            opens a compressed folder, or one of Hugging Face or sentence-transformers
+    encode(texts)                      list of texts -> float32 [texts, width]; one text -> float32 [width]
+    stream(texts)                      the same for texts without end, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    Texts are strings in any iterable, or pairs of two in a tuple. What is none is a UsageError that names its number,
+    before anything is encoded. A text that is longer than the model reads is cut. Other errors: ModelError for a folder
+    that is no encoder, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
 
     >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode(["A dog runs.", "A cat sleeps."]).shape
     (2, 384)
+    >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode("A dog runs.").shape
+    (384,)
     """
 
-    def __init__(self, engine: EncoderEngine, tokenizer: EncoderTokenizer, sentence: SentenceVectors) -> None:
+    def __init__(
+        self,
+        engine: EncoderEngine,
+        tokenizer: EncoderTokenizer,
+        sentence: SentenceVectors,
+        tensors: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """`tensors`: of the stages behind the pooling, where `sentence` has some (encoder_vectors.stage_tensors)."""
         self.engine = engine
         self.tokenizer = tokenizer
         self.sentence = sentence
+        self._tensors = tensors or {}
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -57,47 +85,123 @@ class Encoder:
     ) -> Encoder:
         """Opens a converted folder, or a float32 Hugging Face or sentence-transformers folder.
 
-        Pooling is as the folder says; of a folder that says nothing, the mean of the tokens. The other arguments are
-        those of `Translator.from_pretrained`.
+        Prompts, pooling and what comes behind it are as the folder says; of a folder that says nothing, the mean of the
+        tokens. The other arguments are those of `Translator.from_pretrained`.
         """
         model, engine, tokenizer = _loaded(folder, threads, isa, activations)
-        return cls(engine, tokenizer, model.sentence or SentenceVectors())
+        sentence = model.sentence if model.sentence and model.sentence.pooling else SentenceVectors()
+        return cls(engine, tokenizer, sentence, stage_tensors(model))
 
     def encode(
-        self, texts: Iterable[str], *, batch_size: int = DEFAULT_BATCH_SIZE, normalize_embeddings: bool | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        normalize_embeddings: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
     ) -> np.ndarray:
         """The vector of each text, float32 [texts, width].
 
-        normalize_embeddings  to length 1; default: as the folder says
+        normalize_embeddings  to length 1, after cutting too; default: as the folder says
+        prompt                is put before each text; "" for none. Default: the prompt of `prompt_name`
+        prompt_name           one of the folder's prompts; default: the folder's default, which often is none
+        truncate_dim          the first so many values of a vector; default: as the folder says
         """
-        found = [*self.stream(texts, batch_size, normalize_embeddings)]
-        return np.stack(found) if found else np.zeros((0, self.engine.settings.hidden), np.float32)
+        many = [*texts] if isinstance(texts, tuple) else texts  # of texts, where a classifier would see one pair
+        given, one = one_or_many(many, pairs=True)
+        found = [*self.stream(given, batch_size, normalize_embeddings, prompt, prompt_name, truncate_dim)]
+        if one:
+            return found[0]
+        return np.stack(found) if found else np.zeros((0, self.width(truncate_dim)), np.float32)
 
     def stream(
-        self, texts: Iterable[str], batch_size: int = DEFAULT_BATCH_SIZE, normalize_embeddings: bool | None = None
+        self,
+        texts: Iterable[str],
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        normalize_embeddings: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
     ) -> Iterator[np.ndarray]:
         """The vectors as they come; reads `batch_size` texts at a time."""
-        normalize = self.sentence.normalize if normalize_embeddings is None else normalize_embeddings
-        for batch in _encoded(self.tokenizer, texts, batch_size):
-            vectors = self.engine.pooled(*batch, self.sentence.pooling)
-            if normalize:
-                vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-            yield from vectors
+        sentence = self._cut_to(truncate_dim)
+        before = self._prompt(prompt, prompt_name)
+        unpooled = 0 if not before or sentence.include_prompt else self.tokenizer.prompt_tokens(before)
+        for ids, types in _encoded(self.tokenizer, texts, batch_size, before):
+            yield from text_vectors(
+                self.engine, ids, types, sentence, self._tensors, unpooled=unpooled, normalize=normalize_embeddings
+            )
+
+    def width(self, truncate_dim: int | None = None) -> int:
+        """How many values a vector has; with `truncate_dim` as `encode` has it."""
+        return width_of(self._cut_to(truncate_dim), self.engine.settings.hidden)
+
+    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """How alike vectors are, float32 [a, b], by the folder's similarity: cosine, dot, or distances below 0."""
+        return similarity(a, b, self.sentence.similarity)
+
+    def _cut_to(self, truncate_dim: int | None) -> SentenceVectors:
+        if truncate_dim is None:
+            return self.sentence
+        if type(truncate_dim) is not int or truncate_dim < 1:
+            raise UsageError(f"truncate_dim is {truncate_dim!r}, should be a whole number from 1")
+        return replace(self.sentence, truncate_dim=truncate_dim)
+
+    def _prompt(self, prompt: str | None, name: str | None) -> str:
+        if not isinstance(prompt, str | None):
+            raise UsageError(f"prompt is {prompt!r}, should be a string")
+        try:
+            return prompt_of(self.sentence, prompt, name)
+        except (KeyError, TypeError):
+            names = ", ".join(known_prompts(self.sentence.prompts))
+            raise UsageError(f"there is no prompt named {name!r}; this model has {names}") from None
 
 
-class Classifier:
+class Classifier(Opened):
     """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
 
-    >>> Classifier.from_pretrained("sst2")(["great film"])
+    from_pretrained(folder)            opens a compressed folder, or a Hugging Face folder of a classifier
+    classifier(texts)                  list of texts -> list of {"label": ..., "score": ...}, the best of each;
+                                       one text, or one pair in a tuple of two -> one of them
+    scores(texts)                      every label of each text, a batch at a time
+    logits(texts)                      float32 [labels] of each text, a batch at a time
+    close()                            frees the memory, as the end of a `with` block does
+
+    activation                         what makes scores of logits: none, sigmoid or softmax
+    prompt                             is put before each text, before the first of a pair: a cross-encoder's default
+
+    A pair is a tuple of two strings; a list is always of several texts. What is no text is a UsageError that names its
+    number, before anything is classified. A text that is longer than the model reads is cut. Other errors: ModelError
+    for a folder without a classifier, FormatError for a damaged one, KernelError for an instruction set that this
+    machine lacks.
+
+    It can be pickled, and is opened again where it arrives; copies share the model.
+
+    >>> classifier = Classifier.from_pretrained("sst2")
+    >>> classifier(["great film"])
     [{'label': 'positive', 'score': 0.998}]
+    >>> classifier("great film")
+    {'label': 'positive', 'score': 0.998}
     """
 
-    def __init__(self, engine: EncoderEngine, tokenizer: EncoderTokenizer, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        engine: EncoderEngine,
+        tokenizer: EncoderTokenizer,
+        labels: Sequence[str],
+        activation: Scores = "softmax",
+        prompt: str = "",
+    ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.labels = tuple(labels)
+        self.activation = activation
+        self.prompt = prompt
 
     @classmethod
+    @remembered
     def from_pretrained(
         cls,
         folder: str | Path | Model,
@@ -105,40 +209,63 @@ class Classifier:
         threads: int | None = None,
         isa: str = "best",
         activations: Activations | None = None,
+        activation: Scores | None = None,
     ) -> Classifier:
-        """Opens a converted folder, or a float32 Hugging Face folder of a ...ForSequenceClassification."""
-        model, engine, tokenizer = _loaded(folder, threads, isa, activations)
-        if not engine.settings.labels:
-            raise ModelError(f"{model.folder}: is an encoder without a classifier; it makes vectors (subbyte encode)")
-        return cls(engine, tokenizer, bert.label_names(model.config))
+        """Opens a converted folder, or a float32 Hugging Face folder of a ...ForSequenceClassification.
+
+        activation  what makes scores of logits: none, sigmoid or softmax; default: as the folder says, and as
+                    transformers' pipeline has it where that says nothing
+        """
+        if activation not in (None, *get_args(Scores)):
+            raise UsageError(f"activation is {activation!r}, should be one of {', '.join(get_args(Scores))}")
+        model, engine, tokenizer = _loaded(folder, threads, isa, activations, labelled=True)
+        prompt = prompt_of(model.sentence) if model.sentence and not model.sentence.pooling else ""
+        return cls(engine, tokenizer, bert.label_names(model.config), activation or model.scores or "softmax", prompt)
 
     @property
     def regression(self) -> bool:
-        """Whether the score is a number that was predicted, not a probability."""
+        """Whether there is one answer, a number; not the best of several labels."""
         return self.engine.settings.regression
 
-    def __call__(self, texts: Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> list[Label]:
+    @overload
+    def __call__(self, texts: Text, *, batch_size: int = ...) -> Label: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, texts: Iterable[Text], *, batch_size: int = ...) -> list[Label]: ...
+
+    def __call__(self, texts: Text | Iterable[Text], *, batch_size: int = DEFAULT_BATCH_SIZE) -> Label | list[Label]:
         """The likeliest label of each text or pair of texts."""
-        return [max(scores, key=lambda label: label["score"]) for scores in self.scores(texts, batch_size)]
+        given, one = one_or_many(texts, pairs=True)
+        best = [max(scores, key=lambda label: label["score"]) for scores in self.scores(given, batch_size)]
+        return best[0] if one else best
 
     def scores(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[list[Label]]:
         """Every label of each text with its score, in the order of the labels; reads `batch_size` texts at a time."""
         for logits in self.logits(texts, batch_size):
-            scores = logits if self.regression else _softmax(logits)
+            scores = self.scored(logits)
             yield [Label(label=name, score=float(score)) for name, score in zip(self.labels, scores, strict=True)]
+
+    def scored(self, logits: np.ndarray) -> np.ndarray:
+        """The scores [..., labels] of logits, as `activation` makes them."""
+        if self.activation == "none":
+            return logits
+        if self.activation == "sigmoid":
+            return np.asarray(0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.float32)
+        e = np.exp(logits - logits.max(-1, keepdims=True))
+        return np.asarray(e / e.sum(-1, keepdims=True))
 
     def logits(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[np.ndarray]:
         """The logits of each text, float32 [labels]; reads `batch_size` texts at a time."""
-        for batch in _encoded(self.tokenizer, texts, batch_size):
+        for batch in _encoded(self.tokenizer, texts, batch_size, self.prompt):
             yield from self.engine.logits(*batch)
 
 
-def _loaded(folder: str | Path | Model, threads: int | None, isa: str, activations: str | None) -> _Loaded:
+def _loaded(
+    folder: str | Path | Model, threads: int | None, isa: str, activations: str | None, *, labelled: bool = False
+) -> _Loaded:
     model = folder if isinstance(folder, Model) else open_model(folder)
-    if not bert.is_encoder(model.architecture):
-        raise ModelError(f"{model.folder}: is a {model.architecture}, which translates; this needs an encoder")
-    most = model.sentence.max_tokens if model.sentence else None
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, most)
+    (require_labels if labelled else require_encoder)(model)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
     return _Loaded(model, EncoderEngine(model, isa=isa, threads=threads, activations=activations), tokenizer)
 
 
@@ -147,11 +274,14 @@ def _parts(text: Text) -> tuple[str, ...]:
 
 
 def _encoded(
-    tokenizer: EncoderTokenizer, texts: Iterable[Text], size: int
+    tokenizer: EncoderTokenizer, texts: Iterable[Text], size: int, prompt: str
 ) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
-    """Ids and types of `size` texts at a time; where one cannot be read, those before it come first, then the fault."""
+    """Ids and types of `size` texts at a time, `prompt` before each.
+
+    Where one cannot be read, those before it come first, then the fault.
+    """
     for batch in _batches(texts, size):
-        parts = [_parts(text) for text in batch]
+        parts = [_prompted(_parts(text), prompt) for text in batch]
         try:
             encoded = tokenizer.encode(parts)
         except SubbyteError as error:
@@ -169,12 +299,9 @@ def _encoded(
         raise fault
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    e = np.exp(logits - logits.max())
-    return np.asarray(e / e.sum())
+def _prompted(parts: tuple[str, ...], prompt: str) -> tuple[str, ...]:
+    return (prompt + parts[0], *parts[1:]) if prompt and parts and isinstance(parts[0], str) else parts
 
 
 def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    if isinstance(texts, str):
-        raise UsageError("a list of texts is needed, not one string")
-    return in_batches(texts, size)
+    return in_batches(checked(texts, pairs=True), size)

@@ -31,7 +31,7 @@ class EncoderAgreement(TypedDict):
     noise     standard error of the distance over the texts
     limit     the distance above which the two disagree
     cosine    of the vectors, in the mean; of models with a head of the mean-pooled ones
-    labels    share of texts that get the same likeliest label; None without labels
+    labels    share of texts that get the same likeliest label, or the same ones of several; None without labels
     """
 
     measured: str
@@ -48,17 +48,17 @@ class Answers(NamedTuple):
 
     vectors: Array
     scores: Array | None
-    regression: bool
+    activation: str  # that made the scores (encoder.Classifier)
 
 
 def answers(model: Model, texts: Texts) -> Answers:
     """What an encoder says of these texts."""
     if not bert.settings(model.config).labels:
-        return Answers(Encoder.from_pretrained(model).encode([" ".join(text) for text in texts]), None, False)
+        return Answers(Encoder.from_pretrained(model).encode([" ".join(text) for text in texts]), None, "none")
     classifier = Classifier.from_pretrained(model)
     found = [[label["score"] for label in labels] for labels in classifier.scores(texts)]
     ids = classifier.tokenizer.encode(texts)
-    return Answers(classifier.engine.pooled(*ids), np.array(found, np.float32), classifier.regression)
+    return Answers(classifier.engine.pooled(*ids), np.array(found, np.float32), classifier.activation)
 
 
 def agreement(source: Answers, result: Answers) -> EncoderAgreement:
@@ -68,12 +68,16 @@ def agreement(source: Answers, result: Answers) -> EncoderAgreement:
     labels = None
     if source.scores is None or result.scores is None:
         measured, distances = "vectors", 1 - cosines
-    elif source.regression:
-        spread = max(float(source.scores.std()), 1e-6)
-        measured, distances = "number", np.abs(source.scores - result.scores)[:, 0] / spread
     else:
-        measured, distances = "labels", np.abs(source.scores - result.scores).sum(1) / 2
-        labels = round(float(np.mean(source.scores.argmax(1) == result.scores.argmax(1))), 4)
+        moved = np.abs(source.scores - result.scores)
+        if source.activation == "none":
+            measured, distances = "number", moved.max(1) / max(float(source.scores.std()), 1e-6)
+        elif source.activation == "sigmoid":
+            measured, distances = "labels", moved.max(1)
+            labels = round(float(np.mean(((source.scores > 0.5) == (result.scores > 0.5)).all(1))), 4)
+        else:
+            measured, distances = "labels", moved.sum(1) / 2
+            labels = round(float(np.mean(source.scores.argmax(1) == result.scores.argmax(1))), 4)
     return {
         "measured": measured,
         "texts": len(cosines),

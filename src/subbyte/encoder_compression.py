@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from subbyte.arrays import Array
+from subbyte.compensation import Columns
 from subbyte.encoder_calibration import Batch, grams, mean_squares, ranges, readable
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.errors import UsageError
@@ -25,12 +27,15 @@ def compressed(
     tokenizer: EncoderTokenizer,
     texts: Iterable[tuple[str, ...]] | None,
     progress: Progress | None = None,
+    sums: Mapping[str, Array | Columns] | None = None,
 ) -> Model:
     """The encoder under a recipe; every layer is rounded by itself, and activations as the float model has them.
 
     texts  for calibration: weights are then rounded so that outputs change little on them (compensation.py), and static
            activations get their ranges from them; without any, weights go to the nearest, and static activations are
            refused with a UsageError
+    sums   encoder_calibration.grams of these texts for all matrices, or columns_of them, where several recipes are to
+           be tried; one with static activations makes its own, because it multiplies other inputs
     """
     schemes = resolve(recipe, model)
     batches = readable(tokenizer, texts) if texts is not None else []
@@ -40,8 +45,10 @@ def compressed(
             "line, a tab between those of a pair, like what the model will read"
         )
     model = calibrated(model, recipe, batches, progress=phase(progress, "measuring ranges"))
-    sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating")) if batches else None
-    packed = quantize_model(model, schemes, grams=sums, progress=phase(progress, "rounding"))
+    if sums is None or recipe.activations == "static":
+        sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating")) if batches else {}
+    sums = {name: sums[name] for name in few_bits(schemes) if name in sums}
+    packed = quantize_model(model, schemes, grams=sums, progress=phase(progress, f"rounding to {recipe.name}"))
     return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
 

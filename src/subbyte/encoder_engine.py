@@ -13,7 +13,7 @@ from subbyte.errors import KernelError
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.permutation import inverse
-from subbyte.resident import Resident, checked_activations, checked_threads, laid_out, vectors
+from subbyte.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
@@ -23,7 +23,8 @@ class EncoderEngine(Resident[_core.Bert]):
     """An encoder laid out for one instruction set. Calls from several threads wait for each other.
 
     A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
-    one behind the other, without padding, so a text's answer does not depend on what else is in the batch.
+    one behind the other, without padding, so a text's answer does not depend on what else is in the batch. Of no texts
+    there are no rows.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class EncoderEngine(Resident[_core.Bert]):
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
         self.settings = s = bert.settings(model.config)
         self.points = bert.points(s)
         self._grids = dict(model.grids) if self.activations == "static" else {}
@@ -62,8 +64,9 @@ class EncoderEngine(Resident[_core.Bert]):
 
     def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
         """The last layer's values of each text, float32 [tokens, hidden]."""
-        found = np.asarray(self._core.states(*_lists(texts, types)))
-        return np.split(self._ordered(found), np.cumsum([len(text) for text in texts])[:-1])
+        found = self._ordered(np.asarray(self._core.states(*_lists(texts, types))))
+        ends = np.cumsum([len(text) for text in texts], dtype=int)
+        return [found[end - len(text) : end] for end, text in zip(ends, texts, strict=True)]
 
     def pooled(self, texts: Ids, types: Ids = (), pooling: Pooling = "mean") -> np.ndarray:
         """One vector a text, float32 [texts, hidden]: its tokens' mean, the first one's, or each value's largest."""
@@ -99,8 +102,8 @@ class EncoderEngine(Resident[_core.Bert]):
         s = self.settings
         size = s.hidden // s.heads
         query, key = (self._rounded(f"{layer}.{name}", seen[f"{layer}.{name}"]) for name in ("query", "key"))
-        scores, probabilities = [], []
-        ends = np.cumsum([len(text) for text in texts])
+        scores, probabilities = [np.zeros(0)], [np.zeros(0)]  # of no text there are none
+        ends = np.cumsum([len(text) for text in texts], dtype=int)
         for end, text in zip(ends, texts, strict=True):
             rows = slice(end - len(text), end)
             q, k = (array[rows].reshape(-1, s.heads, size).transpose(1, 0, 2) for array in (query, key))

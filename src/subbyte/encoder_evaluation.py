@@ -63,9 +63,11 @@ def evaluate_classification(
 
 def scores_of(logits: np.ndarray, labelled: LabelledText, classifier: Classifier, where: str) -> dict[str, float]:
     """The metrics of logits [n, labels]; `where` is the file that the labels are from."""
+    if classifier.engine.settings.several:
+        raise UsageError("the model has several labels at once, or several numbers; one label a text is measured")
     if classifier.regression:
-        wanted = numbers(labelled.labels, where)
-        return {"pearson": pearson(logits[:, 0], wanted), "spearman": spearman(logits[:, 0], wanted)}
+        wanted, given = numbers(labelled.labels, where), classifier.scored(logits)[:, 0]
+        return {"pearson": pearson(given, wanted), "spearman": spearman(given, wanted)}
     actual = class_numbers(labelled.labels, list(classifier.labels), where)
     predicted = logits.argmax(1)
     found = {"accuracy": accuracy(predicted, actual), "matthews": matthews(predicted, actual)}

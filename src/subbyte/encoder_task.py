@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from subbyte import shipped_text
 from subbyte.calibration_text import Texts
 from subbyte.choice import Verdict
+from subbyte.compensation import Columns, columns_of
 from subbyte.encoder_agreement import KEPT, Answers, agreement, answers, described
-from subbyte.encoder_compression import compressed
+from subbyte.encoder_calibration import grams, readable
+from subbyte.encoder_compression import compressed, few_bits
 from subbyte.encoder_tokenization import EncoderTokenizer
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.progress import Progress, phase
-from subbyte.recipe import Recipe
+from subbyte.recipe import Recipe, resolve
 
 UNKNOWN = 3  # tokens more that a word outside the vocabulary counts as
 ALONE = 3  # of so many lines without a tab the last is paired with the one before it, for heads, which may read pairs
@@ -26,13 +28,19 @@ class EncoderTask:
         self.model = model
         self.tokenizer = tokenizer
         self.texts = texts
+        self._sums: Mapping[str, Columns] | None = None
         self._answers: Answers | None = None
 
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
         lines = self.texts.calibration
-        texts = None if lines is None else self._parts(lines)
-        return compressed(self.model, recipe, self.tokenizer, texts, progress)
+        if lines is None:
+            return compressed(self.model, recipe, self.tokenizer, None, progress)
+        texts = [*self._parts(lines)]
+        if self._sums is None and recipe.activations != "static" and few_bits(resolve(recipe, self.model)):
+            batches = readable(self.tokenizer, texts)
+            self._sums = columns_of(grams(self.model, batches, [*self.model.roles], phase(progress, "calibrating")))
+        return compressed(self.model, recipe, self.tokenizer, texts, progress, self._sums)
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict | None:
         """How far the result is from the model; None without a text to compare on."""

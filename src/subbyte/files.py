@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from subbyte.errors import SubbyteError
+from subbyte.errors import SubbyteError, UsageError
 
 JSON_LIMIT = 1 << 19  # bytes
 MOST_VALUES = 1 << 14  # of a JSON document; each takes up to about 150 bytes, whatever it has in the text
@@ -30,6 +30,16 @@ def fault_list(where: str, faults: list[str]) -> str:
     shown = [fault if len(fault) <= FAULT_LENGTH else f"{fault[:FAULT_LENGTH]} ..." for fault in faults[:FAULTS_SHOWN]]
     more = [f"... and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
     return "\n  ".join([f"{where}:", *shown, *more])
+
+
+def named_path(name: object) -> Path:
+    """The path that somebody gave. Raises UsageError for what is no name of a file or folder."""
+    if not isinstance(name, str | Path | os.PathLike):
+        raise UsageError(f"{name!r} is no name of a file or folder, which are strings or paths")
+    path = os.fspath(name)
+    if not isinstance(path, str):
+        raise UsageError(f"{name!r} is no name of a file or folder, which are strings or paths")
+    return Path(path)
 
 
 def regular_file(folder: Path, name: str, error: type[SubbyteError]) -> Path:

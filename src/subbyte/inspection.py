@@ -14,8 +14,9 @@ from subbyte.engine import Engine
 from subbyte.errors import FormatError
 from subbyte.files import read_json
 from subbyte.folder import open_to_run
-from subbyte.model import Model, PackedMatrix
+from subbyte.model import Model, PackedMatrix, SentenceVectors
 from subbyte.models import bert
+from subbyte.models.pooling import width_of
 from subbyte.resident import instruction_sets
 from subbyte.tensor_files import Entry
 
@@ -73,6 +74,7 @@ class Kernels(TypedDict):
 class Inspection(TypedDict):
     """A model folder in numbers. Sizes in bytes.
 
+    answers        what an encoder makes of a text, and how, for people; None for translation
     parameters     elements of the weight tensors, tied ones once, constant position tables left out
     bytes_on_disk  of the whole folder except README.md
     bytes_float32  4 x parameters
@@ -89,26 +91,49 @@ class Inspection(TypedDict):
     resident_weight_bytes: int
     tensors: list[TensorReport]
     kernels: Kernels
+    answers: str | None
 
 
 def inspect(folder: str | Path) -> Inspection:
     """The document of a converted or a float folder, from its files and from laying its weights out in memory."""
     model = open_to_run(folder)
-    stored = models.stored(model.folder)
+    stored = models.stored(Path(folder))
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
     engine = EncoderEngine(model, threads=1) if bert.is_encoder(model.architecture) else Engine(model, threads=1)
     return {
         "architecture": model.architecture,
         "parameters": parameters,
-        "bytes_on_disk": folder_bytes(model.folder),
+        "bytes_on_disk": folder_bytes(Path(folder)),
         "bytes_float32": 4 * parameters,
         "compression": 4 * parameters / weight_bytes,
         "average_bits": 8 * weight_bytes / parameters,
         "resident_weight_bytes": engine.weight_bytes,
         "tensors": _tensors(model, {name: entry for name, (_, entry) in stored.items()}),
         "kernels": _kernels(model, engine),
+        "answers": answers(model),
     }
+
+
+def answers(model: Model) -> str | None:
+    """What an encoder makes of a text, and how, in one line; None for what translates."""
+    if not bert.is_encoder(model.architecture):
+        return None
+    settings = bert.settings(model.config)
+    if settings.labels:
+        return (
+            f"scores of {settings.labels} labels, by {model.scores}"
+            if settings.labels > 1
+            else (f"one score, by {model.scores}")
+        )
+    sentence = model.sentence or SentenceVectors()
+    steps = [" and ".join(sentence.pooling), *(stage.kind for stage in sentence.stages)]
+    said = [f"vectors of {width_of(sentence, settings.hidden)} values", ", then ".join(steps)]
+    said += ["of length 1"] if sentence.normalize else []
+    prompts = ", ".join(f"{name!r}{' (default)' * (name == sentence.default_prompt)}" for name in sentence.prompts)
+    said += [f"prompts {prompts}"] if prompts else []
+    said += [f"at most {sentence.max_tokens} tokens"] if sentence.max_tokens else []
+    return "; ".join(said)
 
 
 def folder_bytes(folder: Path) -> int:

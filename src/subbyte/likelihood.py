@@ -15,7 +15,8 @@ Sentences = Sequence[Sequence[int]]
 def translations(engine: Engine, sentences: Sentences) -> list[list[int]]:
     """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
     most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
-    search = replace(engine.generation(beam_size=1, max_length=most, scores=False), max_length_factor=0.0)
+    search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
+    search = replace(search, max_length_factor=0.0)
     found = [best.tokens for batch in batches(sentences) for best, *_ in engine.translate(batch, search)]
     return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
 

@@ -84,18 +84,56 @@ class PackedMatrix:
 Tensor = np.ndarray | PackedMatrix
 
 
+PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+Scores = Literal["none", "sigmoid", "softmax"]  # what makes a classifier's scores of its logits
+SENTENCE = "sentence."  # before the names of the tensors behind the pooling
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A module of sentence-transformers behind the pooling; its weights are the model's tensors sentence.K....
+
+    dense       outputs = activation(weight x + bias), with residual the input (or residual weight x) added
+    layer_norm  scale (x - mean) / deviation + bias
+    normalize   to length 1
+    """
+
+    kind: Literal["dense", "layer_norm", "normalize"]
+    inputs: int = 0
+    outputs: int = 0
+    bias: bool = True
+    activation: str = "Identity"
+    residual: bool = False
+
+
 @dataclass(frozen=True)
 class SentenceVectors:
     """How an encoder makes one vector of a text, as sentence-transformers has it.
 
-    pooling     the mean of the tokens' vectors, the first token's, or the largest of each value
-    normalize   to length 1
-    max_tokens  longer texts are cut, special tokens included; None: what the model reads
+    pooling         one way or several, whose vectors are put side by side; () in a cross-encoder, of which only what
+                    concerns its texts counts
+    normalize       to length 1, behind all stages
+    max_tokens      longer texts are cut, special tokens included; None: as the tokenizer says, or what the model reads
+    stages          what happens between pooling and that
+    include_prompt  whether the prompt's tokens are pooled too
+    prompts         name -> what is put before a text
+    default_prompt  the name of the one that is, where nothing else is asked for
+    truncate_dim    vectors are cut to so many values, behind everything else
+    similarity      of two vectors
+    lowercase       texts are lowercased before the tokenizer's own rules
     """
 
-    pooling: Literal["mean", "cls", "max"] = "mean"
+    pooling: tuple[PoolingMode, ...] = ("mean",)
     normalize: bool = False
     max_tokens: int | None = None
+    stages: tuple[Stage, ...] = ()
+    include_prompt: bool = True
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    truncate_dim: int | None = None
+    similarity: Similarity = "cosine"
+    lowercase: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +151,7 @@ class Model:
     grids        activation point (models.bert.points) -> how it is rounded, with "static"; matrices are turned for them
     permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
     sentence     how an encoder makes one vector of a text, where its folder says so
+    scores       what makes scores of a classifier's logits; None of what has no classifier
     """
 
     architecture: str
@@ -127,6 +166,7 @@ class Model:
     grids: Mapping[str, Grid] = field(default_factory=dict)
     permutation: tuple[int, ...] | None = None
     sentence: SentenceVectors | None = None
+    scores: Scores | None = None
 
     @property
     def parameters(self) -> int:

@@ -48,7 +48,7 @@ was done and what each tensor lost by it, `config.json` has the recipe with ever
 ## Use
 
 ```
-pip install subbyte
+pip install .          # in a checkout of subbyte's source
 {use.command}
 ```
 

@@ -111,13 +111,14 @@ def quantize_model(
     model: Model,
     schemes: Mapping[str, Scheme | Clustered],
     frequencies: Mapping[str, Array] | None = None,
-    grams: Mapping[str, Array] | None = None,
+    grams: Mapping[str, Array | Columns] | None = None,
     progress: Steps | None = None,
 ) -> Model:
     """The model with every matrix that `schemes` names packed; all else passes through.
 
     frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
-    grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`)
+    grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`), or
+                 what `compensation.columns_of` made of it, to be used again
     progress     called with the weights done so far and those in all
     """
     matrices = _matrices(model, schemes, frequencies or {})
@@ -126,13 +127,14 @@ def quantize_model(
     last: tuple[Array, Columns] | None = None  # matrices with the same inputs share their sum
     for name in _by_gram(matrices, grams or {}):
         w, scheme, cluster = matrices[name], schemes[name], None
-        gram = (grams or {}).get(name)
-        if gram is not None and (last is None or last[0] is not gram):
-            last = gram, Columns.of(gram)
+        columns = (grams or {}).get(name)
+        if isinstance(columns, np.ndarray):
+            last = last if last and last[0] is columns else (columns, Columns.of(columns))
+            columns = last[1]
         if isinstance(scheme, Clustered) and frequencies and name in frequencies:
             cluster = scheme.clusters.assign(frequencies[name])
         try:
-            tensors[name] = quantize_matrix(w, scheme, cluster, last[1] if last and gram is not None else None)
+            tensors[name] = quantize_matrix(w, scheme, cluster, columns)
         except SchemeError as error:
             raise SchemeError(f"{name}: {error}") from None
         done += w.size
@@ -141,7 +143,7 @@ def quantize_model(
     return replace(model, tensors=tensors)
 
 
-def _by_gram(matrices: Iterable[str], grams: Mapping[str, Array]) -> list[str]:
+def _by_gram(matrices: Iterable[str], grams: Mapping[str, Array | Columns]) -> list[str]:
     """The names in their order, but those that share a sum one behind the other."""
     shared: dict[int, list[str]] = {}
     for name in matrices:

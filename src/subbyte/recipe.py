@@ -1,6 +1,7 @@
 """Recipes: TOML that says which matrix gets which scheme. Reading them, and resolving them against a model.
 
 description = "4 bits, the embedding in 8"
+models = ["translation"]        # or "student", "encoder": what it is made for; by default for all
 activations = "int8"            # or "float32"; or "static", for encoders, with [[points]]
 
 [[tensors]]                     # rules, in order: of those that cover a matrix, the last one holds
@@ -38,9 +39,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from subbyte import point_rules
+from subbyte.candidates import Kind
 from subbyte.errors import RecipeError, SchemeError
 from subbyte.files import fault_list
 from subbyte.model import Activations, Model, Role, RoleKind
+from subbyte.model_kinds import described, recipe_fault
 from subbyte.models import bert
 from subbyte.point_rules import PointRule, Rounding
 from subbyte.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
@@ -52,7 +55,8 @@ LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \
 ROLES: tuple[str, ...] = get_args(RoleKind)
 STACKS = ("encoder", "decoder", "shared")
 ACTIVATIONS: tuple[str, ...] = get_args(Activations)
-KEYS = ("name", "description", "activations", "permute", "tensors", "points", "finetune")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+KEYS = ("name", "description", "models", "activations", "permute", "tensors", "points", "finetune")
 SELECTORS = ("match", "role", "stack", "layer", "half")
 
 Schemes = Mapping[str, Scheme | Clustered]
@@ -88,6 +92,7 @@ class Recipe:
     activations  how the inputs of matrix products are rounded
     points       with static activations, how those of an encoder are rounded; else ()
     permute      whether the embedding axis is ordered before groups of it are formed
+    models       the kinds of model it is for; () for all
     finetune     the [finetune] table as it came; training/settings.py checks it, and nothing but finetuning reads it
     """
 
@@ -98,6 +103,7 @@ class Recipe:
     finetune: Mapping[str, Any] = field(default_factory=dict)
     points: tuple[PointRule, ...] = ()
     permute: bool = False
+    models: tuple[Kind, ...] = ()
 
 
 def presets() -> tuple[str, ...]:
@@ -142,6 +148,11 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
     for key in ("name", "description"):
         if not isinstance(document.get(key, ""), str):
             faults.append(f"{key} is {document[key]!r}, should be text")
+    models: tuple[Any, ...] = ()
+    try:
+        models = words(document, "models", KINDS)
+    except RecipeError as e:
+        faults.append(str(e))
     activations = document.get("activations", "int8")
     if activations not in ACTIVATIONS:
         faults.append(f"activations is {activations!r}, should be one of {' '.join(ACTIVATIONS)}")
@@ -162,8 +173,9 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
     if faults:
         raise RecipeError(fault_list(where, faults))
     return Recipe(
-        document.get("name", name), document.get("description", ""), activations, rules, finetune, points, permute
-    )
+        document.get("name", name), document.get("description", ""), activations, rules, finetune, points, permute,
+        models,
+    )  # fmt: skip
 
 
 def _each(
@@ -216,6 +228,12 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     )
 
 
+def require_kind(recipe: Recipe, model: Model) -> None:
+    """Raise RecipeError for a recipe that is made for another kind of model, though its rules may cover this one's."""
+    if fault := recipe_fault(recipe.name, recipe.models, model):
+        raise RecipeError(fault)
+
+
 def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
     """Tensor name -> scheme, for every matrix of the model: that of the last rule that covers it.
 
@@ -239,6 +257,14 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
             faults.append(f"{name} ({role})")
     if faults:
         raise RecipeError(fault_list(f"recipe {recipe.name}: no rule covers these tensors", faults))
+    small = [
+        f"{name}: {model.tensors[name].shape[0]} rows for {scheme.clusters.count} clusters"
+        for name, scheme in schemes.items()
+        if isinstance(scheme, Clustered) and model.tensors[name].shape[0] < scheme.clusters.count
+    ]
+    if small:
+        where = f"recipe {recipe.name}: does not fit {model.folder}, {described(model)}; these tensors are too small"
+        raise RecipeError(fault_list(where, small))
     return schemes
 
 

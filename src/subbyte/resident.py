@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import subbyte._core as _core
 from subbyte.cores import available_cores as available_cores
 from subbyte.errors import UsageError
-from subbyte.model import Block, Model, PackedMatrix
+from subbyte.model import SENTENCE, Block, Model, PackedMatrix
 
 ACTIVATIONS = ("int8", "float32", "static")
 MOST_THREADS = 1024
@@ -20,9 +21,13 @@ Core = TypeVar("Core", _core.Marian, _core.Bert)
 
 
 class Resident(Generic[Core]):
-    """A model that the core holds, and what it says of itself."""
+    """A model that the core holds, and what it says of itself.
+
+    about  its architecture and the width of its weights, for people
+    """
 
     _core: Core
+    about: str
 
     @property
     def isa(self) -> str:
@@ -66,6 +71,22 @@ def checked_activations(model: Model, activations: str | None) -> str:
     return activations or model.activations
 
 
+def about(model: Model) -> str:
+    """The architecture of a model, and the bits of a weight in its matrices, in the mean over them."""
+    matrices = [model.tensors[name] for name in model.roles]
+    if not model.compressed:
+        return f"{model.architecture}, float32 weights"
+    bits = sum(_bits(matrix) for matrix in matrices) / sum(math.prod(matrix.shape) for matrix in matrices)
+    return f"{model.architecture}, {bits:.3g}-bit weights"
+
+
+def _bits(matrix: np.ndarray | PackedMatrix) -> int:
+    """Those of all codes of a matrix."""
+    if isinstance(matrix, np.ndarray):
+        return 32 * matrix.size
+    return sum(block.bits * matrix.shape[1] * block.codes.shape[0 if block.bits == 8 else 1] for block in matrix.blocks)
+
+
 def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:
     """Every matrix by its name and its aliases, laid out by this many threads."""
     with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
@@ -75,8 +96,9 @@ def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:
 
 
 def vectors(model: Model) -> dict[str, np.ndarray]:
-    """Every tensor that is no matrix, float32 [n]."""
-    return {name: _vector(tensor) for name, tensor in model.tensors.items() if name not in model.roles}
+    """Every tensor that is no matrix, float32 [n]; those behind the pooling are not the core's."""
+    kept = {name: tensor for name, tensor in model.tensors.items() if not name.startswith(SENTENCE)}
+    return {name: _vector(tensor) for name, tensor in kept.items() if name not in model.roles}
 
 
 def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:

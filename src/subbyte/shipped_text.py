@@ -10,7 +10,8 @@ from itertools import chain, zip_longest
 
 FOLDER = "texts"
 CALIBRATION, CHECK = ".calibration.txt", ".check.txt"
-PROBED = 24  # lines of each language that a vocabulary is asked about
+PROBED = 24  # lines of each language that a vocabulary is asked about, of so many characters at most, not to be cut
+SHORT = 80
 MOST = 0.5  # tokens a character: a vocabulary that takes more was made for other languages
 AS_WELL = 1.15  # a language that takes at most so many times the tokens of the best one is read as well
 
@@ -51,7 +52,7 @@ def read_languages(tokens: Callable[[str], int]) -> tuple[str, ...]:
     """
     rates = {}
     for language in languages():
-        lines = check_lines([language])[:PROBED]
+        lines = [line for line in check_lines([language]) if len(line) <= SHORT][:PROBED]
         rates[language] = sum(map(tokens, lines)) / sum(map(len, lines))
     most = min(MOST, AS_WELL * min(rates.values()))
     return tuple(language for language, rate in rates.items() if rate <= most)

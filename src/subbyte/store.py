@@ -9,19 +9,20 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from subbyte import activations, models
+from subbyte import activations, foreign, models
 from subbyte.atomic_folder import new_folder, refuse_existing, refuse_unwritable
 from subbyte.compressed_file import name_on_disk, read_plain
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.files import fault_list, open_regular, read_file, read_json, regular_file
+from subbyte.files import fault_list, named_path, open_regular, read_file, read_json, regular_file
 from subbyte.manifest import NAME, entry_of, listed, manifest_of
-from subbyte.model import Model
+from subbyte.model import Model, Scores, SentenceVectors
 from subbyte.model_card import model_card
 from subbyte.models import bert, marian, pooling
 from subbyte.packed_file import FORMAT_VERSION, check_version, file_of, read_manifest
@@ -54,9 +55,31 @@ def producer() -> str:
 
 
 def is_converted(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is that of a folder we wrote."""
+    """Whether a config.json is that of a folder we wrote, with the mark of today or with the one before it."""
     quantization = config.get("quantization_config")
-    return isinstance(quantization, dict) and quantization.get("quant_method") == METHOD
+    said = [quantization.get(key) for key in ("method", "quant_method")] if isinstance(quantization, dict) else []
+    return METHOD in (*said, config.get("model_type"))
+
+
+def marked(config: Mapping[str, Any], quantization: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a converted folder, at which every other library stops instead of making up weights.
+
+    transformers knows no model_type of this name, so its Auto classes and all that is built on them refuse it, and the
+    class of one architecture (BertModel), which only warns of that, refuses a quantization without quant_method.
+    """
+    kept = {"method": METHOD, "source_model_type": config["model_type"], **quantization}
+    return {**config, "model_type": METHOD, "quantization_config": kept}
+
+
+def unmarked(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The same with the model_type of the source, as everything else in subbyte reads it."""
+    if config.get("model_type") != METHOD:
+        return dict(config)  # the mark before this one left it as it was
+    quantization = config.get("quantization_config")
+    family = quantization.get("source_model_type") if isinstance(quantization, dict) else None
+    if not isinstance(quantization, dict) or not isinstance(family, str):
+        raise FormatError(f"{where}: quantization_config should name the model's source_model_type")
+    return {**config, "model_type": family}
 
 
 def refuse_output(source: Path, out: Path, *, force: bool) -> None:
@@ -94,13 +117,13 @@ def save(
 
 def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> dict[str, bytes]:
     """Every file of the folder, by name."""
-    quantization: dict[str, Any] = {
-        "quant_method": METHOD, "format_version": FORMAT_VERSION, "recipe": dict(model.recipe),
-    }  # fmt: skip
+    quantization: dict[str, Any] = {"format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
     if model.sentence:
         quantization["sentence"] = pooling.to_plain(model.sentence)
+    if model.scores:
+        quantization["scores"] = model.scores
     files = {
-        "config.json": _json({**model.config, "quantization_config": quantization}),
+        "config.json": _json(marked(model.config, quantization)),
         WEIGHTS: file_of(model, producer()),
         "report.json": _json({"producer": producer(), **report}),
         **({} if recipe is None else {RECIPE: recipe.encode()}),
@@ -114,8 +137,10 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
     for name in (*(() if pieces else TOKENIZER_FILES), *COPIED):
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
-    if model.generation:
-        files.setdefault("generation_config.json", _json(model.generation))
+    if model.generation:  # byte for byte as it came, unless settings were put in the place of some
+        came = files.get("generation_config.json")
+        if came is None or json.loads(came) != model.generation:
+            files["generation_config.json"] = _json(model.generation)
     sizes = {name: len(content) for name, content in files.items()}
     files["README.md"] = model_card(model, sizes, _source_card(model.folder), producer()).encode()
     return {**files, SUMS: manifest_of(files)}
@@ -140,6 +165,7 @@ def load(folder: str | Path) -> Model:
     config = read_json(folder, "config.json", FormatError)
     if not is_converted(config):
         raise FormatError(f"{folder}: is not a folder that subbyte converted")
+    config = unmarked(config, str(folder / "config.json"))
     quantization = config["quantization_config"]
     check_version(quantization.get("format_version"), str(folder / "config.json"))
     recipe = quantization.get("recipe")
@@ -149,10 +175,13 @@ def load(folder: str | Path) -> Model:
         name = models.architecture_of(config, str(folder / "config.json"))
         architecture = models.ARCHITECTURES[name]
         spec = architecture.specification(config, str(folder / "config.json"))
-        generation = models.read_generation(folder)
+        generation = {} if bert.is_encoder(name) else models.read_generation(folder)
         architecture.check_generation(config, generation, str(folder / "generation_config.json"))
     except ModelError as e:
         raise FormatError(str(e)) from None
+    sentence, scores = _answers(quantization, config, name, str(folder / "config.json"))
+    if sentence:
+        spec = replace(spec, shapes={**spec.shapes, **pooling.shapes(sentence)})
 
     where = str(folder / WEIGHTS)
     header, body, start = _read_weights(folder)
@@ -173,12 +202,27 @@ def load(folder: str | Path) -> Model:
         if not bert.is_encoder(name):
             raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
         grids, permutation = activations.read(folder, bert.points(bert.settings(config)))
-    sentence = quantization.get("sentence")
     return Model(
         name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids, permutation,
-        sentence=pooling.from_plain(sentence, str(folder / "config.json"), FormatError)
-        if sentence is not None else None,
+        sentence=sentence, scores=scores,
     )  # fmt: skip
+
+
+def _answers(
+    quantization: Mapping[str, Any], config: Mapping[str, Any], name: str, where: str
+) -> tuple[SentenceVectors | None, Scores | None]:
+    """How an encoder makes vectors of texts, and scores of logits; None of what makes none."""
+    if not bert.is_encoder(name):
+        return None, None
+    settings = bert.settings(config)
+    plain = quantization.get("sentence")
+    sentence = None if plain is None else pooling.from_plain(plain, where, FormatError, settings.hidden)
+    if not settings.labels:
+        return sentence, None
+    scores = quantization.get("scores", bert.scores_of_older(config))
+    if scores not in get_args(Scores):
+        raise FormatError(f"{where}: scores is {scores!r}, should be one of {', '.join(get_args(Scores))}")
+    return sentence, scores
 
 
 def _read_weights(folder: Path) -> tuple[Header, np.ndarray, int]:
@@ -217,7 +261,13 @@ def verify(folder: str | Path) -> tuple[str, ...]:
 
     Raises FormatError with every file that is missing or differs.
     """
-    folder = Path(folder)
+    folder = named_path(folder)
+    if not folder.exists():
+        raise FormatError(f"{folder}: there is no such folder{foreign.of_nothing(folder)}")
+    if not folder.is_dir():
+        raise FormatError(f"{folder}: is a file; a model is a folder{foreign.of_file(folder)}")
+    if not (folder / SUMS).exists() and not is_converted(foreign.json_of(folder / "config.json")):
+        raise FormatError(f"{folder}: has no {SUMS}: it was not written by subbyte, and there are no sums to compare")
     faults = []
     files = listed(folder)
     for name, expected in files.items():

@@ -29,7 +29,7 @@ def task_of(
     if bert.is_encoder(model.architecture):
         if frequencies is not None:
             raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        reader = load_encoder_tokenizer(model.folder, model.config)
+        reader = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         return EncoderTask(model, reader, texts(encoder_task.languages(model, reader)))
     tokenizer = load_tokenizer(model.folder, model.config)
     counts = word_frequencies(model, tokenizer, read_lines(frequencies)) if frequencies is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import operator
 import os
 import stat
 import sys
@@ -17,7 +18,7 @@ from typing import BinaryIO, TypeVar, cast
 from subbyte.errors import UsageError
 
 Item = TypeVar("Item")
-PIECE = 1 << 13  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
+PIECE = 1 << 12  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
 
 
 def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
@@ -117,6 +118,10 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
     If reading fails, a batch is cut there: what was read before the fault comes first, and then the fault.
     """
+    try:
+        size = operator.index(size)
+    except TypeError:
+        raise UsageError(f"batch size is {size!r}, should be a whole number") from None
     if size < 1:
         raise UsageError(f"batch size is {size}, should be at least 1")
     left = iter(items)

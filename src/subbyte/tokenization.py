@@ -7,7 +7,7 @@ Safe to use from several threads: nothing changes after `load_tokenizer`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,6 +61,9 @@ class Tokenizer(Protocol):
 
     def target_piece(self, id: int) -> str:
         """The piece that an id of a translation stands for."""
+
+    def unknown(self, ids: Sequence[int]) -> bool:
+        """Whether one of these ids of a translation stands for text that has no piece."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,10 @@ class MarianTokenizer:
     def target_piece(self, id: int) -> str:
         """The piece that an id of a translation stands for."""
         return self._piece(id)
+
+    def unknown(self, ids: Sequence[int]) -> bool:
+        """Whether one of these ids of a translation stands for text that has no piece."""
+        return self.unk.id in ids
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -214,6 +221,10 @@ class StudentTokenizer:
     def target_piece(self, id: int) -> str:
         """The piece that an id of a translation stands for."""
         return str(self.target.id_to_piece(id)) if 0 <= id < self.target.get_piece_size() else ""
+
+    def unknown(self, ids: Sequence[int]) -> bool:
+        """Whether one of these ids of a translation stands for text that has no piece."""
+        return self.target.unk_id() in ids
 
     @cached_property
     def languages(self) -> tuple[str, ...]:

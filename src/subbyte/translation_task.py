@@ -10,6 +10,7 @@ from subbyte.arrays import Array
 from subbyte.calibration import grams
 from subbyte.calibration_text import Texts, translated_languages
 from subbyte.choice import Verdict
+from subbyte.compensation import Columns, columns_of
 from subbyte.model import Model
 from subbyte.models import marian
 from subbyte.progress import Progress, phase
@@ -31,17 +32,17 @@ class TranslationTask:
         self.tokenizer = tokenizer
         self.texts = texts
         self.frequencies = frequencies
-        self._grams: Mapping[str, Array] | None = None
+        self._sums: Mapping[str, Columns] | None = None
         self._asked: Asked | None = None
 
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
         schemes = resolve(recipe, self.model)
-        if self.texts.calibration is not None and self._grams is None:
+        if self.texts.calibration is not None and self._sums is None:
             lines = self.texts.calibration
-            self._grams = grams(self.model, self.tokenizer, lines, phase(progress, "calibrating"))
+            self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
         rounding = phase(progress, f"rounding to {recipe.name}")
-        packed = quantize_model(self.model, schemes, self.frequencies, self._grams, rounding)
+        packed = quantize_model(self.model, schemes, self.frequencies, self._sums, rounding)
         return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:

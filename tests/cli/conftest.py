@@ -54,8 +54,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
 
 @pytest.fixture(scope="session")
 def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A float32 MarianMT folder; not to be written to."""
-    return tiny_marian_folder(tmp_path_factory.mktemp("source") / "tiny")
+    """A float32 MarianMT folder with one target language; not to be written to."""
+    return tiny_marian_folder(tmp_path_factory.mktemp("source") / "tiny", languages=())
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,12 @@ def test_replaces_nothing_unasked(run, encoder, data, tmp_path, there):
     result = run(*arguments)
     assert result.code == 1 and f"{there}: already exists" in result.err and "--force" in result.err
     assert (tmp_path / there).read_text() == "mine" and len([*tmp_path.iterdir()]) == 2
-    assert run(*arguments, "--force").code == 0 and (tmp_path / there).read_text() != "mine"
+    result = run(*arguments, "--force")
+    assert result.code == 1 and f"{there}: was not written by this command" in result.err
+    assert (tmp_path / there).read_text() == "mine" and len([*tmp_path.iterdir()]) == 2
+    (tmp_path / there).unlink()
+    for force in ([], ["--force"]):  # its own it replaces
+        assert run(*arguments, *force).code == 0
 
 
 def test_what_is_missing_or_wrong_is_said(run, encoder, data, tmp_path):

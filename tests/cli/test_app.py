@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = """demo quantize finetune inspect translate encode classify evaluate score analyze bench""".split()
+COMMANDS = """demo download quantize finetune inspect translate encode classify evaluate score analyze bench""".split()
 PROGRAM = [sys.executable, "-c", "from subbyte.cli.app import main; main()"]
 
 
@@ -92,8 +92,22 @@ def test_a_terminal_sees_a_bar_that_goes_away(floats, tmp_path):
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, check=True)
     os.close(end)
     assert json.loads(result.stdout)["parameters"] > 0
-    assert b"quantizing" in os.read(terminal, 1 << 16)
+    assert b"rounding" in os.read(terminal, 1 << 16)
     os.close(terminal)
+
+
+def test_a_warning_is_whole_beside_a_bar(floats, tmp_path):
+    """In the middle of a bar it would be a part of its line."""
+    (tmp_path / "text").write_text("A dog.\n" + "dog " * 10_000 + "\n")
+    screen, end = pty.openpty()
+    command = [*PROGRAM, "translate", floats, tmp_path / "text", "--batch-size", "1"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, env={**os.environ, "COLUMNS": "200"}, check=True)
+    os.close(end)
+    assert done.stdout.count(b"\n") == 2
+    seen = os.read(screen, 1 << 16)
+    said = rb"[\rK]subbyte: text 2 has \d+ tokens; the model reads 64, the rest is left out\s*\r\n"
+    assert re.search(said, seen), seen
+    os.close(screen)
 
 
 def test_an_interrupted_quantize_exits_with_130_and_leaves_nothing(floats, tmp_path):

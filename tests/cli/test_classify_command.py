@@ -64,9 +64,20 @@ def test_a_regression_says_a_number(run, tmp_path):
     np.testing.assert_allclose(numbers, classifier.engine.logits(ids, types)[:, 0], atol=1e-4)
 
 
+def test_what_makes_scores_may_be_asked_for(run, folder, classifier):
+    logits = [one for one in classifier.logits(LINES)]
+    for activation in ("none", "sigmoid", "softmax"):
+        out = run("classify", folder, "--activation", activation, stdin=TEXT).out
+        asked = subbyte.Classifier.from_pretrained(folder, threads=1, activation=activation)
+        assert [float(line.partition("\t")[2]) for line in out.splitlines()] == pytest.approx(
+            [asked.scored(of_labels).max() for of_labels in logits], abs=1e-4
+        )
+    assert run("classify", folder, "--activation", "tanh", stdin=TEXT).code == 2
+
+
 def test_wrong_calls_are_refused(classifier):
     with pytest.raises(subbyte.UsageError, match="a list of texts is needed"):
-        classifier("a dog")
+        [*classifier.scores("a dog")]
     with pytest.raises(subbyte.UsageError, match="batch size is 0"):
         classifier(["a dog"], batch_size=0)
     with pytest.raises(subbyte.UsageError, match="a pair of two"):

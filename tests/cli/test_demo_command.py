@@ -36,6 +36,25 @@ def test_folders_of_its_own_are_kept_unless_forced(run, tmp_path):
     assert run("demo", "--out", tmp_path / "kept", "--force").code == 0
 
 
+def test_what_is_not_of_a_demonstration_is_not_replaced(run, tmp_path):
+    folder = tmp_path / "kept" / "float32"
+    assert run("demo", "--out", tmp_path / "kept").code == 0
+    (folder / "manifest.json").unlink()  # as older versions left it
+    assert run("demo", "--out", tmp_path / "kept", "--force").code == 0
+    for name, named in (("notes.txt", "notes.txt;"), ("config.json", "config.json (changed);")):
+        before = (folder / name).read_bytes() if (folder / name).exists() else None
+        (folder / name).write_text("mine")
+        for without in (False, True):
+            if without:
+                (folder / "manifest.json").rename(tmp_path / "manifest.json")
+            result = run("demo", "--out", tmp_path / "kept", "--force")
+            assert result.code == 1 and "holds what subbyte did not write there: " in result.err
+            assert (named.removesuffix(" (changed);") if without else named) in result.err
+            assert (folder / name).read_text() == "mine"
+        (tmp_path / "manifest.json").rename(folder / "manifest.json")
+        (folder / name).unlink() if before is None else (folder / name).write_bytes(before)
+
+
 def test_uses_the_cache_again_and_again(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):

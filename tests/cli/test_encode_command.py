@@ -59,6 +59,30 @@ def test_json_is_one_document(run, folder, vectors):
     assert np.array_equal(np.array(document["vectors"], np.float32), vectors)
 
 
+def test_prompts_and_fewer_values(run, folder, tmp_path):
+    (tmp_path / "m").mkdir()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (tmp_path / "m" / path.relative_to(folder)).parent.mkdir(exist_ok=True)
+            (tmp_path / "m" / path.relative_to(folder)).write_bytes(path.read_bytes())
+    settings = {"prompts": {"query": "the cat "}, "default_prompt_name": "query"}
+    (tmp_path / "m" / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    encoder = subbyte.Encoder.from_pretrained(tmp_path / "m", threads=1)
+    for options, asked in (
+        ([], {}),
+        (["--prompt", ""], {"prompt": ""}),
+        (["--prompt-name", "document"], {"prompt_name": "document"}),
+        (["--truncate-dim", 5], {"truncate_dim": 5}),
+        (["--truncate-dim", 5, "--normalize"], {"truncate_dim": 5, "normalize_embeddings": True}),
+    ):
+        found = [json.loads(line) for line in run("encode", tmp_path / "m", *options, stdin=TEXT).out.splitlines()]
+        assert np.array_equal(np.array(found, np.float32), encoder.encode(LINES, **asked))
+    assert run("encode", tmp_path / "m", "--truncate-dim", 0).code == 2
+    assert "no prompt named 'x'" in run("encode", tmp_path / "m", "--prompt-name", "x", stdin=TEXT).err
+    assert run("encode", tmp_path / "m", "--truncate-dim", 5, "--out", tmp_path / "v.npy").code == 0
+    assert np.load(tmp_path / "v.npy").shape == (0, 5)
+
+
 def test_settings_change_nothing_but_rounding(run, folder, tmp_path):
     subbyte.quantize(folder, tmp_path / "q", "int8")
     expected = run("encode", tmp_path / "q", stdin=TEXT).out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import pytest
@@ -64,8 +65,37 @@ def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
         monkeypatch.delitem(sys.modules, f"subbyte.training.{name}", raising=False)
     monkeypatch.setitem(sys.modules, absent, None)
     result = run(*arguments)
-    assert result.code == 1 and f'{absent} is not installed; pip install "subbyte[finetune]"' in result.err
+    assert (
+        result.code == 1
+        and f'{absent} is not installed; in a checkout of subbyte: pip install ".[finetune]"' in result.err
+    )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_stopped_run_says_how_to_go_on(run, arguments, tmp_path, monkeypatch, number, code):
+    from subbyte.training.trainer import Trainer
+
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self: [signal.raise_signal(number), step(self)][1])
+    result = run(*arguments)
+    said = f"subbyte: {tmp_path / 'out.finetune'}: the run was stopped, the state is saved; the same command with "
+    assert (result.code, result.out, result.err) == (code, "", f"{said}--resume goes on with it\n")
+    monkeypatch.undo()
+    result = run(*arguments)
+    assert result.code == 1 and "holds a run that was not finished; give --resume to go on" in result.err
+    assert run(*arguments, "--resume").code == 0 and (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_run_that_is_stopped_before_it_trains_says_so(run, arguments, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subbyte.training.finetuning.Trainer", stopped)
+    result = run(*arguments)
+    assert result.code == 130 and "no update was made yet; the same command with --resume goes on" in result.err
 
 
 def test_wrong_usage(run, arguments):

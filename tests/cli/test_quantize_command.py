@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 import subbyte
+from subbyte.folder import open_model
 from tiny_marian import edit_json
 
 
@@ -58,8 +59,12 @@ def test_out_that_exists_is_kept_unless_forced(run, floats, tmp_path):
     result = run("quantize", floats, out, "--recipe", "int8")
     assert result.code == 1 and "already exists" in result.err and "--force" in result.err and result.out == ""
     assert (out / "mine").read_text() == "precious"
-    assert run("quantize", floats, out, "--recipe", "int8", "--force").code == 0
-    assert (out / "model.safetensors").exists() and not (out / "mine").exists()
+    result = run("quantize", floats, out, "--recipe", "int8", "--force")
+    assert result.code == 1 and "holds what subbyte did not write there: mine;" in result.err
+    (out / "mine").unlink()
+    for recipe in ("int8", "binary2"):
+        assert run("quantize", floats, out, "--recipe", recipe, "--force").code == 0
+    assert open_model(out).recipe["name"] == "binary2"
 
 
 @pytest.mark.parametrize(

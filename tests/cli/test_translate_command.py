@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shutil
 
 import pytest
 
 import subbyte
+from tiny_marian import edit_json
 
 LINES = ["A dog runs.", "", "Two men and a woman are here.", "A dog runs."]
 
@@ -136,10 +139,83 @@ def test_scores_are_not_those_of_documents(run, compressed, options, mode):
     assert result.code == 2 and f"{options[0]} is about one sentence a line" in result.err
 
 
-def test_a_target_language_is_put_before_each_sentence(run, compressed):
-    expected = run("translate", compressed, stdin=b">>nl<< A dog.\n>>nl<< A cat.\n").out.replace("\n", " ")
-    assert run("translate", compressed, "--split", stdin=b">>nl<< A dog. A cat. ").out == expected + "\n"
+def test_a_target_language_is_put_before_each_sentence(run, tiny_folder):
+    expected = run("translate", tiny_folder, stdin=b">>nl<< A dog.\n>>nl<< A cat.\n").out.replace("\n", " ")
+    assert run("translate", tiny_folder, "--split", stdin=b">>nl<< A dog. A cat. ").out == expected + "\n"
     options = ["--document", "--target-language", "nl"]
-    assert run("translate", compressed, *options, stdin=b"A dog. A cat. ").out == expected
-    result = run("translate", compressed, "--target-language", "fr", stdin=b"A dog.\n")
+    assert run("translate", tiny_folder, *options, stdin=b"A dog. A cat. ").out == expected
+    result = run("translate", tiny_folder, "--target-language", "fr", stdin=b"A dog.\n")
     assert result.code == 1 and "fr: is no target language of this model; it has de, nl" in result.err
+
+
+def test_a_text_without_a_language_is_warned_about_once(run, tiny_folder, caplog):
+    text = b"\nA dog.\nA cat.\n" * 20
+    for options in ([], ["--split"], ["--batch-size", 2]):
+        caplog.clear()
+        assert run("translate", tiny_folder, *options, stdin=text).code == 0
+        assert caplog.text.count("2 target languages (de, nl)") == 1
+    caplog.clear()
+    run("translate", tiny_folder, "--target-language", "nl", stdin=text)
+    run("translate", tiny_folder, stdin=b"\n>>nl<< A dog.\n")
+    assert caplog.text == ""
+
+
+def test_options_of_the_search_are_those_of_python(run, compressed):
+    options = {
+        "max-new-tokens": 9, "min-new-tokens": 4, "no-repeat-ngram-size": 2, "repetition-penalty": 1.3,
+        "early-stopping": "never", "prefix": "ein", "temperature": 1.5, "top-k": 9, "top-p": 0.9, "seed": 5,
+    }  # fmt: skip
+    given = {name.replace("-", "_"): value for name, value in options.items()}
+    expected = subbyte.Translator.from_pretrained(compressed).translate(LINES, do_sample=True, **given)
+    listed = [text for name, value in options.items() for text in (f"--{name}", value)]
+    result = run("translate", compressed, "--sample", *listed, stdin="\n".join(LINES).encode())
+    assert result.out.splitlines() == expected and result.err == "" and expected[0].startswith("ein")
+    lengths = ["--max-length", 9, "--min-length", 8]
+    found = subbyte.Translator.from_pretrained(compressed).translate(LINES, max_length=9, min_length=8)
+    assert run("translate", compressed, *lengths, stdin="\n".join(LINES).encode()).out.splitlines() == found
+
+
+def test_draws_are_as_many_as_are_asked_for(run, compressed):
+    draw = ["--sample", "--beam-size", 1, "--num-hypotheses", 5, "--temperature", 3]
+    first, again, other = (
+        run("translate", compressed, *draw, "--seed", seed, stdin=b"A dog.\n").out for seed in (1, 1, 2)
+    )
+    assert first == again != other and first.count("\n") == 5 and len(set(first.splitlines())) > 1
+
+
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        (["--temperature", 0.5], 1, "temperature is about drawing tokens; it needs do_sample (--sample)"),
+        (["--sample", "--temperature", 0], 1, "temperature is 0.0, should be a finite number"),
+        (["--sample", "--top-p", 2], 1, "top p is 2.0, should be above 0 and at most 1"),
+        (["--repetition-penalty", "nan"], 1, "repetition penalty is nan"),
+        (["--no-repeat-ngram-size", -1], 2, "no-repeat-ngram-size"),
+        (["--max-length", 9, "--max-new-tokens", 9], 1, "say the same thing"),
+        (["--prefix", "ein " * 99], 1, "tokens; with max length 32"),
+        (["--prefix", "ein", "--split"], 2, "--prefix is about one sentence a line"),
+        (["--set", "beams=3"], 1, "'beams': no such search setting"),
+        (["--set", "num_beams=many"], 1, "num_beams is 'many', should be a whole number"),
+    ],
+)
+def test_wrong_options_of_the_search(run, compressed, options, code, message):
+    result = run("translate", compressed, *options, stdin=b"A dog.\n")
+    assert result.code == code and message in result.err and result.out == "" and "Traceback" not in result.err
+
+
+def test_a_setting_that_is_not_followed_can_be_put_aside(run, floats, tmp_path, caplog):
+    folder = shutil.copytree(floats, tmp_path / "m")
+    edit_json(folder / "generation_config.json", diversity_penalty=0.5)
+    (tmp_path / "t").write_text("A dog.\n")
+    for command in (["translate", folder], ["quantize", folder, tmp_path / "out", "--recipe", "int8", "--no-check"]):
+        result = run(*command, stdin=b"A dog.\n")
+        assert result.code == 1 and result.out == "" and not (tmp_path / "out").exists()
+        assert "diversity_penalty is 0.5, which is not supported" in result.err
+        assert result.err.count("diversity_penalty is 0.5") == 1 and "--set diversity_penalty=null" in result.err
+        assert run(*command, "--set", "diversity_penalty=null", stdin=b"A dog.\n").code == 0
+    result = run("score", folder, tmp_path / "t", tmp_path / "t")
+    assert result.code == 0 and result.err == caplog.text == ""
+    expected = run("translate", folder, "--set", "diversity_penalty=0", stdin=b"A dog.\n").out
+    assert expected == run("translate", floats, stdin=b"A dog.\n").out
+    assert run("translate", tmp_path / "out", stdin=b"A dog.\n").code == 0
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["diversity_penalty"] is None

@@ -30,7 +30,11 @@ from tiny_marian import RECORDINGS, edit_json
         ({"architectures": None}, {"labels": 0}),
         ({"hidden_act": "swish", "layer_norm_eps": 1e-5}, {"activation": "silu", "norm_epsilon": 1e-5}),
         ({"num_labels": 1}, {"labels": 1, "regression": True}),
-        ({"num_labels": 1, "problem_type": "single_label_classification"}, {"labels": 1, "regression": False}),
+        ({"problem_type": "multi_label_classification"}, {"labels": 3, "several": True}),
+        ({"problem_type": "regression"}, {"labels": 3, "several": True, "regression": False}),
+        ({"problem_type": "single_label_classification"}, {"labels": 3, "several": False}),
+        ({"architectures": ["BertForMaskedLM"]}, {"labels": 0}),
+        ({"architectures": ["BertForTokenClassification"]}, {"labels": 0}),
         ({"num_labels": None}, {"labels": 2}),
         ({"id2label": {"0": "no", "1": "yes"}, "num_labels": 9}, {"labels": 2}),
         (DISTILBERT, {"family": "distilbert", "types": 0, "pooler_activation": "relu", "longest": 16}),
@@ -62,10 +66,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"add_cross_attention": True}, "add_cross_attention is True"),
     ({"num_labels": 0}, "num_labels is 0"),
     ({"id2label": {"1": "a"}}, "id2label should name each label by its number"),
-    ({"id2label": {"0": 5}}, "id2label should name each label"),
+    ({"id2label": {"0": None}}, "id2label should name each label"),
     ({"id2label": []}, "id2label should name each label"),
-    ({"problem_type": "multi_label_classification"}, "problem_type is 'multi_label_classification'"),
-    ({"problem_type": "regression"}, "problem_type is regression with 3 labels"),
+    ({"problem_type": "ranking"}, "problem_type is 'ranking', should be one of regression"),
+    ({"problem_type": "single_label_classification", "num_labels": 1}, "with one label, whose probability would"),
     ({**DISTILBERT, "dim": 25}, "4 attention heads do not divide the width 25"),
     ({**DISTILBERT, "activation": "tanh"}, "activation is 'tanh'"),
     ({**ROBERTA, "pad_token_id": -1}, "pad_token_id is -1"),
@@ -87,7 +91,15 @@ def test_all_faults_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"architectures": ["BertForMaskedLM"]}, {"model_type": "mpnet"}, {"model_type": "roberta"}]
+    "change",
+    [
+        {"architectures": ["MPNetModel"]},
+        {"model_type": "mpnet"},
+        {"model_type": "roberta"},
+        {"model_type": ["bert"]},
+        {"architectures": "BertModel"},
+        {"architectures": [5]},
+    ],
 )
 def test_other_architectures_are_refused_by_name(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = tiny_bert_folder(tmp_path / "m")
@@ -166,8 +178,9 @@ def test_tensors_that_are_missing_or_too_many_are_named(name: str, tmp_path: Pat
     ours = bert.our_name(some, name.partition("-")[0])
     with pytest.raises(ModelError, match=ours):
         opened(folder, {key: array for key, array in tensors.items() if key != some})
+    more = f"{name.partition('-')[0]}.something.else"
     with pytest.raises(ModelError, match=r"something\.else"):
-        opened(folder, tensors | {"something.else": np.zeros(3, np.float32)})
+        opened(folder, tensors | {more: np.zeros(3, np.float32)})
     with pytest.raises(ModelError, match=ours):
         opened(folder, tensors | {some: tensors[some][:-1].copy()})
 
@@ -211,13 +224,18 @@ def sentence_folder(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, SentenceVectors("mean", True, None)),
-        ({"modules": [TRANSFORMER, POOLING]}, SentenceVectors("mean", False, None)),
-        ({"length": 20}, SentenceVectors("mean", True, 20)),
-        ({"length": 512}, SentenceVectors("mean", True, 48)),  # what the model reads
-        ({"mode": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}}, SentenceVectors("cls", True)),
-        ({"mode": {"pooling_mode_max_tokens": True}}, SentenceVectors("max", True)),
-        ({"mode": {"pooling_mode": "cls", "embedding_dimension": 32}}, SentenceVectors("cls", True)),
+        ({}, SentenceVectors(("mean",), True, None)),
+        ({"modules": [TRANSFORMER, POOLING]}, SentenceVectors(("mean",), False, None)),
+        ({"length": 20}, SentenceVectors(("mean",), True, 20)),
+        ({"length": 512}, SentenceVectors(("mean",), True, 512)),
+        (
+            {"mode": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}},
+            SentenceVectors(("cls",), True),
+        ),
+        ({"mode": {"pooling_mode_max_tokens": True}}, SentenceVectors(("max",), True)),
+        ({"mode": {}}, SentenceVectors(("mean",), True)),
+        ({"mode": {"pooling_mode": ["mean", "max"]}}, SentenceVectors(("mean", "max"), True)),
+        ({"mode": {"pooling_mode": "cls", "embedding_dimension": 32}}, SentenceVectors(("cls",), True)),
     ],
 )
 def test_folders_of_sentence_transformers(tmp_path: Path, given: dict[str, Any], expected: SentenceVectors) -> None:
@@ -227,30 +245,43 @@ def test_folders_of_sentence_transformers(tmp_path: Path, given: dict[str, Any],
 def test_folders_without_modules_say_nothing_of_sentences(tmp_path: Path) -> None:
     assert open_model(tiny_bert_folder(tmp_path / "m")).sentence is None
     classifier = tiny_bert_folder(tmp_path / "c", "BertForSequenceClassification")
-    (classifier / "modules.json").write_text("[")  # a classifier makes labels; this is not read
     assert open_model(classifier).sentence is None
+    (classifier / "modules.json").write_text("[")  # a cross-encoder's counts
+    with pytest.raises(ModelError, match=r"modules\.json: is not valid JSON"):
+        open_model(classifier)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"modules": [TRANSFORMER, POOLING, DENSE]}, "has modules Transformer, Pooling, Dense"),
+        ({"modules": [TRANSFORMER, POOLING, DENSE]}, r"2_Dense/config\.json: the file is missing"),
+        (
+            {"modules": [TRANSFORMER, POOLING, DENSE | {"type": "custom.Dense"}]},
+            r"has modules Transformer, Pooling, custom\.D",
+        ),
+        ({"modules": [TRANSFORMER, POOLING, POOLING | {"name": "2"}]}, "has modules Transformer, Pooling, Pooling"),
+        ({"modules": [TRANSFORMER, POOLING, POOLING]}, "has modules of the same name"),
         ({"modules": [TRANSFORMER]}, "has modules Transformer;"),
-        ({"modules": [POOLING, TRANSFORMER]}, "has modules Pooling, Transformer"),
+        ({"modules": [POOLING | {"path": ""}, TRANSFORMER]}, "has modules Pooling, Transformer"),
         ({"modules": []}, "has modules ;"),
         ({"modules": {}}, "should list modules"),
         ({"modules": [5]}, "should list modules"),
         ({"modules": [{"type": "Transformer"}]}, "should list modules"),
-        ({"modules": [TRANSFORMER | {"path": "0_Transformer"}, POOLING]}, "has modules"),
+        (
+            {"modules": [TRANSFORMER | {"path": "0_Transformer"}, POOLING]},
+            r"0_Transformer/config\.json: the file is missing",
+        ),
+        ({"modules": [TRANSFORMER | {"path": "../m"}, POOLING]}, "is not the name of a folder in this folder"),
         *(
             ({"modules": [TRANSFORMER, POOLING | {"path": path}]}, "is not the name of a folder in this folder")
             for path in ("", ".", "..", "../elsewhere", "/etc", "a/b", "a\\b", "a\0b")
         ),
         ({"modules": [TRANSFORMER, POOLING | {"path": "missing"}]}, "the file is missing"),
-        ({"mode": {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}}, "one of mean, cls, max is run"),
-        ({"mode": {"pooling_mode_weightedmean_tokens": True}}, "pools by .*weightedmean"),
-        ({"mode": {"pooling_mode": ["mean"]}}, "pools by"),
-        ({"mode": {}}, "pools by"),
+        ({"mode": {"pooling_mode": ["mean", "sum"]}}, r"pools by \['mean', 'sum'\], should be one or some of cls"),
+        ({"mode": {"pooling_mode": [["mean"]]}}, "pools by"),
+        ({"mode": {"pooling_mode": ["mean"] * 17}}, "pools by"),
+        ({"mode": {"pooling_mode_sum": True}}, "pooling_mode_sum is True, which is not known"),
+        ({"mode": {"include_prompt": "no"}}, "include_prompt is 'no'"),
         ({"mode": []}, "should hold a JSON object"),
         ({"length": 2}, "max_seq_length is 2"),
         ({"length": "256"}, "max_seq_length is '256'"),
@@ -271,7 +302,7 @@ def test_links_of_the_hugging_face_cache_are_followed_and_others_are_not(tmp_pat
         blob = cache / "blobs" / name.replace("/", "-")
         (folder / name).rename(blob)
         (folder / name).symlink_to(blob)
-    assert open_model(folder).sentence == SentenceVectors("mean", True)
+    assert open_model(folder).sentence == SentenceVectors(("mean",), True)
 
     other = sentence_folder(tmp_path / "other")
     (other / "1_Pooling" / "config.json").rename(tmp_path / "config.json")
@@ -291,7 +322,7 @@ def test_links_of_the_hugging_face_cache_are_followed_and_others_are_not(tmp_pat
         ({}, "sentence should say"),
         (5, "sentence should say"),
         ({"pooling": "sum", "normalize": True, "max_tokens": None}, "pooling is 'sum'"),
-        ({"pooling": ["mean"], "normalize": True, "max_tokens": None}, "pooling is"),
+        ({"pooling": [["mean"]], "normalize": True, "max_tokens": None}, "pooling is"),
         ({"pooling": "mean", "normalize": 1, "max_tokens": None}, "normalize is 1"),
         ({"pooling": "mean", "normalize": True, "max_tokens": 2}, "max_tokens is 2"),
         ({"pooling": "mean", "normalize": True, "max_tokens": 8, "more": 1}, "sentence should say"),
@@ -303,5 +334,5 @@ def test_what_a_converted_folder_says_of_sentences_is_checked(plain: object, mes
 
 
 def test_what_a_converted_folder_says_of_sentences_is_read_again() -> None:
-    for sentence in (SentenceVectors(), SentenceVectors("cls", True, 20)):
+    for sentence in (SentenceVectors(), SentenceVectors(("cls",), True, 20)):
         assert pooling.from_plain(pooling.to_plain(sentence), "it", FormatError) == sentence

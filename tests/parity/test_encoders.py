@@ -65,7 +65,7 @@ def test_tokens_of_the_real_model_are_those_of_transformers(minilm: Path) -> Non
 def test_vectors_of_the_real_model_are_those_of_sentence_transformers(minilm: Path) -> None:
     """By its definition: states of transformers, padded, the mean over the mask, length 1."""
     encoder = subbyte.Encoder.from_pretrained(minilm, threads=1)
-    assert (encoder.sentence.pooling, encoder.sentence.normalize, encoder.sentence.max_tokens) == ("mean", True, 256)
+    assert (encoder.sentence.pooling, encoder.sentence.normalize, encoder.sentence.max_tokens) == (("mean",), True, 256)
     given = transformers.AutoTokenizer.from_pretrained(minilm)(
         TEXTS, truncation=True, max_length=256, padding=True, return_tensors="pt"
     )

@@ -366,3 +366,14 @@ def test_the_metric_goes_with_the_labels(place: Path) -> None:
     assert encoder_finetuning.chosen_metric(classes, EncoderFinetuning()) == "accuracy"
     assert encoder_finetuning.chosen_metric(classes, EncoderFinetuning(metric="matthews")) == "matthews"
     assert encoder_finetuning.chosen_metric(of_numbers, EncoderFinetuning()) == "correlation"
+
+
+def test_numbers_that_were_trained_are_the_scores(place: Path, tmp_path: Path) -> None:
+    """Of one label without a problem_type, scores are a sigmoid before; several labels at once are refused."""
+    assert open_model(place / "regression").scores == "sigmoid"
+    numbers = place / "numbers.tsv"
+    run(place, tmp_path / "out", model=place / "regression", train=numbers, valid=numbers, updates=2)
+    assert open_model(tmp_path / "out").scores == "none"
+    tiny_encoder_folder(tmp_path / "m", "bert, classifier", WORDS, problem_type="multi_label_classification")
+    with pytest.raises(ModelError, match="several labels at once"):
+        run(place, tmp_path / "other", model=tmp_path / "m")

@@ -19,7 +19,7 @@ from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.engine import Engine
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
+from subbyte.folder import open_model, refuse_search
 from subbyte.model import Model
 from subbyte.models import bert
 from subbyte.progress import Progress, phase
@@ -57,6 +57,7 @@ def analyze(
     read = texts.read_texts(data, most_texts)
     paths = [] if out is None else _paths(Path(out))
     opened = model if isinstance(model, Model) else open_model(model)
+    refuse_search(opened)
     if opened.compressed or opened.activations != "float32":
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
     threads = checked_threads(threads)
@@ -87,8 +88,7 @@ def _paths(out: Path) -> list[Path]:
 
 
 def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
-    most = model.sentence.max_tokens if model.sentence else None
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, most)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
     held_out, seen = read.held_out(), read.seen()
     judge = Judge(model, tokenizer, held_out, threads)
     engine = EncoderEngine(model, threads=threads)

@@ -14,6 +14,8 @@ from subbyte.arrays import Array
 from subbyte.encoder_calibration import BATCH, Batch
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer
+from subbyte.encoder_vectors import stage_tensors, text_vectors
+from subbyte.errors import UsageError
 from subbyte.labelled_text import class_numbers, numbers
 from subbyte.metrics import pearson, spearman
 from subbyte.model import Model, SentenceVectors
@@ -41,7 +43,9 @@ class Judge:
         s = bert.settings(model.config)
         self.task: Task = "regression" if s.regression else "classification" if s.labels else "vectors"
         self.threads = threads
-        self.pooling = (model.sentence or SentenceVectors()).pooling
+        if s.several:
+            raise UsageError(f"{model.folder}: has several labels at once; their answers are not compared here")
+        self.sentence = model.sentence if model.sentence and model.sentence.pooling else SentenceVectors()
         self.pairs = len(texts.texts[0]) == 2
         self.batches = batches(tokenizer, texts.texts, self.task)
         self.wanted: list[float] | None = None
@@ -78,7 +82,9 @@ class Judge:
         engine = EncoderEngine(model, threads=self.threads)
         if self.task != "vectors":
             return np.concatenate([engine.logits(*batch) for batch in self.batches]).astype(np.float64)
-        x = np.concatenate([engine.pooled(*batch, self.pooling) for batch in self.batches]).astype(np.float64)
+        tensors = stage_tensors(model)
+        x = np.concatenate([text_vectors(engine, *batch, self.sentence, tensors) for batch in self.batches])
+        x = x.astype(np.float64)
         return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12))
 
     def _compared(self, found: Array) -> tuple[Array, dict[str, Statistic]]:

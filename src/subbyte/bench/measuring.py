@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from subbyte.bench.engines import Engine, engines_of, module_of
+from subbyte.bench.engines import Engine, engines_of, known_rivals, module_of
 from subbyte.bench.planning import (
     cores_of,
     encoder_tasks_of,
@@ -28,7 +28,7 @@ from subbyte.bench.planning import (
 from subbyte.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.bench.workers import Worker
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model, open_to_run
+from subbyte.folder import open_model, open_to_run, refuse_search
 from subbyte.inspection import folder_bytes
 from subbyte.progress import Progress, Steps, phase
 from subbyte.tokenization import Tokenizer
@@ -117,13 +117,15 @@ def benchmark(
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the phase, what is done so far and what there is in all
     """
-    engines = engines_of(against)
+    rivals = known_rivals(against)
     cores = cores_of(threads)
     model = open_model(folder)
+    refuse_search(model)
     models = models_of(model, source_model, recipes, against)
     if not model.compressed and open_to_run(folder, activations).compressed:
         models = replace(models, name=AS_STORED)
-    refuse_engines(engines, models)
+    refuse_engines(rivals, models)
+    engines = engines_of(against)
     if models.kind == "encoder":
         tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
         found = texts_of(model, text, sentences, tasks)

@@ -153,7 +153,9 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
     if most < max(task.batch_size for task in tasks):
         raise UsageError(f"{most} texts do not fill a batch; give more --sentences, or smaller --batch-sizes")
     lines = SENTENCES if file is None else [line for line in read_lines(file) if line.strip()]
-    found, _ = load_encoder_tokenizer(model.folder, model.config).encode([(line,) for line in lines])
+    found, _ = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence).encode(
+        [(line,) for line in lines]
+    )
     inner = cycle(id for ids in found for id in ids[1:-1])
     if not any(len(ids) > 2 for ids in found):
         raise UsageError(f"{file}: has no words; give another --text")

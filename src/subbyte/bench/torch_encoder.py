@@ -24,7 +24,8 @@ def open_encoder(folder: str | Path, attention: str) -> Any:
     import transformers
 
     config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
-    kind = getattr(transformers, config["architectures"][0])
+    named = config.get("architectures") or [""]  # other heads than a classifier's are left out
+    kind = getattr(transformers, named[0] if named[0].endswith("ForSequenceClassification") else "AutoModel")
     model = kind.from_pretrained(folder, dtype=torch.float32, local_files_only=True, attn_implementation=attention)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # of a bare encoder: nobody reads it

@@ -33,7 +33,9 @@ def analyze(
         int, typer.Option(min=12, metavar="N", help="The first so many texts are read; time goes with them.")
     ] = 200,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older page, and the numbers beside it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an older page of ours, and the numbers beside it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find the preset for a float32 model, and where it breaks at few bits: outliers, leave-one-out, size and quality.

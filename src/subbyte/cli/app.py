@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 import subbyte
-from subbyte.cli import analyze, bench, classify, demo, encode, evaluate, finetune, inspect, quantize, score, translate
+from subbyte.cli import (
+    analyze,
+    bench,
+    classify,
+    demo,
+    download,
+    encode,
+    evaluate,
+    finetune,
+    inspect,
+    quantize,
+    score,
+    translate,
+)
 from subbyte.cli.ending import CLOSED_PIPE, INTERRUPTED, ended_by_sigterm, finish, open_streams, sentence_of
 
 app = typer.Typer(
@@ -23,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo.demo)
+app.command()(download.download)
 app.command()(quantize.quantize)
 app.command()(finetune.finetune)
 app.command()(inspect.inspect)

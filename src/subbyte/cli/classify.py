@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,11 +15,17 @@ from subbyte.text_lines import LineReader, without_end
 if TYPE_CHECKING:
     from subbyte.encoder import Text
 
+Scores = Literal["none", "sigmoid", "softmax"]
+
 
 def classify(
     folder: ModelFolder,
     file: InputFile = None,
     all_labels: Annotated[bool, typer.Option("--all", help="Every label of each line, best first.")] = False,
+    activation: Annotated[
+        Scores | None,
+        typer.Option(show_default=False, help="What makes scores of logits.  [default: as the folder says]"),
+    ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
     isa: Isa = "best",
@@ -28,10 +34,13 @@ def classify(
 ) -> None:
     """Label each line: label, tab, score. A tab in a line divides it into a pair of sentences.
 
-    The score is the label's probability, or the number that a regression predicts. What is too long is cut.
+    The score is the label's probability, or the number that a regression predicts, or what --activation makes of the
+    model's logit. What is too long is cut.
     """
     typed = file is None and sys.stdin.isatty()
-    classifier = subbyte.Classifier.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    classifier = subbyte.Classifier.from_pretrained(
+        folder, threads=threads, isa=isa, activations=activations, activation=activation
+    )
     read = LineReader(file)
     labels = classifier.scores(map(_text, read), batch_size or (1 if typed else 32))
     found = []

@@ -19,7 +19,9 @@ def demo(
         Path | None,
         typer.Option(metavar="FOLDER", show_default=False, help="Keep both models there.  [default: the user's cache]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace older models in FOLDER.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace older models in FOLDER, if they are as subbyte wrote them.")
+    ] = False,
     threads: Threads = None,
     isa: Isa = "best",
     json: Json = False,

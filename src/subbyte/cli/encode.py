@@ -35,11 +35,23 @@ def encode(
             "--normalize/--no-normalize", show_default=False, help="Vectors of length 1.  [default: as the folder says]"
         ),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(show_default=False, help='Put before each text; "" for none.  [default: that of --prompt-name]'),
+    ] = None,
+    prompt_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="One of the folder's prompts.  [default: its default]"),
+    ] = None,
+    truncate_dim: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", show_default=False, help="The first N values.  [default: as the folder says]"),
+    ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older file of vectors.")] = False,
     json: Json = False,
 ) -> None:
     """Make a vector of each line: a JSON list a line on stdout, or a .npy file. What is too long is cut."""
@@ -48,7 +60,8 @@ def encode(
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     read = LineReader(file)
-    vectors = encoder.stream(map(without_end, read), batch_size or (1 if typed else 32), normalize)
+    size = batch_size or (1 if typed else 32)
+    vectors = encoder.stream(map(without_end, read), size, normalize, prompt, prompt_name, truncate_dim)
     kept = []
     with new_file(out, force=force, ours=_is_ours) if out else nullcontext() as target:
         with stages(unless=typed or (not (out or json) and sys.stdout.isatty())) as progress:
@@ -60,7 +73,7 @@ def encode(
         if target:
             import numpy as np
 
-            np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.engine.settings.hidden), np.float32))
+            np.save(target, np.stack(kept) if kept else np.zeros((0, encoder.width(truncate_dim)), np.float32))
     if json:
         print_json({"model": str(folder), "vectors": [_numbers(vector) for vector in kept]})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -13,6 +14,12 @@ from typing import Any, NoReturn, TextIO
 
 from subbyte.errors import SubbyteError
 
+OF_WRITING = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EBADF,
+)  # without a name: what has one is caught where it is
 INTERRUPTED, CLOSED_PIPE, TERMINATED = (128 + one for one in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM))
 
 
@@ -55,7 +62,9 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory{f': {error}' if str(error) else ''}"
     if isinstance(error, OSError):
-        return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
+        if error.filename is None and error.errno in OF_WRITING:
+            return _not_written(error)
+        return f"{'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}"
     said = " ".join(str(error).split())
     return f"this is a fault of subbyte itself: {type(error).__name__}: {said}; subbyte --debug ... shows where"
 
@@ -69,7 +78,7 @@ def finish(code: int, fault: str) -> int:
         _discard(sys.stdout)
     except (OSError, KeyboardInterrupt) as error:
         if isinstance(error, OSError):
-            code, fault = 1, f"stdout: cannot be written: {error.strerror or error}"
+            code, fault = 1, _not_written(error)
         _discard(sys.stdout)
     try:
         if fault:
@@ -78,6 +87,10 @@ def finish(code: int, fault: str) -> int:
     except OSError:
         _discard(sys.stderr)
     return code
+
+
+def _not_written(error: OSError) -> str:
+    return f"stdout: cannot be written: {error.strerror or error}"
 
 
 def _discard(stream: TextIO) -> None:

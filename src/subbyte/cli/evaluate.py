@@ -29,9 +29,13 @@ NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
 def evaluate(
     folder: ModelFolder,
     task: Annotated[
-        Literal["translation", "classification", "sts"],
-        typer.Option(help="What to measure: translations, labels (or numbers), or similarity of sentences."),
-    ] = "translation",
+        Literal["translation", "classification", "sts"] | None,
+        typer.Option(
+            show_default=False,
+            help="What to measure: translations, labels (or numbers), or similarity of sentences.  "
+            "[default: what the model is for]",
+        ),
+    ] = None,
     source: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Translation: text, a sentence a line (.gz too).")
     ] = None,
@@ -56,11 +60,18 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure quality, speed and memory: BLEU and chrF of sacrebleu; accuracy, F1, Matthews; Pearson and Spearman."""
-    translates = task == "translation"
+    what = ""
+    if task is None and not (source and reference):
+        from subbyte.folder import open_model
+        from subbyte.model_kinds import described, task_of
+
+        model = open_model(folder)
+        task, what = task_of(model), f"{folder} is {described(model)}: "
+    translates = task in ("translation", None)
     if translates and (source is None or reference is None):
-        raise typer.BadParameter("--task translation needs --source and --reference")
+        raise typer.BadParameter(f"{what}--task translation needs --source and --reference")
     if not translates and data is None:
-        raise typer.BadParameter(f"--task {task} needs --data, a labelled TSV")
+        raise typer.BadParameter(f"{what}--task {task} needs --data, a labelled TSV")
     shared: dict[str, Any] = {"threads": threads, "isa": isa, "activations": activations}
     with stages() as progress:
         shared |= {"batch_size": batch_size or 32, "progress": progress}

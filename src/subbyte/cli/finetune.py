@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json as json_text
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from subbyte import extras
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Threads
 from subbyte.cli.printing import print_json, stages
@@ -131,14 +134,18 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,
     threads: Threads = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an older folder OUT, and give up an unfinished run.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace an older folder OUT, if all in it is as subbyte wrote it, and give up an unfinished run.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL, train it as it is stored, and write the best to the folder OUT.
 
     Translation models need --source and --valid-source, encoders with a classifier --train and --valid. Needs torch:
-    pip install "subbyte[finetune]". Stopped at any time, it goes on with --resume.
+    pip install ".[finetune]" in a checkout of subbyte. Stopped at any time, it goes on with --resume.
     """
     translation = {
         "source": source, "valid_source": valid_source, "target": target, "valid_target": valid_target,
@@ -154,12 +161,28 @@ def finetune(
     labelled = _of_one_kind(translation, encoders)
     run = _runner(labelled)
     given = {name: value for name, value in (encoders if labelled else translation).items() if value is not None}
-    with stages() as progress:
-        document = run(model, out, recipe, progress=progress, **given, **both)
+    try:
+        with stages() as progress:
+            document = run(model, out, recipe, progress=progress, **given, **both)
+    except (KeyboardInterrupt, SystemExit):
+        if stopped := _stopped(checkpoints or Path(f"{out}.finetune")):
+            print(f"subbyte: {stopped}", file=sys.stderr)
+        raise
     if json:
         print_json(document)
     else:
         print_totals(out, document)
+
+
+def _stopped(working: Path) -> str:
+    """What to say of a run that was stopped; nothing before it has begun."""
+    try:
+        if json_text.loads((working / "run.json").read_text("utf-8")).get("finished"):
+            return ""
+    except (OSError, ValueError):
+        return ""
+    done = "the state is saved" if (working / "state.pt").exists() else "no update was made yet"
+    return f"{working}: the run was stopped, {done}; the same command with --resume goes on with it"
 
 
 def _of_one_kind(translation: Mapping[str, Any], encoders: Mapping[str, Any]) -> bool:
@@ -198,4 +221,4 @@ def _runner(labelled: bool) -> Callable[..., Inspection]:
 
         return finetune
     except ModuleNotFoundError as error:
-        raise UsageError(f'{error.name} is not installed; pip install "subbyte[finetune]"') from None
+        raise UsageError(extras.missing([str(error.name)], "finetune")) from None

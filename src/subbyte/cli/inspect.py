@@ -36,10 +36,11 @@ def inspect(
 
 
 def print_totals(folder: Path, document: Inspection) -> None:
-    """The size of a folder in five lines."""
+    """The size of a folder in five or six lines."""
     print_pairs(
         {
             str(folder): document["architecture"],
+            **({"makes": document["answers"]} if document["answers"] else {}),
             "parameters": f"{document['parameters']:,}",
             "on disk": f"{document['bytes_on_disk']:,} bytes",
             "weights": f"{document['average_bits']:.2f} bits per weight, {document['compression']:.2f} times smaller "

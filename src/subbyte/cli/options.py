@@ -61,6 +61,89 @@ LengthPenalty = Annotated[
         help="Scores are divided by the number of tokens to this power.  [default: as the model says]",
     ),
 ]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
+]
+MinLength = Annotated[
+    int | None,
+    typer.Option(
+        min=0, show_default=False, help="Shortest translation, in tokens, start included.  [default: as the model says]"
+    ),
+]
+MinNewTokens = Annotated[
+    int | None,
+    typer.Option(min=0, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
+]
+EarlyStopping = Annotated[
+    Literal["true", "false", "never"] | None,
+    typer.Option(
+        show_default=False,
+        help="Beam search ends when as many translations as beams are found (true), when better ones are unlikely "
+        "(false), or impossible (never).  [default: as the model says]",
+    ),
+]
+NoRepeatNgramSize = Annotated[
+    int | None,
+    typer.Option(
+        min=0, show_default=False, help="No run of so many tokens twice; 0 allows all.  [default: as the model says]"
+    ),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(
+        show_default=False,
+        help="Above 1, tokens that are there already become less likely; 1 is none.  [default: as the model says]",
+    ),
+]
+Prefix = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")]
+Sample = Annotated[
+    bool | None,
+    typer.Option(
+        "--sample/--no-sample",
+        show_default=False,
+        help="Draw tokens by their probabilities; --num-hypotheses then draws so many.  [default: as the model says]",
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        show_default=False,
+        help="With --sample: below 1 likely tokens become likelier, above 1 less.  [default: as the model says, or 1]",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        show_default=False,
+        help="With --sample: among the K likeliest tokens; 0: all.  [default: as the model says, or 50]",
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        show_default=False,
+        help="With --sample: among the likeliest tokens with this probability together.  [default: as the model says, "
+        "or 1]",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=0, show_default=False, help="With --sample: other seeds draw others, the same draws the same.  [default: 0]"
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="A key of generation_config.json and its value (JSON) in the place of the folder's; null takes it away. "
+        "May be given several times.",
+    ),
+]
 
 
 def followed(found: Iterable[Found], read: LineReader, name: str, progress: Progress | None) -> Iterator[Found]:

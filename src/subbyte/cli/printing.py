@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from subbyte.progress import Progress
 
@@ -53,12 +54,26 @@ def stages(*, unless: bool = False) -> Iterator[Progress | None]:
         from rich.console import Console
         from rich.progress import Progress as Bars
 
-        with Bars(console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
+        before = sys.stderr
+        with Bars(console=Console(stderr=True), transient=True, redirect_stdout=False) as bars, _warnings(before):
             yield _Terminal(bars)
     else:
         lines = _Lines()
         yield lines
         lines.end()
+
+
+@contextmanager
+def _warnings(before: TextIO) -> Iterator[None]:
+    """Warnings that went to the stderr of `before` go to the one of now, which puts them above the bars."""
+    handlers = [one for one in logging.root.handlers if isinstance(one, logging.StreamHandler) and one.stream is before]
+    for handler in handlers:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(before)
 
 
 class _Terminal:

@@ -9,8 +9,9 @@ import typer
 
 import subbyte
 from subbyte.cli.inspect import print_totals
-from subbyte.cli.options import Json
+from subbyte.cli.options import Json, Settings
 from subbyte.cli.printing import print_json, stages
+from subbyte.search_settings import parsed
 
 
 def quantize(
@@ -62,7 +63,10 @@ def quantize(
         ),
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare MODEL and OUT.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older folder OUT.")] = False,
+    settings: Settings = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an older folder OUT, if all in it is as subbyte wrote it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compress the float32 model in MODEL and write it to the folder OUT, without retraining.
@@ -86,6 +90,7 @@ def quantize(
             calibration=calibration,
             check=not no_check,
             check_text=check,
+            settings=parsed(settings or []),
             progress=progress,
         )
     if json:

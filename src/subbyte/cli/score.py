@@ -12,6 +12,7 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, Isa, Json, ModelFolder, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
+from subbyte.folder import open_model
 from subbyte.text_lines import read_lines
 
 
@@ -42,7 +43,8 @@ def score(
             f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
             "line i of the one should be the translation of line i of the other"
         )
-    translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
+    model = open_model(folder)  # here, because what its folder says about searching has no say
+    translator = subbyte.Translator.from_pretrained(model, threads=threads, isa=isa, activations=activations)
     document: list[dict[str, Any]] = []
     with stages(unless=not json and sys.stdout.isatty()) as progress:
         pairs = [*zip(sources, targets, strict=False)]

@@ -13,16 +13,31 @@ from subbyte.cli.options import (
     ActivationsOption,
     BatchSize,
     BeamSize,
+    EarlyStopping,
     InputFile,
     Isa,
     Json,
     LengthPenalty,
     MaxLength,
+    MaxNewTokens,
+    MinLength,
+    MinNewTokens,
     ModelFolder,
+    NoRepeatNgramSize,
+    Prefix,
+    RepetitionPenalty,
+    Sample,
+    Seed,
+    Settings,
+    Temperature,
     Threads,
+    TopK,
+    TopP,
     followed,
 )
 from subbyte.cli.printing import print_json, stages
+from subbyte.folder import open_to_run
+from subbyte.search_settings import parsed
 from subbyte.text_lines import LineReader, one_line, without_end
 
 
@@ -32,7 +47,20 @@ def translate(
     beam_size: BeamSize = None,
     batch_size: BatchSize = None,
     max_length: MaxLength = None,
+    max_new_tokens: MaxNewTokens = None,
+    min_length: MinLength = None,
+    min_new_tokens: MinNewTokens = None,
     length_penalty: LengthPenalty = None,
+    early_stopping: EarlyStopping = None,
+    no_repeat_ngram_size: NoRepeatNgramSize = None,
+    repetition_penalty: RepetitionPenalty = None,
+    prefix: Prefix = "",
+    sample: Sample = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+    settings: Settings = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
     scores: Annotated[bool, typer.Option("--scores", help="Print score and tab before each translation.")] = False,
     split: Annotated[
@@ -57,17 +85,32 @@ def translate(
     A line that is longer than the model can read is cut, with a warning; with --split or --document nothing is lost.
     """
     by_sentence = split or document
-    if by_sentence and (scores or num_hypotheses > 1):
-        given = "--scores" if scores else "--num-hypotheses"
+    if by_sentence and (scores or num_hypotheses > 1 or prefix):
+        given = "--scores" if scores else "--num-hypotheses" if num_hypotheses > 1 else "--prefix"
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else 32)
-    translator = subbyte.Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
-    generation = translator.engine.generation(
+    model = open_to_run(folder, activations)
+    translator = subbyte.Translator.from_pretrained(
+        model, threads=threads, isa=isa, activations=activations, settings=parsed(settings or [])
+    )
+    generation = translator.generation(
         beam_size=beam_size,
         num_hypotheses=num_hypotheses,
         max_length=max_length,
+        max_new_tokens=max_new_tokens,
+        min_length=min_length,
+        min_new_tokens=min_new_tokens,
         length_penalty=length_penalty,
+        early_stopping={None: None, "true": True, "false": False, "never": "never"}[early_stopping],
+        no_repeat_ngram_size=no_repeat_ngram_size,
+        repetition_penalty=repetition_penalty,
+        prefix=prefix,
+        do_sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
         scores=scores or json,
     )
     read = LineReader(file)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subbyte import foreign
 from subbyte.errors import ModelError
 from subbyte.files import read_json
 from subbyte.model import Model
 from subbyte.models import bergamot, bert, marian
 from subbyte.models.checkpoint import open_checkpoint
+from subbyte.models.sentence_folders import MODULES, read_modules, transformer_folder
 from subbyte.models.specification import Specification
 from subbyte.tensor_files import Entry
 
@@ -56,14 +58,20 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 def architecture_of(config: Mapping[str, Any], where: str) -> str:
     """The key in ARCHITECTURES of the model that a config.json describes."""
+    if name := bert.architecture_of(config):
+        return name
     named = config.get("architectures")
     for name, architecture in ARCHITECTURES.items():
-        if config.get("model_type") == architecture.model_type and named in (None, [name]):
+        if (
+            config.get("model_type") == architecture.model_type
+            and named in (None, [name])
+            and not bert.is_encoder(name)
+        ):
             return name
     supported = ", ".join(f"{name} (model_type {a.model_type})" for name, a in ARCHITECTURES.items())
     raise ModelError(
-        f"{where}: describes {named or 'no architecture'} of model_type {config.get('model_type')!r}, "
-        f"which is not supported; supported: {supported}"
+        f"{where}: describes {named or 'no architecture'} of model_type {config.get('model_type')!r}"
+        f"{foreign.of_config(config, Path(where).parent)}, which is not supported; supported: {supported}"
     )
 
 
@@ -75,7 +83,7 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 def is_model(folder: Path) -> bool:
     """Whether `load` would know what to look for in a folder."""
-    return (folder / CONFIG).exists() or bergamot.is_student(folder)
+    return any((folder / name).exists() for name in (CONFIG, MODULES)) or bergamot.is_student(folder)
 
 
 def is_student(folder: Path) -> bool:
@@ -85,17 +93,33 @@ def is_student(folder: Path) -> bool:
 
 def load(folder: Path) -> Model:
     """The float32 model in a source folder. Raises ModelError for everything that we would not run faithfully."""
-    if not (folder / CONFIG).exists():
+    inner = encoder_folder(folder)
+    if not (folder / MODULES).exists() and not (folder / CONFIG).exists():
         return bergamot.load(folder)
-    config = read_json(folder, CONFIG, ModelError)
-    architecture = ARCHITECTURES[architecture_of(config, str(folder / CONFIG))]
-    return architecture.load(folder, config, read_generation(folder))
+    config = read_json(inner, CONFIG, ModelError)
+    name = architecture_of(config, str(inner / CONFIG))
+    if bert.is_encoder(name):
+        return bert.load(inner, config, {}, folder)
+    return ARCHITECTURES[name].load(folder, config, read_generation(folder))
+
+
+def encoder_folder(folder: Path) -> Path:
+    """Where config.json, weights and tokenizer are: a folder in it, if sentence-transformers' modules.json says so."""
+    if not (folder / MODULES).exists():
+        return folder
+    config = read_json(folder, CONFIG, ModelError) if (folder / CONFIG).exists() else {}
+    return transformer_folder(folder) if config.get("model_type") in (None, *bert.NAMES) else folder
 
 
 def stored(folder: Path) -> Mapping[str, tuple[Path, Entry]]:
     """Tensor name -> its file and its bytes there, as a source or a converted folder has it."""
-    if not (folder / CONFIG).exists():
-        return bergamot.stored(folder)
-    places = open_checkpoint(folder).places
-    family = str(read_json(folder, CONFIG, ModelError).get("model_type"))
-    return {bert.our_name(name, family): place for name, place in places.items()} if family in bert.RENAMED else places
+    inner = encoder_folder(folder)
+    if not (inner / CONFIG).exists():
+        return bergamot.stored(inner)
+    places = open_checkpoint(inner).places
+    config = read_json(inner, CONFIG, ModelError)
+    if bert.architecture_of(config) is None:
+        return places
+    modules = read_modules(folder, bert.settings(config).hidden)
+    named = {bert.our_name(name, str(config["model_type"])): place for name, place in places.items()}
+    return named | (modules.places() if modules else {})

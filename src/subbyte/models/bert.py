@@ -1,14 +1,16 @@
 """BERT-family encoders: their configurations, the tensors they have, and loading them from a Hugging Face folder.
 
 Run by us are BertModel, DistilBertModel and RobertaModel of transformers 5 with absolute positions, bare or with the
-head of ...ForSequenceClassification. All of them are one shape under the names of BERT: what DistilBERT and RoBERTa
-call otherwise is renamed when it is read. Post-norm; exact GELU (erf) unless the configuration says otherwise.
+head of ...ForSequenceClassification; of a checkpoint with another head, the encoder in it. All of them are one shape
+under the names of BERT: what DistilBERT and RoBERTa call otherwise is renamed when it is read. Post-norm; exact GELU
+(erf) unless the configuration says otherwise.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,23 @@ from typing import Any
 from subbyte.activations import multiplied
 from subbyte.errors import ModelError
 from subbyte.files import fault_list
-from subbyte.model import EQUALIZER, Model, Role
+from subbyte.model import EQUALIZER, Model, Role, Scores
 from subbyte.models.checkpoint import open_checkpoint
-from subbyte.models.pooling import sentence_vectors
+from subbyte.models.sentence_folders import class_of_torch, read_modules
 from subbyte.models.specification import Shape, Specification
+from subbyte.tensor_files import read_floats
+
+logger = logging.getLogger("subbyte")
 
 CLASSIFIER = "ForSequenceClassification"
+NAMES: Mapping[str, str] = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}
 # model_type -> the architectures of it that are run
 ARCHITECTURES: Mapping[str, tuple[str, str]] = {
-    family: (f"{name}Model", name + CLASSIFIER)
-    for family, name in {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}.items()
+    family: (f"{name}Model", name + CLASSIFIER) for family, name in NAMES.items()
 }
+PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
+# class of torch that a cross-encoder names -> what makes its scores
+SCORES: Mapping[str, Scores] = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 ACTIVATIONS = ("gelu", "relu", "silu", "swish")
 
 MOST_LAYERS = 256
@@ -66,6 +74,26 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
 # classifier does not read, and the pooler of a bare model
 UNUSED = re.compile(r"embeddings\.position_ids$|^roberta\.pooler\.dense\.(weight|bias)$")
 POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
+# what may stand beside an encoder whose own names have no prefix: the heads of other tasks
+HEADS = re.compile(
+    r"^(cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_transform|vocab_layer_norm|vocab_projector)\."
+)
+SHOWN = 3  # of the names in a note
+
+
+def architecture_of(config: Mapping[str, Any]) -> str | None:
+    """The architecture that is run of a configuration: the classifier, or for every other head the encoder alone.
+
+    None of another family, and where architectures are not of the family that model_type names.
+    """
+    family, named = config.get("model_type"), config.get("architectures")
+    if not isinstance(family, str) or family not in NAMES:
+        return None
+    if named is None:
+        return ARCHITECTURES[family][0]
+    if not isinstance(named, list) or not all(isinstance(n, str) and n.startswith(NAMES[family]) for n in named):
+        return None
+    return ARCHITECTURES[family][named[:1] == [ARCHITECTURES[family][1]]]
 
 
 def is_encoder(architecture: str) -> bool:
@@ -90,6 +118,7 @@ class Settings:
     norm_epsilon: float
     labels: int  # 0 for a bare encoder, which has no pooler and no classifier
     regression: bool  # the one logit is a number to predict
+    several: bool  # labels do not exclude one another: each has an answer of its own
 
     @property
     def longest(self) -> int:
@@ -129,8 +158,8 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     epsilon = 1e-12 if distilled else config.get("layer_norm_eps", 1e-12)
     if type(epsilon) not in (int, float) or not 0 < epsilon <= 1:
         faults.append(f"layer_norm_eps is {epsilon!r}, should be a number above 0, and 1 at most")
-    classifies = str((config.get("architectures") or [""])[0]).endswith(CLASSIFIER)
-    labels, regression = _labels(config, faults) if classifies else (0, False)
+    classifies = (architecture_of(config) or "").endswith(CLASSIFIER)
+    labels = _labels(config, faults) if classifies else 0
     pad = number("pad_token_id", MOST_WORDS, 1, least=0) if family == "roberta" else 0
     found = Settings(
         family=str(family),
@@ -145,7 +174,8 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         activation="silu" if activation == "swish" else str(activation),
         norm_epsilon=float(epsilon) if type(epsilon) in (int, float) else 1e-12,
         labels=labels,
-        regression=regression,
+        regression=labels == 1,
+        several=labels > 1 and config.get("problem_type") in ("regression", "multi_label_classification"),
     )
     if found.hidden % found.heads:
         faults.append(f"{found.heads} attention heads do not divide the width {found.hidden}")
@@ -154,33 +184,63 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     return found
 
 
-def _labels(config: Mapping[str, Any], faults: list[str]) -> tuple[int, bool]:
-    """How many labels there are, and whether the only one is a number to predict."""
+def _labels(config: Mapping[str, Any], faults: list[str]) -> int:
+    """How many labels there are."""
     named, count = config.get("id2label"), config.get("num_labels")
     if named is not None and not (
         isinstance(named, dict)
         and 0 < len(named) <= MOST_LABELS
         and {str(i) for i in range(len(named))} == named.keys()
-        and all(isinstance(name, str) for name in named.values())
+        and all(isinstance(name, str | int | float) for name in named.values())
     ):
         faults.append("id2label should name each label by its number, from 0")
-        return 1, False
+        return 1
     labels = len(named) if named else DEFAULT_LABELS if count is None else count
     if type(labels) is not int or not 1 <= labels <= MOST_LABELS:
         faults.append(f"num_labels is {labels!r}, should be a whole number from 1 to {MOST_LABELS}")
-        return 1, False
+        return 1
     problem = config.get("problem_type")
-    if problem not in (None, "regression", "single_label_classification"):
-        faults.append(f"problem_type is {problem!r}; regression and single_label_classification are run")
-    if problem == "regression" and labels != 1:
-        faults.append(f"problem_type is regression with {labels} labels; one is run")
-    return labels, labels == 1 and problem in (None, "regression")
+    if problem not in PROBLEMS:
+        faults.append(f"problem_type is {problem!r}, should be one of {', '.join(map(str, PROBLEMS[1:]))}")
+    if problem == "single_label_classification" and labels == 1:
+        faults.append(
+            "problem_type is single_label_classification with one label, whose probability would always be 1; say "
+            "regression, or leave it out for a sigmoid"
+        )
+    return labels
 
 
 def label_names(config: Mapping[str, Any]) -> list[str]:
     """The name of each label, in their order; LABEL_0 and so on where the configuration names none, as transformers."""
     named = config.get("id2label")
-    return [named[str(i)] if named else f"LABEL_{i}" for i in range(settings(config).labels)]
+    return [str(named[str(i)]) if named else f"LABEL_{i}" for i in range(settings(config).labels)]
+
+
+def scores_of(config: Mapping[str, Any], activation: object = None, where: str = "config.json") -> Scores:
+    """What makes a classifier's scores of its logits.
+
+    A cross-encoder names a class of torch: `activation` is what config_sentence_transformers.json has, else config.json
+    is asked. Otherwise the rule of transformers' pipeline: nothing for a regression, a sigmoid for one label and for
+    several at once, else softmax.
+    """
+    own = config.get("sentence_transformers")
+    older = config.get("sbert_ce_default_activation_function")
+    named = activation or (own.get("activation_fn") if isinstance(own, dict) else None) or older
+    if named is not None:
+        if class_of_torch(named) not in SCORES:
+            raise ModelError(
+                f"{where}: the activation function of scores is {named!r}; of torch.nn {', '.join(SCORES)} are run"
+            )
+        return SCORES[class_of_torch(named)]
+    problem = config.get("problem_type")
+    if problem == "regression":
+        return "none"
+    return "sigmoid" if problem == "multi_label_classification" or settings(config).labels == 1 else "softmax"
+
+
+def scores_of_older(config: Mapping[str, Any]) -> Scores:
+    """The same for a folder that was converted before this was recorded: one label was a number then, whatever else."""
+    return "none" if settings(config).labels == 1 else "softmax"
 
 
 def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
@@ -273,28 +333,55 @@ def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], w
     """Nothing: encoders generate nothing, and what such a file says is not read."""
 
 
-def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> Model:
-    """The float32 model in a Hugging Face folder, checked whole. `config` is its parsed config.json."""
+def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any], home: Path | None = None) -> Model:
+    """The float32 model in a Hugging Face folder, checked whole. `config` is its parsed config.json.
+
+    home  the folder with modules.json, of which `folder` is the first module's; default: `folder`
+    """
     where = str(folder / "config.json")
-    spec, s = specification(config, where), settings(config, where)
+    s = settings(config, where)
+    modules = read_modules(home or folder, s.hidden)
     checkpoint = open_checkpoint(folder, "AutoModelForSequenceClassification" if s.labels else "AutoModel")
+    if s.labels and modules and not modules.reranks and not any("classifier." in name for name in checkpoint.places):
+        config = {**config, "architectures": [ARCHITECTURES[s.family][0]]}  # only named so: makes vectors of sentences
+        s = settings(config, where)
+    spec = specification(config, where)
+    sources, left_out = _sources(checkpoint.places, spec, s, folder)
+    if faults := spec.faults({name: checkpoint.places[stored][1].shape for name, stored in sources.items()}):
+        raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
+    architecture, named = ARCHITECTURES[s.family][s.labels > 0], config.get("architectures") or [None]
+    if left_out or named[0] not in (None, architecture):
+        of = f", and {len(left_out)} tensors ({', '.join(left_out[:SHOWN])}, ...) are left out" if left_out else ""
+        logger.warning("%s: a %s is opened as its %s%s", folder, named[0] or architecture, architecture, of)
+    places = modules.places() if modules else {}
+    return Model(
+        architecture=architecture,
+        config={**config, "architectures": [architecture]} if config.get("architectures") else config,
+        generation={},
+        tensors={name: checkpoint.read(sources[name]) for name in spec.shapes}
+        | {name: read_floats(path, entry, name) for name, (path, entry) in places.items()},
+        roles=spec.roles,
+        aliases=spec.aliases,
+        folder=folder,
+        sentence=modules.sentence if modules else None,
+        scores=scores_of(config, modules.activation if modules else None, where) if s.labels else None,
+    )
+
+
+def _sources(places: Iterable[str], spec: Specification, s: Settings, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Our name -> a checkpoint's, and the tensors of other heads, which are not read."""
+    prefix = f"{s.family}."
+    prefixed = any(stored.startswith(prefix) for stored in places)
     sources: dict[str, str] = {}
-    for stored in checkpoint.places:
+    left_out = []
+    for stored in places:
         name = our_name(stored, s.family)
         if UNUSED.search(stored) or (not s.labels and POOLER.match(name)):
             continue
         if name in sources:
             raise ModelError(f"{folder}: holds {name} twice, as {sources[name]} and as {stored}")
-        sources[name] = stored
-    if faults := spec.faults({name: checkpoint.places[stored][1].shape for name, stored in sources.items()}):
-        raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
-    return Model(
-        architecture=ARCHITECTURES[s.family][s.labels > 0],
-        config=config,
-        generation={},
-        tensors={name: checkpoint.read(sources[name]) for name in spec.shapes},
-        roles=spec.roles,
-        aliases=spec.aliases,
-        folder=folder,
-        sentence=sentence_vectors(folder, s.longest) if not s.labels else None,
-    )
+        if name not in spec.shapes and (HEADS.match(stored) or (prefixed and not stored.startswith(prefix))):
+            left_out.append(stored)
+        else:
+            sources[name] = stored
+    return sources, left_out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from subbyte import foreign
 from subbyte.errors import ModelError
 from subbyte.files import fault_list, open_regular, read_json, regular_file
 from subbyte.tensor_files import MOST_TENSORS, Entry, read_floats, read_header
@@ -15,6 +17,7 @@ from subbyte.tensor_files import MOST_TENSORS, Entry, read_floats, read_header
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = "pytorch_model.bin"
+PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,14 @@ def open_checkpoint(folder: Path, auto: str = "AutoModelForSeq2SeqLM") -> Checkp
         return Checkpoint(folder, _places(folder, SINGLE))
     if (folder / INDEX).exists():
         return Checkpoint(folder, _sharded_places(folder))
-    if (folder / PICKLED).exists():
+    if pickles := sorted(path.name for path in folder.iterdir() if PICKLES.fullmatch(path.name)):
         raise ModelError(
-            f"{folder}: holds its weights in {PICKLED}, a pickle, which can run code when it is read; convert it once "
-            f'with `python -c "from transformers import {auto} as M; '
+            f"{folder}: holds its weights in {pickles[0]}, a pickle, which can run code when it is read; convert it "
+            f'once with `python -c "from transformers import {auto} as M; '
             f"M.from_pretrained('{folder}').save_pretrained('{folder}')\"` where torch and transformers are installed"
         )
-    raise ModelError(f"{folder}: has no weights: neither {SINGLE} nor {INDEX} is there")
+    other = foreign.other_format(folder)
+    raise ModelError(f"{folder}: has no weights: neither {SINGLE} nor {INDEX} is there{f'; {other}' if other else ''}")
 
 
 def _places(folder: Path, name: str) -> dict[str, tuple[Path, Entry]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from subbyte import search_settings
 from subbyte.errors import ModelError
 from subbyte.files import fault_list
 from subbyte.model import Model, Role
@@ -38,8 +39,6 @@ MOST_LAYERS = 256
 MOST_WIDTH = 1 << 16  # int8 inputs times levels less their zero, summed over so many columns, still fit an int32
 MOST_WORDS = 1 << 24
 MOST_POSITIONS = 1 << 16
-MOST_BEAMS = 256
-MOST_PENALTY = 100.0  # a length to this power is still a float64
 
 # flag -> the only value we run; absent counts as this value
 FLAGS: Mapping[str, bool] = {
@@ -160,47 +159,10 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     for stack, heads in (("encoder", found.encoder_heads), ("decoder", found.decoder_heads)):
         if found.d_model % heads:
             faults.append(f"{stack}_attention_heads is {heads}, which does not divide d_model {found.d_model}")
-    faults += _special_id_faults(config, decoder_vocab_size)
+    faults += search_settings.id_faults(config, decoder_vocab_size)
     if faults:
         raise ModelError(fault_list(where, faults))
     return found
-
-
-def _special_id_faults(config: Mapping[str, Any], words: int) -> Iterator[str]:
-    """Faults of the ids a configuration or a generation configuration may hold besides those of `Settings`."""
-
-    def good(value: object) -> bool:
-        return type(value) is int and 0 <= value < words
-
-    for name in ("eos_token_id", "forced_eos_token_id"):  # one id or several
-        value = config.get(name)
-        if value is not None and not all(map(good, value if isinstance(value, list) else [value])):
-            yield f"{name} is {value!r}, should be an id below {words}, or a list of such"
-    for name in ("forced_bos_token_id", "decoder_start_token_id", "pad_token_id", "unk_token_id"):
-        value = config.get(name)
-        if value is not None and not good(value):
-            yield f"{name} is {value!r}, should be an id below {words}"
-    bad = config.get("bad_words_ids")
-    if bad is not None and not (
-        isinstance(bad, list) and all(isinstance(ids, list) and ids and all(map(good, ids)) for ids in bad)
-    ):
-        yield f"bad_words_ids should be a list of lists of ids below {words}"
-
-
-def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Faults of how to search; null, and for whole numbers 0, stand for the default."""
-    for name, least, most in (("num_beams", 0, MOST_BEAMS), ("max_length", 0, 1 << 30), ("min_length", 0, 1 << 30)):
-        value = config.get(name)
-        if value is not None and not (type(value) is int and least <= value <= most):
-            yield f"{name} is {value!r}, should be a whole number from {least} to {most:,}"
-    if config.get("max_length") == 1:
-        yield "max_length is 1, should be at least 2 (it counts the start token)"
-    factor = config.get("max_length_factor")
-    if factor is not None and not (type(factor) in (int, float) and 0 <= factor <= MOST_PENALTY):
-        yield f"max_length_factor is {factor!r}, should be a number from 0 to {MOST_PENALTY}"
-    penalty = config.get("length_penalty")
-    if penalty is not None and not (type(penalty) in (int, float) and abs(penalty) <= MOST_PENALTY):
-        yield f"length_penalty is {penalty!r}, should be a number up to {MOST_PENALTY}"
 
 
 def _sentencepiece_faults(config: Mapping[str, Any]) -> Iterator[str]:
@@ -281,8 +243,8 @@ def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], w
 
     Old folders have them in config.json, which counts where generation_config.json is empty or missing.
     """
-    faults = list(_special_id_faults(generation, settings(config).decoder_vocab_size))
-    faults += _search_faults(generation or config)
+    faults = list(search_settings.id_faults(generation, settings(config).decoder_vocab_size))
+    faults += search_settings.faults(generation or search_settings.in_config(config))
     if faults:
         raise ModelError(fault_list(where, faults))
 

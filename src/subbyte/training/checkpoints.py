@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from subbyte.errors import UsageError
+from subbyte.errors import SubbyteError, UsageError
+from subbyte.files import read_json
 
 STATE, LOG, RUN, TARGETS, BEST = "state.pt", "log.jsonl", "run.json", "targets.json", "best"
+FINISHED = "finished"  # a key of run.json
+OF_A_RUN = {"model", "recipe", "finetune"}  # keys that every run.json has
+SHOWN = 3
 
 
 class Checkpoints:
@@ -25,25 +30,55 @@ class Checkpoints:
         force  a run that was not finished may be given up for a new one
         """
         self.folder = folder
-        if resume and (folder / RUN).exists():
-            before = json.loads((folder / RUN).read_text("utf-8"))
-            differing = sorted(
-                key for key in {*before, *run} if before.get(key) != json.loads(json.dumps(run)).get(key)
-            )
-            if differing:
+        self._run = json.loads(json.dumps(run))
+        try:
+            before = self._before()
+            if resume and before is not None:
+                self._refuse_other(before)
+                return
+            begun = any((folder / name).exists() for name in (STATE, LOG, TARGETS))
+            if before is not None and begun and not before.get(FINISHED) and not force:
                 raise UsageError(
-                    f"{folder}: holds a run with other settings ({', '.join(differing)}); give the same ones to resume "
-                    "it, or start anew with --force"
+                    f"{folder}: holds a run that was not finished; give --resume to go on, --force to start anew"
                 )
-            return
-        if (folder / STATE).exists() and not force:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (STATE, LOG, TARGETS):
+                (folder / name).unlink(missing_ok=True)
+        except OSError as e:
+            raise SubbyteError(f"{folder}: cannot be written: {e.strerror or e}") from e
+        self._write(RUN, json.dumps(self._run, indent=1).encode())
+
+    def _before(self) -> dict[str, Any] | None:
+        """The run that the folder is of; None where there is nothing. Raises UsageError for a folder that is not ours.
+
+        Ours has run.json, for which such a folder is used, and nothing is ever removed from another.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder}: is a file; give the name of a working folder with --checkpoints")
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return None
+        try:
+            before = read_json(self.folder, RUN, UsageError)
+        except UsageError:
+            before = {}
+        if not OF_A_RUN <= before.keys():
+            names = sorted(path.name for path in self.folder.iterdir())[:SHOWN]
             raise UsageError(
-                f"{folder}: holds a run that was not finished; give --resume to go on, --force to start anew"
+                f"{self.folder}: is not a working folder of subbyte finetune, for it has no {RUN} of a run; it holds "
+                f"{', '.join(names)}; give another name with --checkpoints"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (STATE, LOG, TARGETS):
-            (folder / name).unlink(missing_ok=True)
-        self._write(RUN, json.dumps(run, indent=1).encode())
+        return before
+
+    def _refuse_other(self, before: Mapping[str, Any]) -> None:
+        """Raise UsageError unless the run `before` can be resumed as this one."""
+        if before.get(FINISHED):
+            raise UsageError(f"{self.folder}: the run in it is finished; leave --resume out to start anew")
+        differing = sorted(key for key in {*before, *self._run} if before.get(key) != self._run.get(key))
+        if differing:
+            raise UsageError(
+                f"{self.folder}: holds a run with other settings ({', '.join(differing)}); give the same ones to "
+                "resume it, or start anew with --force"
+            )
 
     @property
     def best(self) -> Path:
@@ -53,8 +88,13 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state in place of the one before."""
         temporary = self.folder / f".{STATE}"
-        torch.save(dict(state), temporary)
-        os.replace(temporary, self.folder / STATE)
+        try:
+            torch.save(dict(state), temporary)
+            os.replace(temporary, self.folder / STATE)
+        except (OSError, RuntimeError) as e:  # torch has its own for a full disk
+            with suppress(OSError):
+                temporary.unlink()
+            raise SubbyteError(f"{self.folder / STATE}: cannot be written: {getattr(e, 'strerror', None) or e}") from e
 
     def load(self) -> dict[str, Any] | None:
         """The state, if there is one."""
@@ -63,8 +103,11 @@ class Checkpoints:
 
     def log(self, **facts: Any) -> None:
         """Append a line to the log."""
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(facts) + "\n")
+        try:
+            with (self.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(facts) + "\n")
+        except OSError as e:
+            raise SubbyteError(f"{self.folder / LOG}: cannot be written: {e.strerror or e}") from e
 
     def targets(self) -> list[list[int]] | None:
         """The teacher's translations, if they were made."""
@@ -76,11 +119,15 @@ class Checkpoints:
         self._write(TARGETS, json.dumps(targets).encode())
 
     def clear(self) -> None:
-        """Remove the files of a run that is done."""
+        """Remove the files of a run that is done, and note that it is."""
+        self._write(RUN, json.dumps({**self._run, FINISHED: True}, indent=1).encode())
         for name in (STATE, TARGETS):
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self.folder / f".{name}"
-        temporary.write_bytes(content)
-        os.replace(temporary, self.folder / name)
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, self.folder / name)
+        except OSError as e:
+            raise SubbyteError(f"{self.folder / name}: cannot be written: {e.strerror or e}") from e

@@ -17,15 +17,17 @@ from subbyte.encoder_compression import calibrated, few_bits
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
+from subbyte.files import named_path
 from subbyte.folder import open_model
 from subbyte.inspection import Inspection, inspect
 from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.model import Model, PackedMatrix
+from subbyte.model_kinds import described
 from subbyte.models import bert
 from subbyte.progress import Progress, phase
 from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, require_kind, resolve, resolved
 from subbyte.resident import available_cores
 from subbyte.schemes import Clustered, Scheme
 from subbyte.training import loop
@@ -72,17 +74,25 @@ def finetune_encoder(
     resume        go on with the run that is in it
     precision     of the products in training; bf16 is faster on processors that have it
 
-    Needs torch: pip install "subbyte[finetune]".
+    Needs torch: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
-    settings = from_table(chosen.finetune).with_options(**options)
     model = open_model(model_folder)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    metric = chosen_metric(model, settings)
+    if not bert.is_encoder(model.architecture):
+        raise ModelError(
+            f"{model_folder}: is {described(model)}; labelled texts are for classifiers, and translation models are "
+            "finetuned on text (--source, --valid-source)"
+        )
+    require_kind(chosen, model)
     schemes = resolve(chosen, model)
+    settings = from_table(chosen.finetune).with_options(**options)
+    metric = chosen_metric(model, settings)
+    if bert.settings(model.config).regression:
+        model = replace(model, scores="none")  # the numbers to predict are what the logits are trained to be
     check_shapes(model, schemes)
-    out = Path(out)
+    out = named_path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)
@@ -94,7 +104,7 @@ def finetune_encoder(
     working = Path(checkpoints or f"{out}.finetune")
     if working.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, settings.max_length)
+    tokenizer = load_encoder_tokenizer(model.folder, model.config, settings.max_length, model.sentence)
     texts = read_labelled(train)
     examples = examples_of(model, tokenizer, texts, str(train))
     validation = Validation(model, read_labelled(valid), str(valid), metric, threads)
@@ -138,14 +148,14 @@ def finetune_encoder(
 
 def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
     """What the best model is chosen by. Raises ModelError without a classifier, UsageError for what does not fit it."""
-    if not bert.is_encoder(model.architecture):
-        raise ModelError(f"{model.folder}: is a {model.architecture}; with labelled texts encoders can be finetuned")
     shape = bert.settings(model.config)
     if shape.labels < 2 and not shape.regression:
         raise ModelError(
             f"{model.folder}: has no classifier to train; give a ...ForSequenceClassification in float32 that was "
             "finetuned on the task"
         )
+    if shape.several:
+        raise ModelError(f"{model.folder}: has several labels at once, or several numbers, which are not trained")
     if not -shape.layers <= settings.relation_layer < shape.layers:
         raise UsageError(f"relation_layer is {settings.relation_layer}, the model has {shape.layers} layers")
     if settings.metric == "auto":
@@ -185,7 +195,7 @@ class Validation:
     """Labelled texts, and a metric of the answers that our engine gives to them."""
 
     def __init__(self, model: Model, texts: LabelledText, where: str, metric: str, threads: int) -> None:
-        tokenizer = load_encoder_tokenizer(model.folder, model.config)
+        tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         self.texts, self.threads, self.metric = tokenizer.encode(texts.texts), threads, METRICS[metric]
         self.labels = np.array(labels_of(model, texts, where))
         self.regression = bert.settings(model.config).regression

@@ -116,13 +116,13 @@ class EncoderFinetuning:
     def with_options(self, **options: Any) -> EncoderFinetuning:
         """These settings with the options that are not None in their place."""
         given = {name: value for name, value in options.items() if value is not None}
-        check_keys(given, EncoderFinetuning)
+        check_keys(given, EncoderFinetuning, "encoders")
         return check(replace(self, **given))
 
 
 def from_table(table: Mapping[str, Any]) -> EncoderFinetuning:
     """The settings in a [finetune] table. Raises RecipeError."""
-    check_keys(table, EncoderFinetuning)
+    check_keys(table, EncoderFinetuning, "encoders")
     return check(EncoderFinetuning(**table))
 
 

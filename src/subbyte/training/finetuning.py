@@ -16,15 +16,17 @@ from subbyte.calibration import grams
 from subbyte.engine import Engine
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.evaluation import score
-from subbyte.folder import open_model
+from subbyte.files import named_path
+from subbyte.folder import open_model, refuse_search
 from subbyte.frequencies import count_words, word_frequencies
 from subbyte.inspection import Inspection, inspect
 from subbyte.model import Model, PackedMatrix
-from subbyte.models import ARCHITECTURES
+from subbyte.model_kinds import described
+from subbyte.models import bert
 from subbyte.models.marian import settings
 from subbyte.progress import Progress, phase
 from subbyte.quantization import blank_matrix, quantize_model
-from subbyte.recipe import load_recipe, resolve, resolved
+from subbyte.recipe import load_recipe, require_kind, resolve, resolved
 from subbyte.resident import available_cores
 from subbyte.schemes import Clustered, Scheme
 from subbyte.text_lines import read_lines
@@ -83,18 +85,23 @@ def finetune(
     precision     of the products in training; bf16 is faster on processors that have it
     teacher_beam  beam size of the float32 model, where it makes the targets
 
-    Needs torch and accelerate: pip install "subbyte[finetune]".
+    Needs torch and accelerate: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
-    settings = from_table(chosen.finetune).with_options(**options)
     model = open_model(model_folder)
+    refuse_search(model)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    if model.architecture not in ARCHITECTURES:
-        raise ModelError(f"{model_folder}: is a {model.architecture}; translation models can be finetuned")
+    if bert.is_encoder(model.architecture):
+        raise ModelError(
+            f"{model_folder}: is {described(model)}; source and target texts are for translation models, and "
+            "classifiers are finetuned on labelled texts (--train, --valid)"
+        )
+    require_kind(chosen, model)
     schemes = resolve(chosen, model)
+    settings = from_table(chosen.finetune).with_options(**options)
     check_shapes(model, schemes)
-    out = Path(out)
+    out = named_path(out)
     store.refuse_output(model.folder, out, force=force)
     threads = threads or available_cores()
     torch.set_num_threads(threads)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from subbyte.progress import Progress
@@ -48,31 +51,97 @@ def train(
 ) -> None:
     """Steps to the last update, or until nothing gets better.
 
+    SIGINT and SIGTERM do what they always do, but only after the update that is being made, when the state is saved.
+
     history    the validations, to which `keep_best` adds; more of `metric` is better
     validated  the update of the last one
     """
     settings = trainer.settings
     saved = logged = time.monotonic()
     losses: list[float] = []
-    while trainer.update < settings.updates:
-        losses.append(trainer.step())
-        last = trainer.update == settings.updates
-        if progress:
-            progress("training", trainer.update, settings.updates)
-        if trainer.update % LOG_UPDATES == 0 or last:
-            now = time.monotonic()
-            mean = sum(losses) / len(losses)
-            kept.log(update=trainer.update, loss=round(mean, 4), seconds=round((now - logged) / len(losses), 3))
-            logged, losses = now, []
-        if trainer.whole and (last or trainer.update - validated >= settings.validate_every):
-            keep_best()
-            validated = trainer.update
-            if settings.patience and _without_gain([one[metric] for one in history]) >= settings.patience:
+    began = trainer.update
+
+    def due() -> bool:
+        since = trainer.update - validated
+        return trainer.whole and since > 0 and (since >= settings.validate_every or trainer.update == settings.updates)
+
+    with Stopping() as stopping:
+        while True:
+            last = trainer.update >= settings.updates
+            if due():  # before the first update too, if it was stopped here
+                with stopping.at_once():
+                    keep_best()
+                    validated = trainer.update
+                    logged = time.monotonic()
+                if not stopping.signal and settings.patience:
+                    if _without_gain([one[metric] for one in history]) >= settings.patience:
+                        return
+            waited = time.monotonic() - saved > SAVE_SECONDS
+            if stopping.signal or (trainer.update > began and (waited or last)):
+                kept.save({**trainer.state(), "history": list(history), "validated": validated})
+                saved = time.monotonic()
+            stopping.stop()
+            if last:
                 return
-            logged = time.monotonic()
-        if time.monotonic() - saved > SAVE_SECONDS or last:
-            kept.save({**trainer.state(), "history": list(history), "validated": validated})
-            saved = time.monotonic()
+            losses.append(trainer.step())
+            if progress:
+                progress("training", trainer.update, settings.updates)
+            if trainer.update % LOG_UPDATES == 0 or trainer.update == settings.updates:
+                now = time.monotonic()
+                mean = sum(losses) / len(losses)
+                kept.log(update=trainer.update, loss=round(mean, 4), seconds=round((now - logged) / len(losses), 3))
+                logged, losses = now, []
+
+
+class Stopping:
+    """SIGINT and SIGTERM wait in the `with` block until the state is saved; a second one waits for nothing.
+
+    signal  the one that came; None so far
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+        self._at_once = False
+
+    def __enter__(self) -> Stopping:
+        if threading.current_thread() is threading.main_thread():  # signals are never handled elsewhere
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is in the block can be done again, and is left when a signal comes."""
+        try:
+            self._at_once = True
+            yield
+        except _Left:
+            pass
+        finally:
+            self._at_once = False
+
+    def stop(self) -> None:
+        """Do now what the signal does that came, if one did: raise KeyboardInterrupt, or end the process."""
+        if self.signal is not None:
+            self.__exit__()
+            signal.raise_signal(self.signal)
+
+    def _note(self, number: int, _: object) -> None:
+        if self.signal is not None:
+            self.stop()
+        self.signal = number
+        if self._at_once:
+            raise _Left
+
+
+class _Left(BaseException):
+    """A signal came where work can be left at once."""
 
 
 def _without_gain(scores: Sequence[float]) -> int:

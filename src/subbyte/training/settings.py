@@ -75,7 +75,7 @@ class Finetuning:
 
 def from_table(table: Mapping[str, Any]) -> Finetuning:
     """The settings in a [finetune] table. Raises RecipeError."""
-    check_keys(table, Finetuning)
+    check_keys(table, Finetuning, "translation models")
     return check(Finetuning(**table))
 
 
@@ -87,14 +87,13 @@ def check(settings: Finetuning) -> Finetuning:
     return settings
 
 
-def check_keys(table: Mapping[str, Any], kind: type[Any]) -> None:
-    """Raises RecipeError for a key that is no field of `kind`."""
+def check_keys(table: Mapping[str, Any], kind: type[Any], models: str) -> None:
+    """Raises RecipeError for a key that is no field of `kind`, which is for these models."""
     known = [field.name for field in fields(kind)]
     for key in table:
         if key not in known:
-            raise RecipeError(
-                f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; there are: {' '.join(known)}"
-            )
+            there = f"there are: {' '.join(known)} (for {models})"
+            raise RecipeError(f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; {there}")
 
 
 def check_values(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:

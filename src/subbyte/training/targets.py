@@ -17,7 +17,7 @@ def translations(
 
     What is longer than the model can read is cut.
     """
-    search = engine.generation(beam_size=beam_size, scores=False)
+    search = engine.generation(beam_size=beam_size, do_sample=False, scores=False)
     most = engine.max_positions
     sources = [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in sources]
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))

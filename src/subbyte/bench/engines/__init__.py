@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from subbyte import extras
 from subbyte.bench.subjects import Load, Models, Published, Setup, Subject, Task
 from subbyte.errors import MeasurementError, UsageError
 
@@ -66,11 +67,17 @@ def module_of(name: str) -> str:
     return RIVALS.get(name, f"{__name__}.{OURS}")
 
 
-def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
-    """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
+def known_rivals(rivals: Sequence[str]) -> dict[str, Engine]:
+    """Those engines by name, installed or not. Raises UsageError if there is no such rival."""
     for name in rivals:
         if name not in RIVALS:
             raise UsageError(f"{name!r} is no rival to measure against; known are {', '.join(RIVALS)}")
+    return {name: cast(Engine, import_module(module_of(name))) for name in rivals}
+
+
+def engines_of(rivals: Sequence[str]) -> dict[str, Engine]:
+    """Ours and those, by name. Raises UsageError if there is no such rival, MeasurementError if it is not installed."""
+    known_rivals(rivals)
     return {name: load_engine(name) for name in dict.fromkeys([OURS, *rivals])}
 
 
@@ -85,10 +92,7 @@ def require(purpose: str, packages: Sequence[str]) -> None:
     """Raise MeasurementError if one of the packages is not installed. Imports none of them."""
     missing = [package for package in packages if not installed(package)]
     if missing:
-        raise MeasurementError(
-            f"{purpose} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'subbyte[bench]'"
-        )
+        raise MeasurementError(extras.missing(missing, "bench", purpose))
 
 
 def installed(package: str) -> bool:

@@ -12,7 +12,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from subbyte.bench.engines import version_of
+from subbyte.bench.engines import installed, version_of
 from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
 from subbyte.errors import MeasurementError
 
@@ -40,6 +40,8 @@ def can(task: Task) -> bool:
 
 
 def refusal(models: Models) -> str | None:
+    if not installed(PACKAGES[0]):
+        return None if models.kind == "student" else "runs only the students in its own package; leave it out"
     if models.kind == "student" and _its_folder(models.float_folder):
         return None
     names = ", ".join(folder.name for folder in _folders())

@@ -99,9 +99,9 @@ def _translator_opener(setup: Setup) -> Load:
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
             search = engine.generation(
-                beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0, scores=False
-            )
-            search = replace(search, early_stopping=False)
+                beam_size=task.beam_size, max_length=task.max_length, length_penalty=1.0, early_stopping=False,
+                do_sample=False, scores=False,
+            )  # fmt: skip
             if task.tokens:  # lengths count the start token
                 search = replace(
                     search,
