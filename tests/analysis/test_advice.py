@@ -121,6 +121,12 @@ def test_a_smaller_one_that_may_do_is_named_and_not_recommended():
     assert "whether tiny keeps" in sentence(found, "The noise of these texts")
 
 
+def test_a_larger_one_of_which_that_is_open_is_of_no_interest():
+    found = document(size("small", 4.1, near(0.01)), size("large", 8.1, near(0.022, 0.003)))
+    assert found["recommended"]["recipe"] == "small"
+    assert not any("noise of these texts" in one for one in found["findings"])
+
+
 def test_a_larger_one_that_is_closer_by_no_more_than_noise_is_no_step():
     found = document(size("encoder4", 4.1, near(0.01, 0.002)), size("int8", 8.1, near(0.0095, 0.002, seed=3)))
     assert sentence(found, "Nothing larger that was measured is closer")

@@ -13,6 +13,7 @@ from planted_bert import texts
 from subbyte.activations import Grid
 from subbyte.analysis import judging, outliers, translation
 from subbyte.analysis.judging import Judge, batches
+from subbyte.analysis.keeping import LIMITS
 from subbyte.analysis.texts import Texts, read_texts
 from subbyte.encoder_engine import EncoderEngine
 from subbyte.encoder_tokenization import load_encoder_tokenizer
@@ -59,8 +60,8 @@ def test_moments_and_counts_are_those_of_all_values_at_once(folder, monkeypatch)
     "labels, task, metrics",
     [
         (0, "vectors", {"cosine", "spearman"}),
-        (3, "classification", {"agreement", "accuracy"}),
-        (1, "regression", {"correlation", "pearson", "spearman"}),
+        (3, "classification", {"moved", "agreement", "accuracy"}),
+        (1, "regression", {"off", "correlation", "pearson", "spearman"}),
     ],
 )
 def test_judges_by_task(tmp_path, labels, task, metrics):
@@ -73,9 +74,14 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
     assert judge.task == task
     same = judge(model)
     assert same["distance"] == pytest.approx(0, abs=1e-9) and {*same["metrics"]} == metrics
+    assert {*same["noise"]} == {"distance", *metrics} and all(change["by"] == 0 for change in same["changes"].values())
+    assert {*same["changes"]} == metrics & {"spearman", "pearson", "accuracy"} and len(same["by_text"]) == 12
+    assert LIMITS[task].keeps(same)
     rough = Grid(2, (0.5,), (0,))
     grids = {"layers.1.output": rough}
-    assert judge(replace(model, activations="static", grids=grids))["distance"] > 1e-4
+    rounded = judge(replace(model, activations="static", grids=grids))
+    assert rounded["distance"] > 1e-4 and rounded["noise"]["distance"] > 0
+    assert np.mean(rounded["by_text"]) == pytest.approx(rounded["distance"], rel=1e-3)
 
 
 def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder, tmp_path, monkeypatch):

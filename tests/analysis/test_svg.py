@@ -73,7 +73,7 @@ def test_marks_of_a_heat_map_do_not_collide_even_at_its_right_end():
 
 @pytest.mark.parametrize("unit", DISTANCES.values())
 def test_units_are_whole(unit):
-    picture = svg.dots("t", f"distance: {unit}", ["measured"], rows(4))
+    picture = svg.dots("t", f"distance: {unit}", ["measured"], [Dot(LONG, 0.1, 0.01, 0, "remark")])
     assert f">distance: {escape(unit)}<" in picture
     assert_legible(picture)
 

@@ -27,7 +27,9 @@ def test_writes_the_page_and_the_numbers_beside_it_and_prints_what_was_found(run
     result = run("analyze", encoder, "--data", data, "--out", tmp_path / "report.html", "--threads", 1)
     assert result.code == 0 and result.err == ""
     document = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert result.out == "".join(f"- {sentence}\n" for sentence in document["findings"]) != ""
+    command, *sentences = document["findings"]
+    assert result.out == f"{command}\n\n" + "".join(f"- {sentence}\n" for sentence in sentences)
+    assert command == document["recommended"]["command"] and command.startswith(f"subbyte quantize {encoder} model-")
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!DOCTYPE html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "texts.txt"]
 
