@@ -5,6 +5,7 @@ Files come by way of the hub's own cache, so that a download that was stopped go
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -25,6 +26,7 @@ WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 STUDENT = re.compile(r"[^/]+\.(spm|yml|md)(\.gz|\.zst)?|(model|lex)[^/]*\.bin(\.gz|\.zst)?|LICENSE[^/]*")
 MODULE = re.compile(r"\d+_\w+")  # a folder of sentence-transformers
+LARGE = 10_000_000  # bytes that are worth a sentence where nobody may look
 # the owners of models that people call by their bare names
 OWNERS = ("", "sentence-transformers/", "Helsinki-NLP/")
 
@@ -55,7 +57,7 @@ def download(
 
     out       default: the last part of the name, in the working folder
     revision  a branch, a tag or a commit; default: main
-    say       called with a sentence about what is going to be fetched
+    say       called with a sentence about what is going to be fetched, if it is large or stderr is a terminal
 
     Raises UsageError without huggingface_hub, for a name that is none, and for an `out` that is there; ModelError for a
     model that is not on the hub, not open to all, or not run by us; SubbyteError if hub or folder cannot be reached.
@@ -103,8 +105,8 @@ def _fetched(library: Any, name: str, revision: str | None, new: Path, say: Call
         shown = ", ".join(sorted(sizes)[:6]) or "nothing"
         raise ModelError(f"{name}: has no model that is read, a config.json with safetensors; it has {shown}")
     pickled = any(PICKLES.fullmatch(file) for file in files)
-    if say:
-        size = sum(sizes[file] or 0 for file in files)
+    size = sum(sizes[file] or 0 for file in files)
+    if say and (size >= LARGE or sys.stderr.isatty()):
         about = f", {size / 1e6:,.1f} MB" if size else ""
         say(f"fetching {len(files)} of the {len(sizes)} files of {name}{about}")
     small = [file for file in files if PurePosixPath(file).suffix not in (".safetensors", ".bin", ".gz", ".zst")]
@@ -116,7 +118,10 @@ def _fetched(library: Any, name: str, revision: str | None, new: Path, say: Call
             models.architecture_of(config, f"{name}/{models.CONFIG}")
     for file in files:
         (new / file).parent.mkdir(exist_ok=True)
-        shutil.copyfile(source / file, new / file)
+        with (source / file).open("rb") as read, (new / file).open("xb") as written:
+            shutil.copyfileobj(read, written)
+            written.flush()
+            os.fsync(written.fileno())
     return Download(name, commit, new, tuple(files), 0, pickled)
 
 

@@ -63,6 +63,7 @@ TORCH = ("torch", "accelerate")
 
 CASES = [
     Case(lambda w, out: ["demo", "--out", out / "demo", *QUICK], same=False),
+    Case(lambda w, out: ["download", "somebody/tiny", out / "d"], same=False),  # of fake_hub.py
     Case(
         lambda w, out: [
             "quantize", w.translator, out / "q", "--recipe", "nmt-mixed", "--frequencies", w.english,

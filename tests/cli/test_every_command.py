@@ -22,6 +22,7 @@ from command_table import CASES, Case, World
 import subbyte
 import subbyte.demo
 from encoder_folders import classifier_folder, sentence_folder
+from fake_hub import fake_hub
 from subbyte.cli.app import app, main
 
 EVERY = pytest.mark.parametrize("case", CASES, ids=str)
@@ -48,6 +49,8 @@ def world(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(autouse=True)
 def tiny_model_ships(monkeypatch: pytest.MonkeyPatch, floats: Path) -> None:
+    for name, module in fake_hub(floats).items():
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(subbyte.demo, "files", lambda _: floats.parent)
     monkeypatch.setattr(subbyte.demo, "MODEL", floats.name)
 
