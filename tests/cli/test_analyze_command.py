@@ -25,7 +25,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_writes_the_page_and_the_numbers_beside_it_and_prints_what_was_found(run, encoder, data, tmp_path):
     result = run("analyze", encoder, "--data", data, "--out", tmp_path / "report.html", "--threads", 1)
-    assert result.code == 0 and result.err == ""
+    assert result.code == 0
+    assert all("%" in line or "is done" in line for line in result.err.splitlines())  # where it takes long
     document = json.loads((tmp_path / "report.json").read_text("utf-8"))
     command, *sentences = document["findings"]
     assert result.out == f"{command}\n\n" + "".join(f"- {sentence}\n" for sentence in sentences)

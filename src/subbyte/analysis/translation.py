@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subbyte.agreement import LINE, LOST, SURE
+from subbyte.agreement import FEWEST, LINE, LOST, SURE
 from subbyte.analysis.document import BlockEffect, LeftOut, Quality, Size, short
 from subbyte.analysis.noise import Statistic, figures, share_noise, standard_error
 from subbyte.analysis.presets import measured, of_translation, size
@@ -58,7 +58,8 @@ class Judge:
         after = np.array(log_probabilities(engine, self.sentences, self.targets))
         losses = np.nan_to_num(self.before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
         of_line = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        sure = self.before > SURE if (self.before > SURE).any() else np.full(self.before.shape, True)
+        sure = self.before > SURE
+        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
         nats, lost, counted, before = (
             np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
         )
