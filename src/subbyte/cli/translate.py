@@ -35,7 +35,6 @@ from subbyte.cli.options import (
     TopP,
 )
 from subbyte.cli.printing import print_json, progress_bar
-from subbyte.folder import open_model
 from subbyte.search_settings import parsed
 from subbyte.text_lines import decode_whole_lines, one_line, read_whole_lines, without_end
 
@@ -89,6 +88,8 @@ def translate(
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else 32)
+    from subbyte.folder import open_model  # numpy is not for --help
+
     model = open_model(folder)
     translator = subbyte.Translator.from_pretrained(
         model, threads=threads, isa=isa, activations=activations, settings=parsed(settings or [])
