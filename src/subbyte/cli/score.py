@@ -12,7 +12,6 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, Isa, Json, ModelFolder, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
 from subbyte.text_lines import read_lines
 
 
@@ -43,6 +42,8 @@ def score(
             f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
             "line i of the one should be the translation of line i of the other"
         )
+    from subbyte.folder import open_model  # numpy is not for --help
+
     model = open_model(folder)  # here, because what its folder says about searching has no say
     translator = subbyte.Translator.from_pretrained(model, threads=threads, isa=isa, activations=activations)
     document: list[dict[str, Any]] = []

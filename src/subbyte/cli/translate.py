@@ -36,7 +36,6 @@ from subbyte.cli.options import (
     followed,
 )
 from subbyte.cli.printing import print_json, stages
-from subbyte.folder import open_to_run
 from subbyte.search_settings import parsed
 from subbyte.text_lines import LineReader, one_line, without_end
 
@@ -90,6 +89,8 @@ def translate(
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else 32)
+    from subbyte.folder import open_to_run  # numpy is not for --help
+
     model = open_to_run(folder, activations)
     translator = subbyte.Translator.from_pretrained(
         model, threads=threads, isa=isa, activations=activations, settings=parsed(settings or [])
