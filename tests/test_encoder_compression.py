@@ -363,7 +363,7 @@ def test_sums_of_inputs_serve_several_recipes(sentences: Path, text: Path) -> No
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
     texts = [(line,) for line in text.read_text().splitlines() if line]
     sums = encoder_calibration.grams(model, encoder_calibration.readable(tokenizer, texts), list(model.roles))
-    for recipe in map(load_recipe, ("uniform4", "int8", "w8a8-peg")):
+    for recipe in map(load_recipe, ("uniform4", "int8", "w4a4")):
         alone = compressed(model, recipe, tokenizer, texts)
         for given in (sums, columns_of(sums)):
             found = compressed(model, recipe, tokenizer, texts, sums=given)
