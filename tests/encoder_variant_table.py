@@ -375,6 +375,23 @@ HEADS: dict[str, tuple[str, Edits, str]] = {
     ),
     "cross, null": ("words, classifier, one label",
         {"config.json": {"sentence_transformers": {"activation_fn": None}}}, "cross"),
+    "cross, null of three": ("words, classifier",
+        {"config.json": {"sentence_transformers": {"activation_fn": None}}}, "cross"),
+    "cross, null before an older identity": ("words, classifier, one label",
+        {"config.json": {"sentence_transformers": {"activation_fn": None},
+            "sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}}, "cross"),
+    "cross, null before a regression": ("words, classifier, one label",
+        {"config.json": {"sentence_transformers": {"activation_fn": None}, "problem_type": "regression"}}, "cross"),
+    "cross of 6.2 of three, no key": (
+        "words, classifier",
+        {**RERANKER, SETTINGS: {"model_type": "CrossEncoder"}},
+        "cross",
+    ),
+    "cross of 6.2 of a regression, no key": (
+        "words, classifier, one label",
+        {**RERANKER, SETTINGS: {"model_type": "CrossEncoder"}, "config.json": {"problem_type": "regression"}},
+        "cross",
+    ),
     "cross of 6.2": (
         "words, classifier, one label",
         {**RERANKER, SETTINGS: {"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}},

@@ -188,6 +188,24 @@ def test_a_choice_holds_lines_out(tmp_path: Path) -> None:
     assert found.check_name == "mine (a fifth) and the text that ships (en)"
 
 
+@pytest.mark.parametrize(("lines", "languages", "name"), [
+    (4, ["en"], "the text that ships (en)"), (5, [], "mine (a fifth)"), (4, [], None),
+])  # fmt: skip
+def test_a_choice_names_only_what_it_is_compared_on(
+    lines: int, languages: list[str], name: str | None, tmp_path: Path
+) -> None:
+    text = tmp_path / "mine"
+    text.write_text("a line\n" * lines, "utf-8")
+    assert texts_to_choose_on(text, None, languages).check_name == name
+
+
+def test_a_choice_is_not_made_on_a_text_without_a_sentence(tmp_path: Path) -> None:
+    text = tmp_path / "mine"
+    text.write_text("\n  \n", "utf-8")
+    with pytest.raises(UsageError, match="is empty"):
+        texts_to_choose_on(text, None, ["en"])
+
+
 def test_of_a_language_that_does_not_ship_words_are_compared(tiny_folder: Path, tmp_path: Path) -> None:
     edit_json(tiny_folder / "tokenizer_config.json", source_lang="xx")
     document = subbyte.quantize(tiny_folder, tmp_path / "out")

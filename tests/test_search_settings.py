@@ -181,6 +181,10 @@ def test_options_come_before_the_settings_of_a_folder(tmp_path: Path) -> None:
         ({"min_length": 30, "max_length": 20}, "at least 30 tokens do not fit max length 20"),
         ({"min_new_tokens": 20, "max_length": 20}, "at least 21 tokens do not fit"),
         ({"num_hypotheses": 0}, "0 hypotheses"),
+        ({"num_hypotheses": "2"}, "num hypotheses is '2', should be a whole number"),
+        ({"num_hypotheses": None}, "num hypotheses is None, should be a whole number"),
+        ({"num_hypotheses": 1.0}, "num hypotheses is 1.0, should be a whole number"),
+        ({"return_scores": "no"}, "whether there are scores is 'no', should be True or False"),
         ({"num_hypotheses": 2, "beam_size": 1}, "the beam size is 1"),
         ({"num_hypotheses": 257, "beam_size": 1, "do_sample": True}, "at most 256 can be drawn"),
         ({"num_hypotheses": 3, "beam_size": 2, "do_sample": True}, "the beam size is 2"),
@@ -192,6 +196,12 @@ def test_options_come_before_the_settings_of_a_folder(tmp_path: Path) -> None:
 def test_wrong_options_are_refused_in_a_sentence(tiny_folder: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Translator.from_pretrained(tiny_folder).translate(["A dog."], **options)
+
+
+@pytest.mark.parametrize("settings", [["num_beams"], "num_beams=4", True])
+def test_settings_are_an_object(tiny_folder: Path, settings: Any) -> None:
+    with pytest.raises(UsageError, match="settings should be a dict of keys"):
+        Translator.from_pretrained(tiny_folder, settings=settings)
 
 
 def test_a_translation_begins_with_its_prefix(tmp_path: Path) -> None:

@@ -66,12 +66,16 @@ def texts_to_choose_on(calibration: str | Path | None, check: str | Path | None,
         kept, name = _check(check, languages, CHECKED)
         return Texts(tuple(ours) or None, tuple(kept), shipped, name)
     lines = [*unlabelled_lines(calibration)]
+    if not _first(lines, 1):
+        raise UsageError(f"{calibration}: is empty; it should have sentences to round the weights for")
     mine = [line for i, line in enumerate(lines) if i % HELD_OUT != HELD_OUT - 1]
     held_out = lines[HELD_OUT - 1 :: HELD_OUT]
     if check is not None:
         kept, name = _check(check, languages, CHECKED)
     else:
-        kept, name = _first(_in_turn(held_out, checked), CHECKED), f"{Path(calibration).name} (a fifth) and {shipped}"
+        kept = _first(_in_turn(held_out, checked), CHECKED)
+        own = f"{Path(calibration).name} (a fifth)" if _first(held_out, 1) else None
+        name = " and ".join(filter(None, [own, shipped])) or None
     names = " and ".join(filter(None, [Path(calibration).name, shipped]))
     return Texts(tuple(_in_turn(mine, ours)), tuple(kept), names, name)
 

@@ -52,6 +52,12 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
 
     The keys are those of generation_config.json. Raises UsageError for what is none, or cannot be.
     """
+    if settings is None:
+        return model
+    if not isinstance(settings, Mapping):
+        raise UsageError(
+            f"settings should be a dict of keys of generation_config.json, such as {{'num_beams': 4}}, not {settings!r}"
+        )
     if not settings:
         return model
     search_settings.refuse_unknown(settings)

@@ -229,6 +229,11 @@ def _is_number(value: object) -> bool:
 
 def _check(found: Generation, given: Mapping[str, Any]) -> None:
     """Raise UsageError where options that are fine by themselves do not go together."""
+    wanted = found.num_hypotheses
+    if isinstance(wanted, bool) or not hasattr(wanted, "__index__"):
+        raise UsageError(f"num hypotheses is {wanted!r}, should be a whole number from 1")
+    if not isinstance(found.scores, bool):
+        raise UsageError(f"whether there are scores is {found.scores!r}, should be True or False")
     draws = found.do_sample and found.beam_size == 1
     if not 1 <= found.num_hypotheses <= (MOST_DRAWS if draws else found.beam_size):
         raise UsageError(

@@ -20,7 +20,7 @@ from subbyte.errors import ModelError
 from subbyte.files import fault_list
 from subbyte.model import EQUALIZER, Model, Role, Scores
 from subbyte.models.checkpoint import open_checkpoint
-from subbyte.models.sentence_folders import class_of_torch, read_modules
+from subbyte.models.sentence_folders import Modules, class_of_torch, read_modules
 from subbyte.models.specification import Shape, Specification
 from subbyte.tensor_files import read_floats
 
@@ -216,22 +216,28 @@ def label_names(config: Mapping[str, Any]) -> list[str]:
     return [str(named[str(i)]) if named else f"LABEL_{i}" for i in range(settings(config).labels)]
 
 
-def scores_of(config: Mapping[str, Any], activation: object = None, where: str = "config.json") -> Scores:
+def scores_of(
+    config: Mapping[str, Any], activation: object = None, where: str = "config.json", *, reranks: bool = False
+) -> Scores:
     """What makes a classifier's scores of its logits.
 
     A cross-encoder names a class of torch: `activation` is what config_sentence_transformers.json has, else config.json
-    is asked. Otherwise the rule of transformers' pipeline: nothing for a regression, a sigmoid for one label and for
-    several at once, else softmax.
+    is asked, its older key where the newer is not there. One that names none, for `reranks` or the newer key says what
+    it is, has a sigmoid for one label and nothing for several. Otherwise the rule of transformers' pipeline: nothing
+    for a regression, a sigmoid for one label and for several at once, else softmax.
     """
     own = config.get("sentence_transformers")
-    older = config.get("sbert_ce_default_activation_function")
-    named = activation or (own.get("activation_fn") if isinstance(own, dict) else None) or older
+    own = own if isinstance(own, dict) else {}
+    says = "activation_fn" in own
+    named = activation or (own["activation_fn"] if says else config.get("sbert_ce_default_activation_function"))
     if named is not None:
         if class_of_torch(named) not in SCORES:
             raise ModelError(
                 f"{where}: the activation function of scores is {named!r}; of torch.nn {', '.join(SCORES)} are run"
             )
         return SCORES[class_of_torch(named)]
+    if says or reranks:
+        return "sigmoid" if settings(config).labels == 1 else "none"
     problem = config.get("problem_type")
     if problem == "regression":
         return "none"
@@ -364,8 +370,14 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any],
         aliases=spec.aliases,
         folder=folder,
         sentence=modules.sentence if modules else None,
-        scores=scores_of(config, modules.activation if modules else None, where) if s.labels else None,
+        scores=_scores(config, modules, where) if s.labels else None,
     )
+
+
+def _scores(config: Mapping[str, Any], modules: Modules | None, where: str) -> Scores:
+    if modules is None:
+        return scores_of(config, where=where)
+    return scores_of(config, modules.activation, where, reranks=modules.reranks)
 
 
 def _sources(places: Iterable[str], spec: Specification, s: Settings, folder: Path) -> tuple[dict[str, str], list[str]]:
