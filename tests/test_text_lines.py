@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 
 import pytest
 
 from subbyte.errors import UsageError
-from subbyte.text_lines import decode_lines, read_lines
+from subbyte.text_lines import LineReader, decode_lines, read_lines
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,8 @@ def test_a_packed_file_that_was_cut_short(tmp_path):
 def test_a_folder(tmp_path):
     with pytest.raises(UsageError, match="Is a directory"):
         list(read_lines(tmp_path))
+
+
+def test_a_dash_is_stdin(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a dog\nthe cat\n")))
+    assert [*LineReader("-")] == ["a dog\n", "the cat\n"]

@@ -56,8 +56,8 @@ class LineReader:
     """
 
     def __init__(self, path: str | Path | None) -> None:
-        """`path`: unpacked if its name ends in .gz; None: stdin."""
-        self.path = None if path is None else Path(path)
+        """`path`: unpacked if its name ends in .gz; None or - : stdin."""
+        self.path = None if path is None or str(path) == "-" else Path(path)
         self.total: int | None = None
         self.position = 0
 
