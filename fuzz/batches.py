@@ -382,7 +382,8 @@ def main() -> int:
             ran[f"{family} {isa}"] = count
             failures += failed
             print(f"{family} {isa}: {count} batches, {len(failed)} failed", file=sys.stderr, flush=True)
-    command = f"python fuzz/batches.py --batches {options.batches} --seed {options.seed}"
+    chosen = [f" --family {name}" for name in options.family or ()] + [f" --isa {name}" for name in options.isa or ()]
+    command = f"python fuzz/batches.py --batches {options.batches} --seed {options.seed}{''.join(chosen)}"
     print(json.dumps({
         "commit": options.commit, "command": command, "python": platform.python_version(), "batches": dict(ran),
         "failures": failures[:50], "seconds": round(time.monotonic() - start),
