@@ -273,6 +273,8 @@ def forms_of(family: str, work: Path) -> dict[str, Model]:
             work / kind, kind if family == "encoder" and kind == "bert" else whole, words=WORDS,
             **({"n_layers": 1} if kind == "distilbert" else {"num_hidden_layers": 1}),
         )  # fmt: skip
+        plain = {"tokenizer_class": "PreTrainedTokenizerFast"}  # RoBERTa's own class would want byte pairs
+        (source / "tokenizer_config.json").write_text(json.dumps(plain))
         forms[kind] = open_model(source)
         recipes = {"int8": False, "uniform4": False, "encoder4": False, "w8a8": True, "w8a8-turned": True, "w4a8": True}
         for recipe, calibrated in recipes.items():

@@ -45,7 +45,7 @@ def test_version(run):
     [
         ["nonsense"],
         ["quantize", "only-one"],
-        ["quantize", "a", "b"],  # no recipe
+        ["quantize", "a", "b", "--no-check"],  # no recipe
         ["quantize", "a", "b", "--budget", "3MB"],  # no calibration text
         ["translate", "a", "--threads", "0"],
         ["translate", "a", "--threads", "many"],
