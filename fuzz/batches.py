@@ -299,7 +299,6 @@ def questions_of(family: str, model: Model, tokenizer: Any, isa: str) -> dict[st
 
 def subject(family: str, isa: str) -> Subject:
     """A family's models, opened."""
-    logging.getLogger("subbyte").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="subbyte-batches-") as work:
         models = forms_of(family, Path(work))
         tokenizers = tokenizers_of(family, models)
@@ -331,6 +330,7 @@ def run(subject: Subject, family: str, seed: int, first: int, count: int) -> Ite
 
 def child(family: str, isa: str, seed: int, first: int, count: int) -> None:
     """Run batches; the number of each is told before it, and failures after."""
+    logging.getLogger("subbyte").setLevel(logging.CRITICAL)
     it = subject(family, isa)
     print(json.dumps({"number": first}), flush=True)
     for number, batch, failure in run(it, family, seed, first, count):
