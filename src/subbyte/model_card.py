@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from subbyte.model import Model
@@ -108,7 +110,7 @@ def base_name(model: Model) -> str:
 
     Configurations of models that were trained further often name the model that was trained from: another last part.
     """
-    named, folder = model.config.get("_name_or_path"), model.folder.resolve().name
+    named, folder = model.config.get("_name_or_path"), Path(os.path.abspath(model.folder)).name
     ours = isinstance(named, str) and HUB_NAME.fullmatch(named) and named.rpartition("/")[2] == folder
     return str(named) if ours else folder
 
