@@ -273,6 +273,8 @@ def forms_of(family: str, work: Path) -> dict[str, Model]:
             work / kind, kind if family == "encoder" and kind == "bert" else whole, words=WORDS,
             **({"n_layers": 1} if kind == "distilbert" else {"num_hidden_layers": 1}),
         )  # fmt: skip
+        plain = {"tokenizer_class": "PreTrainedTokenizerFast"}  # RoBERTa's own class would want byte pairs
+        (source / "tokenizer_config.json").write_text(json.dumps(plain))
         forms[kind] = open_model(source)
         recipes = {"int8": False, "uniform4": False, "encoder4": False, "w8a8": True, "w8a8-turned": True, "w4a8": True}
         for recipe, calibrated in recipes.items():
@@ -382,7 +384,8 @@ def main() -> int:
             ran[f"{family} {isa}"] = count
             failures += failed
             print(f"{family} {isa}: {count} batches, {len(failed)} failed", file=sys.stderr, flush=True)
-    command = f"python fuzz/batches.py --batches {options.batches} --seed {options.seed}"
+    chosen = [f" --family {name}" for name in options.family or ()] + [f" --isa {name}" for name in options.isa or ()]
+    command = f"python fuzz/batches.py --batches {options.batches} --seed {options.seed}{''.join(chosen)}"
     print(json.dumps({
         "commit": options.commit, "command": command, "python": platform.python_version(), "batches": dict(ran),
         "failures": failures[:50], "seconds": round(time.monotonic() - start),

@@ -16,8 +16,7 @@ from safetensors.numpy import load_file, save_file
 import subbyte
 from encoder_variant_table import PROMPTS, VARIANTS, variant_folder
 from encoder_variants import HIDDEN, PAIRS, SETTINGS, TEXTS, base_folder
-from subbyte import encoder_compression, encoder_vectors, store
-from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte import encoder_agreement, encoder_vectors, store
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.folder import open_model
 from subbyte.inspection import inspect
@@ -214,7 +213,7 @@ def test_older_converted_folders_of_several_labels_keep_probabilities(tmp_path: 
 def test_several_labels_at_once_are_not_measured_as_classes(tmp_path: Path) -> None:
     folder = base_folder(THREE, tmp_path / "m")
     edit_json(folder / "config.json", problem_type="multi_label_classification")
-    (tmp_path / "x.tsv").write_text("sentence\tlabel\n" + "a dog\tyes\n" * 20)
+    (tmp_path / "x.tsv").write_text("sentence\tlabel\n" + "".join(f"a dog {x}\tyes\n" for x in "abcdefghijklmnopqrst"))
     with pytest.raises(UsageError, match="several labels at once"):
         subbyte.evaluate_classification(folder, tmp_path / "x.tsv")
     with pytest.raises(UsageError, match="several labels at once"):
@@ -227,12 +226,11 @@ def test_agreement_on_several_labels_is_of_all_of_them(tmp_path: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     tensors["classifier.bias"] = tensors["classifier.bias"] + np.array([-50, 0, 0], np.float32)
     save_file(tensors, folder / "model.safetensors")
-    tokenizer = load_encoder_tokenizer(model.folder, model.config)
     for problem, same in ((None, False), ("multi_label_classification", True)):
         edit_json(folder / "config.json", problem_type=problem)
         other = open_model(folder)
-        found = encoder_compression.agreement(replace(model, config=other.config), other, tokenizer, PAIRS)
-        assert found is not None and found["labels"] is not None
+        before = replace(model, config=other.config, scores=other.scores)
+        found = encoder_agreement.agreement(*(encoder_agreement.answers(one, PAIRS) for one in (before, other)))
         logits = np.stack([*subbyte.Classifier.from_pretrained(model, threads=1).logits(PAIRS)])
         after = np.stack([*subbyte.Classifier.from_pretrained(other, threads=1).logits(PAIRS)])
         expected = np.all((logits > 0) == (after > 0), axis=1) if same else logits.argmax(1) == after.argmax(1)

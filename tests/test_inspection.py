@@ -23,7 +23,8 @@ TENSOR_KEYS = ["name", "role", "shape", "scheme", "bits", "granularity", "bytes"
 
 @pytest.mark.parametrize("recipe", ["uniform4", "nmt-mixed", "int8", "log1"])
 def test_a_compressed_folder(tiny_folder, tmp_path, recipe):
-    document = subbyte.quantize(tiny_folder, tmp_path / "out", recipe)
+    subbyte.quantize(tiny_folder, tmp_path / "out", recipe)
+    document = subbyte.inspect(tmp_path / "out")
     assert [*document] == KEYS and all([*tensor] == TENSOR_KEYS for tensor in document["tensors"])
     source = models.load(tiny_folder)
     weights = (tmp_path / "out" / "model.safetensors").stat().st_size

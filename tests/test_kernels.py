@@ -52,7 +52,7 @@ def example(rows, cols, groups, bits, kind, seed=0):
 def inputs(m, cols, seed=1):
     rng = np.random.default_rng([seed, m, cols])
     x = rng.standard_normal((m, cols), dtype=np.float32) * rng.uniform(0.01, 30, (m, 1)).astype(np.float32)
-    x[0, :] = 0 if m > 2 else x[0, :]  # a row of zeros has scale 0
+    x[:1] = 0 if m > 2 else x[:1]  # a row of zeros has scale 0
     return x
 
 

@@ -153,7 +153,7 @@ def test_outliers_cost_less_and_a_folder_keeps_what_was_done(source: Path, tmp_p
         classifier = subbyte.Classifier.from_pretrained(tmp_path / name, threads=1)
         found = np.stack([*classifier.logits(texts)])
         errors[name] = float(np.sqrt(np.mean((found - exact) ** 2)))
-    assert errors[option] < 0.8 * errors["plain"]
+    assert errors[option] < 0.9 * errors["plain"]
     for activations in ("float32", "int8"):  # whatever the rounding, matrices get what they were made for
         other = subbyte.Classifier.from_pretrained(tmp_path / option, threads=1, activations=activations)
         error = np.sqrt(np.mean((np.stack([*other.logits(texts)]) - exact) ** 2))

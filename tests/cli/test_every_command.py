@@ -35,7 +35,9 @@ LINES = ["A dog runs in the park.", "Two men are here.", "", "The cat sleeps."] 
 def world(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
     (folder / "text").write_text("".join(f"{line}\n" for line in LINES))
-    (folder / "labelled.tsv").write_text("label\tsentence\n" + "good\tgood dog\nbad\tbad cat\n" * 12)
+    (folder / "labelled.tsv").write_text(
+        "label\tsentence\n" + "".join(f"good\tgood dog {x}\nbad\tbad cat {x}\n" for x in "abcdefghijkl")
+    )
     (folder / "similar.tsv").write_text("score\tsentence1\tsentence2\n" + "1\ta dog\ta cat\n2\ta man\ta man\n" * 6)
     (folder / "recipe.toml").write_text('[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n')
     subbyte.quantize(floats, folder / "compressed", folder / "recipe.toml")
