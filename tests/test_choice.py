@@ -35,7 +35,8 @@ class Told:
         return recipe.name
 
     def verdict(self, packed: Any, progress: Any = None) -> Verdict:
-        return Verdict(self.distances[packed], 0.001, 0.02, MOST, f"{self.distances[packed]} away", {})  # type: ignore[arg-type]
+        distance = self.distances[packed]
+        return Verdict(distance, 0.001, 0.02, MOST, lambda limit: f"{distance} away (limit: {limit})", {})  # type: ignore[arg-type]
 
 
 class Sized:
@@ -72,13 +73,16 @@ def test_the_smallest_that_keeps_the_answers_is_chosen(table: None, distances: A
 
 def test_one_line_says_what_was_chosen_and_what_would_be_less(table: None) -> None:
     said = choice.choose(Told({"uniform2": 0.1, "uniform4": 0.0}, Sized())).sentence  # type: ignore[arg-type]
-    assert said.startswith("chose uniform4, 8.0 times smaller than float32; 0.0 away; ") and "\n" not in said
+    assert (
+        said.startswith(f"chose uniform4, 8.0 times smaller than float32; 0.0 away (limit: {MOST}); ")
+        and "\n" not in said
+    )
     assert said.endswith("--recipe uniform2 is 13.3 times smaller, and further from it")
     assert "for less, try --budget" in choice.choose(Told({"uniform2": 0.0}, Sized())).sentence  # type: ignore[arg-type]
 
 
 def test_a_result_is_warned_about_beyond_the_limit_only() -> None:
-    verdicts = [Verdict(distance, 0, 0.02, MOST, "", {}) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
+    verdicts = [Verdict(distance, 0, 0.02, MOST, str, {}) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
     assert [verdict.disagrees for verdict in verdicts] == [False, False, True, True]
 
 

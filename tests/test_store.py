@@ -23,6 +23,7 @@ from subbyte import atomic_folder, models, packed_file, packed_reader, store
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
 from subbyte.folder import open_model
 from subbyte.model import Block, Model, PackedMatrix, Role
+from subbyte.model_card import base_name
 from subbyte.models.specification import Specification
 from subbyte.quantization import dequantize
 from subbyte.recipe import parse_recipe, resolve
@@ -180,6 +181,12 @@ def test_the_card_keeps_the_licence_and_attribution_of_the_source(tiny_folder: P
     assert "- old" not in front and "transformers" not in front
     assert "By A. N." in card and str(tmp_path) not in card
     assert (tmp_path / "out" / "LICENSE").read_text() == "the licence"
+
+
+@pytest.mark.parametrize(("named", "base"), [("owner/tiny", "owner/tiny"), ("owner/what-it-was-made-from", "tiny")])
+def test_the_card_names_the_model_not_what_that_was_trained_from(model: Model, named: str, base: str) -> None:
+    renamed = replace(model, config={**model.config, "_name_or_path": named}, folder=Path("tiny"))
+    assert base_name(renamed) == base
 
 
 # --- golden bytes: changing them breaks every folder that exists

@@ -78,6 +78,7 @@ class Asked:
     def agreement(self, result: Model, progress: Steps | None = None) -> Agreement:
         """How far another model with the same vocabulary agrees."""
         told = progress or (lambda done, total: None)
+        told(0, 2)
         engine = Engine(result)
         after = log_probabilities_by_target(engine, self.sentences, self.targets)
         told(1, 2)
@@ -106,6 +107,7 @@ class Asked:
 def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress: Steps | None = None) -> Asked:
     """What the source model says of the lines of a text, or of frequent words without one. Raises ModelError."""
     told = progress or (lambda done, total: None)
+    told(0, 2)
     lines = list(text) or word_lines(tokenizer)
     engine = Engine(source, activations="float32")
     sentences = [tokenizer.encode(line, engine.max_positions) for line in lines]
@@ -116,12 +118,12 @@ def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress:
     return Asked(tokenizer, "text" if text else "words", sentences, targets, before)
 
 
-def described(found: Agreement, text: str | None) -> str:
-    """An agreement for people: what was measured, with its noise and the limit, and on what."""
+def described(found: Agreement, text: str | None, limit: float) -> str:
+    """An agreement for people: what was measured, with its noise and a limit, and on what."""
     lines = f"{found['lines']} lines of {text if found['compared'] == 'text' else 'frequent words'}"
     return (
         f"{100 * found['lost']:.1f} +- {100 * found['noise']:.1f} % of the {found['sure']:,} tokens that the model is "
-        f"sure of, translating {lines}, have become less than 1/e as likely (limit: {100 * found['limit']:.0f} %)"
+        f"sure of, translating {lines}, have become less than 1/e as likely (limit: {100 * limit:g} %)"
     )
 
 

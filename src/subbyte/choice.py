@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -24,7 +24,7 @@ class Verdict:
     noise     standard error of the distance over the lines of the text
     limit     the distance above which people are warned
     most      that up to which answers are kept so well that a preset may be chosen for somebody who did not ask for it
-    said      the same for people, in a few words
+    said      the same for people, in a few words, beside one of the two
     document  the same for report.json
     """
 
@@ -32,7 +32,7 @@ class Verdict:
     noise: float
     limit: float
     most: float
-    said: str
+    said: Callable[[float], str]
     document: Agreement | EncoderAgreement
 
     @property
@@ -92,7 +92,8 @@ class Chosen:
         """One line: what was chosen, how much smaller, how far from float32, and what to do for less."""
         chosen = self.tried[-1]
         size = f"chose {chosen['recipe']}, {chosen['times_smaller']:.1f} times smaller than float32"
-        return "; ".join(filter(None, [size, self.verdict.said if self.verdict else "", self.advice]))
+        said = self.verdict.said(self.verdict.most) if self.verdict else ""
+        return "; ".join(filter(None, [size, said, self.advice]))
 
 
 def choose(task: Task, progress: Progress | None = None) -> Chosen:

@@ -74,7 +74,8 @@ def quantize(
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
     calibration  a text in the source language (.gz too), a sentence a line, like what the model will be used for:
-                 weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest
+                 weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest,
+                 or where a preset is to be found a text that ships
     check        both models answer some lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those that ship, or of another language
                  those of `calibration`, or the pairs of `frequencies`, or else frequent words (agreement.py)
@@ -122,8 +123,9 @@ def quantize(
     verdict = result.verdict
     warnings = []
     if verdict and verdict.disagrees:
-        warnings = [f"disagrees with its model: {verdict.said}"]
-        logger.warning("%s disagrees with %s: %s; %s", out, model.folder, verdict.said, ADVICE)
+        said = verdict.said(verdict.limit)
+        warnings = [f"disagrees with its model: {said}"]
+        logger.warning("%s disagrees with %s: %s; %s", out, model.folder, said, ADVICE)
     how = {
         "choice": result.sentence if chosen else None,
         "tried": list(result.tried),

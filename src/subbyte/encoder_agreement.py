@@ -89,13 +89,13 @@ def agreement(source: Answers, result: Answers) -> EncoderAgreement:
     }
 
 
-def described(found: EncoderAgreement, text: str | None) -> str:
-    """An agreement for people: what was measured, with its noise and the limit, and on what."""
-    distance, noise, limit = found["distance"], found["noise"], found["limit"]
+def described(found: EncoderAgreement, text: str | None, limit: float) -> str:
+    """An agreement for people: what was measured, with its noise and a limit, and on what."""
+    distance, noise = found["distance"], found["noise"]
     on = f"on {found['texts']} lines of {text}"
     if found["measured"] == "vectors":
-        return f"cosine {1 - distance:.3f} +- {noise:.3f} to the float32 vectors (limit: {1 - limit:.2f}) {on}"
+        return f"cosine {1 - distance:.3f} +- {noise:.3f} to the float32 vectors (limit: {1 - limit:g}) {on}"
     if found["measured"] == "number":
-        return f"predictions differ by {distance:.3f} +- {noise:.3f} of their spread (limit: {limit}) {on}"
+        return f"predictions differ by {distance:.3f} +- {noise:.3f} of their spread (limit: {limit:g}) {on}"
     moved = f"{100 * distance:.1f} +- {100 * noise:.1f} % of the probability is on other labels"
-    return f"{moved} (limit: {100 * limit:.0f} %), {100 * (found['labels'] or 0):.0f} % of labels are the same {on}"
+    return f"{moved} (limit: {100 * limit:g} %), {100 * (found['labels'] or 0):.0f} % of labels are the same {on}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from subbyte import shipped_text
 from subbyte.calibration_text import Texts
@@ -48,11 +49,12 @@ class EncoderTask:
         if not texts:
             return None
         told = phase(progress, f"checking {packed.recipe['name']}") or (lambda done, total: None)
+        told(0, 2)
         self._answers = self._answers or answers(self.model, texts)
         told(1, 2)
         found = agreement(self._answers, answers(packed, texts))
         told(2, 2)
-        said = described(found, self.texts.check_name)
+        said = partial(described, found, self.texts.check_name)
         return Verdict(found["distance"], found["noise"], found["limit"], KEPT * found["limit"], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -72,14 +72,14 @@ def _is_pair(texts: Any) -> bool:
 def _items(texts: Any, what: str) -> Iterable[Any]:
     """What is given, if going through it gives texts in an order."""
     if isinstance(texts, bytes | bytearray | memoryview):
-        raise UsageError(f"the {what}s are {_named(texts)}; give a list of strings")
+        raise UsageError(f"the {what}s are {_named(texts)}; give a string or a list of strings")
     if isinstance(texts, Mapping | Set) or hasattr(texts, "columns"):
         kind = "a table" if hasattr(texts, "columns") else f"a {type(texts).__name__}"
-        raise UsageError(f"the {what}s are {kind}; give a list of strings, or one column of a table")
+        raise UsageError(f"the {what}s are {kind}; give a string, a list of strings or one column of a table")
     try:
         iter(texts)
     except TypeError:
-        raise UsageError(f"the {what}s are {_named(texts)}; give a list of strings") from None
+        raise UsageError(f"the {what}s are {_named(texts)}; give a string or a list of strings") from None
     return texts  # type: ignore[no-any-return]
 
 

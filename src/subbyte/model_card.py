@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from subbyte.model import Model
@@ -58,8 +60,8 @@ import subbyte
 {use.python}
 ```
 
-Compressed weights give other {use.answers} than the float32 model now and then; measure on text of your own with
-`{use.evaluation}`.
+Compressed weights {use.differ}; measure on text of your own
+with `{use.evaluation}`.
 """
     return f"{card}\n## The card of the source model\n\n{body.strip()}\n" if body.strip() else card
 
@@ -70,7 +72,7 @@ class _Use(NamedTuple):
     pipeline: str
     command: str
     python: str
-    answers: str
+    differ: str
     evaluation: str
 
 
@@ -78,21 +80,21 @@ TRANSLATION = _Use(
     "translation",
     'echo "A sentence." | subbyte translate FOLDER',
     'translator = subbyte.Translator.from_pretrained("FOLDER")\nprint(translator.translate(["A sentence."]))',
-    "translations",
+    "give other translations than the float32 model now and then",
     "subbyte evaluate FOLDER --task translation --source F --reference F",
 )
 CLASSIFICATION = _Use(
     "text-classification",
     'echo "A sentence." | subbyte classify FOLDER',
     'classifier = subbyte.Classifier.from_pretrained("FOLDER")\nprint(classifier(["A sentence."]))',
-    "answers",
+    "give other probabilities than the float32 model, and now and then another label",
     "subbyte evaluate FOLDER --task classification --data F",
 )
 SENTENCES = _Use(
     "sentence-similarity",
     'echo "A sentence." | subbyte encode FOLDER --out vectors.npy',
     'encoder = subbyte.Encoder.from_pretrained("FOLDER")\nprint(encoder.encode(["A sentence."]))',
-    "vectors",
+    "give vectors near those of the float32 model, not the same",
     "subbyte evaluate FOLDER --task sts --data F",
 )
 
@@ -104,9 +106,13 @@ def _use(model: Model) -> _Use:
 
 
 def base_name(model: Model) -> str:
-    """What the source is called: its name on the hub if its configuration says so, else the name of its folder."""
-    named = model.config.get("_name_or_path")
-    return named if isinstance(named, str) and HUB_NAME.fullmatch(named) else model.folder.resolve().name
+    """What the source is called: its name on the hub if its configuration says so, else the name of its folder.
+
+    Configurations of models that were trained further often name the model that was trained from: another last part.
+    """
+    named, folder = model.config.get("_name_or_path"), Path(os.path.abspath(model.folder)).name
+    ours = isinstance(named, str) and HUB_NAME.fullmatch(named) and named.rpartition("/")[2] == folder
+    return str(named) if ours else folder
 
 
 def split_front_matter(card: str) -> tuple[str, str]:

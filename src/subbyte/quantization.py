@@ -125,6 +125,8 @@ def quantize_model(
     done, total = 0, sum(w.size for w in matrices.values())
     tensors: dict[str, Tensor] = dict(model.tensors)
     last: tuple[Array, Columns] | None = None  # matrices with the same inputs share their sum
+    if progress:
+        progress(0, total)  # the first matrix is often the largest
     for name in _by_gram(matrices, grams or {}):
         w, scheme, cluster = matrices[name], schemes[name], None
         columns = (grams or {}).get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from subbyte.agreement import KEPT, Asked, ask, described
 from subbyte.arrays import Array
@@ -51,9 +52,8 @@ class TranslationTask:
             asking = phase(progress, "translating the check text")
             self._asked = ask(self.model, self.tokenizer, self.texts.check, asking)
         found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
-        return Verdict(
-            found["lost"], found["noise"], found["limit"], KEPT, described(found, self.texts.check_name), found
-        )
+        said = partial(described, found, self.texts.check_name)
+        return Verdict(found["lost"], found["noise"], found["limit"], KEPT, said, found)
 
 
 def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ PROGRAM = [sys.executable, "-c", "from subbyte.cli.app import main; main()"]
 def test_help_names_every_command_and_nothing_that_is_not_there(run):
     listed = run("--help").out.split("Commands:")[1].split("\n\n")[0]
     assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == [*COMMANDS]
+    assert "..." not in listed
 
 
 @pytest.mark.parametrize("command", COMMANDS)

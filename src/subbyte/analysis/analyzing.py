@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def _translation(model: Model, read: texts.Texts, threads: int, progress: Progre
 def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderEngine, tokens: int) -> Analysis:
     """A document that says what was analyzed, and nothing of what was found."""
     return {
-        "model": model.folder.resolve().name,
+        "model": Path(os.path.abspath(model.folder)).name,
         "source": str(model.folder),
         "text": read.path,
         "architecture": model.architecture,

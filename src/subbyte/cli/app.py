@@ -35,18 +35,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(demo.demo)
-app.command()(download.download)
-app.command()(quantize.quantize)
-app.command()(finetune.finetune)
-app.command()(inspect.inspect)
-app.command()(translate.translate)
-app.command()(encode.encode)
-app.command()(classify.classify)
-app.command()(evaluate.evaluate)
-app.command()(score.score)
-app.command()(analyze.analyze)
-app.command()(bench.bench)
+# what the list of commands says of each, short enough for a terminal of 80 columns
+app.command(short_help="Compress the small model that ships, and translate with both.")(demo.demo)
+app.command(short_help="Fetch a model from the Hugging Face hub into a folder.")(download.download)
+app.command(short_help="Compress a float32 model into a folder, without retraining.")(quantize.quantize)
+app.command(short_help="Compress a float32 model, and train it as it is stored.")(finetune.finetune)
+app.command(short_help="Show what is in a folder, and how this machine would run it.")(inspect.inspect)
+app.command(short_help="Translate line by line: lines in, lines out.")(translate.translate)
+app.command(short_help="Make a vector of each line: JSON on stdout, or a .npy file.")(encode.encode)
+app.command(short_help="Label each line: label, tab, score.")(classify.classify)
+app.command(short_help="Measure quality, speed and memory on a text of yours.")(evaluate.evaluate)
+app.command(short_help="Score given translations, line by line.")(score.score)
+app.command(short_help="Find the preset for a float32 model, and where it breaks.")(analyze.analyze)
+app.command(short_help="Measure speed, memory and size beside other engines.")(bench.bench)
 
 
 def _print_version(wanted: bool) -> None:

@@ -55,8 +55,10 @@ def encode(
     json: Json = False,
 ) -> None:
     """Make a vector of each line: a JSON list a line on stdout, or a .npy file. What is too long is cut."""
-    if out and (out.suffix != ".npy" or json):
-        raise typer.BadParameter(f"{out}: should end in .npy, without --json")
+    if out and json:
+        raise typer.BadParameter("--out and --json exclude each other")
+    if out and out.suffix != ".npy":
+        raise typer.BadParameter(f"{out}: should end in .npy")
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     read = LineReader(file)

@@ -11,7 +11,7 @@ import typer
 import subbyte
 from subbyte.cli.options import (
     ActivationsOption,
-    BatchSize,
+    BatchSizeOfFiles,
     BeamSize,
     Isa,
     Json,
@@ -51,7 +51,7 @@ def evaluate(
         ),
     ] = None,
     beam_size: BeamSize = None,
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOfFiles = None,
     max_length: MaxLength = None,
     length_penalty: LengthPenalty = None,
     threads: Threads = None,

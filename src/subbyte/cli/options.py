@@ -20,7 +20,7 @@ ModelFolder = Annotated[
 ]
 InputFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[FILE]", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
+    typer.Argument(metavar="FILE", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Threads = Annotated[
@@ -47,6 +47,9 @@ BeamSize = Annotated[
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, show_default=False, help="Lines at a time.  [default: 32; 1 when typed at a terminal]"),
+]
+BatchSizeOfFiles = Annotated[
+    int | None, typer.Option("--batch-size", min=1, show_default=False, help="Lines at a time.  [default: 32]")
 ]
 MaxLength = Annotated[
     int | None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import subbyte
-from subbyte.cli.options import ActivationsOption, BatchSize, Isa, Json, ModelFolder, Threads
+from subbyte.cli.options import ActivationsOption, BatchSizeOfFiles, Isa, Json, ModelFolder, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 from subbyte.text_lines import read_lines
@@ -21,7 +21,7 @@ def score(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Its translation, line by line.")],
     normalize: Annotated[bool, typer.Option("--normalize", help="Divide by the number of tokens.")] = False,
     tokens: Annotated[bool, typer.Option("--tokens", help="With --json: each token and its log-probability.")] = False,
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOfFiles = None,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,

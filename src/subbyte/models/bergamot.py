@@ -165,7 +165,9 @@ def model_of(student: Student, folder: Path, tensor_of: Callable[[Item, Place, S
         for name, shape in student.spec.shapes.items()
     }
     if shortlists := sorted(path.name for path in folder.glob("lex*")):
-        logger.warning("%s: the lexical shortlist %s is not used: all words are", folder, " ".join(shortlists))
+        logger.warning(
+            "%s: the lexical shortlist %s is not used: translations may have any word", folder, " ".join(shortlists)
+        )
     spec = student.spec
     return Model(marian.STUDENT, student.config, generation, tensors, spec.roles, spec.aliases, folder)
 
