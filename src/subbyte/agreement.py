@@ -31,6 +31,7 @@ FREQUENT = 200  # words that they are drawn from
 LINE = 2000  # characters of a translation that are compared; hostile vocabularies have words of thousands
 SURE = math.log(0.5)  # a token that is likelier than all others together
 FEWEST = 0.05  # share of tokens that a model must be sure of; below it says nothing, and all of them count
+FEW = 0.25  # share below which people are told that the text is not one for this model
 LOST = 1.0  # nats
 LIMITS = {"text": 0.02, "words": 0.4}  # shares of lost tokens; docs/agreement.md has what they tell apart
 KEPT = 0.0125  # share up to which a preset may be chosen for somebody who did not ask for it, on text or words
@@ -97,7 +98,7 @@ class Asked:
             "tokens": before.size,
             "sure": int(sure.sum()),
             "lost": round(float(lost.sum() / sure.sum()), 4),
-            "noise": round(_noise(lost, sure, lines), 4),
+            "noise": round(max(_noise(lost, sure, lines), 1 / int(sure.sum())), 4),  # none seen is not none
             "limit": LIMITS[self.compared],
             "nats": round(nats, 4) if math.isfinite(nats) else None,
             "chrf": round(chrf(*([self.tokenizer.decode(ids)[:LINE] for ids in s] for s in (said, self.targets))), 2),
@@ -121,9 +122,11 @@ def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress:
 def described(found: Agreement, text: str | None, limit: float) -> str:
     """An agreement for people: what was measured, with its noise and a limit, and on what."""
     lines = f"{found['lines']} lines of {text if found['compared'] == 'text' else 'frequent words'}"
+    few = found["sure"] < FEW * found["tokens"] and found["compared"] == "text"
     return (
-        f"{100 * found['lost']:.1f} +- {100 * found['noise']:.1f} % of the {found['sure']:,} tokens that the model is "
-        f"sure of, translating {lines}, have become less than 1/e as likely (limit: {100 * limit:g} %)"
+        f"{100 * found['lost']:.1f} +- {100 * found['noise']:.1f} % of what the model is sure of is lost (limit: "
+        f"{100 * limit:g} %), {found['sure']:,} of {found['tokens']:,} tokens of its translations of {lines}"
+        + (", of which it knows little: --check FILE with text of its own says more" if few else "")
     )
 
 

@@ -65,9 +65,10 @@ class Task(Protocol):
 
 
 class Tried(TypedDict):
-    """A preset that was tried: times smaller than float32 by the weights file, and the distance from the model."""
+    """A preset that was tried: its weights file, against float32 weights, and the distance from the model."""
 
     recipe: str
+    megabytes: float
     times_smaller: float
     distance: float | None
     noise: float | None
@@ -91,7 +92,10 @@ class Chosen:
     def sentence(self) -> str:
         """One line: what was chosen, how much smaller, how far from float32, and what to do for less."""
         chosen = self.tried[-1]
-        size = f"chose {chosen['recipe']}, {chosen['times_smaller']:.1f} times smaller than float32"
+        size = (
+            f"chose {chosen['recipe']}, {chosen['megabytes']:.1f} MB of weights, "
+            f"{chosen['times_smaller']:.1f} times smaller than float32"
+        )
         said = self.verdict.said(self.verdict.most) if self.verdict else ""
         return "; ".join(filter(None, [size, said, self.advice]))
 
@@ -104,9 +108,18 @@ def choose(task: Task, progress: Progress | None = None) -> Chosen:
         packed = task.compressed(recipe, progress)
         verdict = task.verdict(packed, progress)
         kept = verdict is not None and verdict.keeps
-        size = 4 * task.model.parameters / weights_size(packed)
+        size = weights_size(packed)
         distance, noise = (verdict.distance, verdict.noise) if verdict else (None, None)
-        tried.append(Tried(recipe=name, times_smaller=round(size, 2), distance=distance, noise=noise, kept=kept))
+        tried.append(
+            Tried(
+                recipe=name,
+                megabytes=round(size / 1e6, 3),
+                times_smaller=round(4 * task.model.parameters / size, 2),
+                distance=distance,
+                noise=noise,
+                kept=kept,
+            )
+        )
         if kept:
             break
     return Chosen(recipe, packed, verdict, tuple(tried), _advice(task, tried))
