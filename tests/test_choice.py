@@ -74,7 +74,9 @@ def test_the_smallest_that_keeps_the_answers_is_chosen(table: None, distances: A
 def test_one_line_says_what_was_chosen_and_what_would_be_less(table: None) -> None:
     said = choice.choose(Told({"uniform2": 0.1, "uniform4": 0.0}, Sized())).sentence  # type: ignore[arg-type]
     assert (
-        said.startswith(f"chose uniform4, 8.0 times smaller than float32; 0.0 away (limit: {MOST}); ")
+        said.startswith(
+            f"chose uniform4, 0.0 MB of weights, 8.0 times smaller than float32; 0.0 away (limit: {MOST}); "
+        )
         and "\n" not in said
     )
     assert said.endswith("--recipe uniform2 is 13.3 times smaller, and further from it")
