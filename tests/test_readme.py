@@ -48,3 +48,8 @@ def test_files_that_are_named_exist():
 @pytest.mark.parametrize("first", ["pip install . && subbyte demo", 'pip install ".[test]" && pytest'])
 def test_the_two_commands_are_lines_of_their_own(first):
     assert f"\n{first}\n" in README
+
+
+def test_nothing_is_left_to_be_filled_in():
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")]
+    assert [page.name for page in pages if "@@" in page.read_text("utf-8")] == []

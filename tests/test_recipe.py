@@ -16,7 +16,7 @@ from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_
 from tiny_marian import tiny_marian_folder
 
 NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
-           nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student4.4 student8 affine5 affine4 affine3 encoder5
+           nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student4.4 student8 normal5 encoder5
            encoder6""".split()
 
 

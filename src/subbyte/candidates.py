@@ -14,7 +14,7 @@ from subbyte.models import bert, marian
 Kind = Literal["translation", "student", "encoder"]
 
 CANDIDATES: Mapping[Kind, tuple[str, ...]] = {
-    "translation": ("affine3", "affine4", "affine5", "int8"),
+    "translation": ("normal3", "normal4", "normal5", "int8"),
     "student": ("student4", "student4.4", "student8"),
     "encoder": ("encoder4", "encoder5", "encoder6", "int8"),
 }
