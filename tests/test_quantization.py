@@ -116,7 +116,7 @@ class TestModel:
         assert packed.tensors["fc.weight"] is model.tensors["fc.weight"]
         assert packed.tensors["fc.bias"] is model.tensors["fc.bias"]
         assert packed.aliases == model.aliases and packed.roles == model.roles
-        assert steps == [(1280, 1280)]
+        assert steps == [(0, 1280), (1280, 1280)]
         for name, tensor in model.tensors.items():  # the model itself is as it was
             np.testing.assert_array_equal(tensor, before[name])
 
