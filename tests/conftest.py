@@ -35,12 +35,19 @@ TESTED: set[str] = set()  # instruction sets for which a test has passed; each i
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the instruction set of a test that passed: the value of its parameter `isa`."""
+    """Note the instruction set of a test, the value of its parameter `isa`, in its report, which crosses processes."""
     report = yield
-    if report.when == "call" and report.passed and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        isa = item.callspec.params.get("isa")
-        TESTED.update([isa, "reference"] if isa else [])
+    if report.when == "call" and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        if isa := item.callspec.params.get("isa"):
+            report.user_properties.append(("isa", isa))
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect those of the tests that passed, in the process that prints the summary."""
+    if report.when == "call" and report.passed:
+        for name, value in report.user_properties:
+            TESTED.update([str(value), "reference"] if name == "isa" else [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -126,13 +126,12 @@ def test_it_learns_what_rounding_lost(teacher: Path, text: Path, tmp_path: Path)
     run(
         teacher, tmp_path / "trained", coarse, text, **options, validate_every=80, distillation=0.0, label_smoothing=0.0
     )
-    chrf = {
-        name: subbyte.evaluate_translation(tmp_path / name, text / "en", text / "de", threads=1, beam_size=1)
+    sources, targets = ((text / side).read_text("utf-8").splitlines() for side in ("en", "de"))
+    plain, trained = (
+        np.mean(subbyte.Translator.from_pretrained(tmp_path / name, threads=1).score(sources, targets, normalize=True))
         for name in ("plain", "trained")
-    }
-    assert chrf["trained"]["metrics"]["chrf"] > chrf["plain"]["metrics"]["chrf"] + 2  # +4 to +15, by the machine
-    losses = [line["loss"] for line in log_of(tmp_path / "trained.finetune") if "loss" in line]
-    assert losses[-1] < losses[0] / 2
+    )
+    assert trained > plain + 0.3  # nats a token
 
 
 def test_the_same_seed_gives_the_same_bytes_and_packed_text_is_the_same_text(
