@@ -11,7 +11,7 @@ import pytest
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
 from subbyte import choice, shipped_text
-from subbyte.calibration_text import CHECKED, HELD_OUT, Texts, given_texts, texts_to_choose_on, translated_languages
+from subbyte.calibration_text import CHECKED, HELD_OUT, Texts, texts_for_named, texts_to_choose_on, translated_languages
 from subbyte.candidates import CANDIDATES
 from subbyte.choice import Verdict
 from subbyte.errors import UsageError
@@ -175,11 +175,11 @@ def test_a_vocabulary_that_fits_no_language_has_none() -> None:
 def test_a_named_recipe_is_compared_on_what_ships_and_rounded_for_what_was_given(tmp_path: Path) -> None:
     text = tmp_path / "mine"
     text.write_text("one\ntwo\n", "utf-8")
-    plain, calibrated = given_texts(None, None, None, ["en"]), given_texts(text, None, None, ["en"])
+    plain, calibrated = texts_for_named(None, None, None, ["en"]), texts_for_named(text, None, None, ["en"])
     assert plain.calibration is None and calibrated.calibration == ("one", "two")
     assert plain.check == calibrated.check and plain.check[0] == shipped_text.check_lines(["en"])[0]
-    assert given_texts(text, None, None, []).check == ("one", "two")
-    assert given_texts(None, text, None, ["en"]).check == ("one", "two")
+    assert texts_for_named(text, None, None, []).check == ("one", "two")
+    assert texts_for_named(None, text, None, ["en"]).check == ("one", "two")
 
 
 def test_a_choice_holds_lines_out(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import islice
 from pathlib import Path
 
 from subbyte import shipped_text
@@ -34,7 +34,7 @@ class Texts:
     check_name: str | None
 
 
-def given_texts(
+def texts_for_named(
     calibration: str | Path | None,
     check: str | Path | None,
     frequencies: str | Path | None,
@@ -73,11 +73,11 @@ def texts_to_choose_on(calibration: str | Path | None, check: str | Path | None,
     if check is not None:
         kept, name = _check(check, languages, CHECKED)
     else:
-        kept = _first(_in_turn(held_out, checked), CHECKED)
+        kept = _first(shipped_text.in_turn(held_out, checked), CHECKED)
         own = f"{Path(calibration).name} (a fifth)" if _first(held_out, 1) else None
         name = " and ".join(filter(None, [own, shipped])) or None
     names = " and ".join(filter(None, [Path(calibration).name, shipped]))
-    return Texts(tuple(_in_turn(mine, ours)), tuple(kept), names, name)
+    return Texts(tuple(shipped_text.in_turn(mine, ours)), tuple(kept), names, name)
 
 
 def translated_languages(names: Sequence[object], folder: Path, tokens: Callable[[str], int]) -> tuple[str, ...]:
@@ -114,7 +114,3 @@ def _named(languages: Sequence[str]) -> str | None:
 def _first(lines: Iterable[str], most: int) -> list[str]:
     """The first lines with something in them."""
     return [*islice((line for line in lines if line.strip()), most)]
-
-
-def _in_turn(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    return [line for line in chain.from_iterable(zip_longest(first, second)) if line is not None]

@@ -14,7 +14,7 @@ import numpy as np
 from subbyte import choice, store
 from subbyte.agreement import Agreement
 from subbyte.budget import search
-from subbyte.calibration_text import Texts, given_texts, texts_to_choose_on
+from subbyte.calibration_text import Texts, texts_for_named, texts_to_choose_on
 from subbyte.choice import Chosen, Task, Tried
 from subbyte.encoder_agreement import EncoderAgreement
 from subbyte.errors import ModelError, UsageError
@@ -107,7 +107,7 @@ def quantize(
     def texts(languages: Sequence[str]) -> Texts:
         if chosen:
             return texts_to_choose_on(calibration, check_text, languages)
-        return given_texts(calibration, check_text, frequencies, languages)
+        return texts_for_named(calibration, check_text, frequencies, languages)
 
     task = task_of(model, texts, frequencies)
     found = None

@@ -18,7 +18,6 @@ from subbyte.models import bert
 from subbyte.progress import Progress, phase
 from subbyte.recipe import Recipe, resolve
 
-UNKNOWN = 3  # tokens more that a word outside the vocabulary counts as
 ALONE = 3  # of so many lines without a tab the last is paired with the one before it, for heads, which may read pairs
 
 
@@ -81,6 +80,6 @@ def languages(model: Model, tokenizer: EncoderTokenizer) -> tuple[str, ...]:
 
     def tokens(line: str) -> int:
         (ids,), _ = tokenizer.encode([(line,)])
-        return len(ids) + UNKNOWN * sum(piece in ("[UNK]", "<unk>") for piece in tokenizer.tokens(ids))
+        return len(ids) + shipped_text.UNKNOWN * sum(piece in ("[UNK]", "<unk>") for piece in tokenizer.tokens(ids))
 
     return shipped_text.read_languages(tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain, zip_longest
@@ -12,6 +12,7 @@ FOLDER = "texts"
 CALIBRATION, CHECK = ".calibration.txt", ".check.txt"
 PROBED = 24  # lines of each language that a vocabulary is asked about, of so many characters at most, not to be cut
 SHORT = 80
+UNKNOWN = 3  # tokens more that what a vocabulary does not have should count as, by who counts them
 MOST = 0.5  # tokens a character: a vocabulary that takes more was made for other languages
 AS_WELL = 1.15  # a language that takes at most so many times the tokens of the best one is read as well
 
@@ -28,12 +29,12 @@ def languages() -> tuple[str, ...]:
 
 def calibration_lines(chosen: Sequence[str]) -> list[str]:
     """What weights are rounded for, of several languages in turn."""
-    return _in_turn(_lines(language + CALIBRATION) for language in chosen)
+    return in_turn(*(_lines(language + CALIBRATION) for language in chosen))
 
 
 def check_lines(chosen: Sequence[str]) -> list[str]:
     """What models are compared on, of several languages in turn."""
-    return _in_turn(_lines(language + CHECK) for language in chosen)
+    return in_turn(*(_lines(language + CHECK) for language in chosen))
 
 
 def named_language(code: object) -> str | None:
@@ -58,7 +59,8 @@ def read_languages(tokens: Callable[[str], int]) -> tuple[str, ...]:
     return tuple(language for language, rate in rates.items() if rate <= most)
 
 
-def _in_turn(texts: Iterable[list[str]]) -> list[str]:
+def in_turn(*texts: Sequence[str]) -> list[str]:
+    """The lines of several texts, one of each at a time."""
     return [line for line in chain.from_iterable(zip_longest(*texts)) if line is not None]
 
 

@@ -17,9 +17,8 @@ from subbyte.models import marian
 from subbyte.progress import Progress, phase
 from subbyte.quantization import quantize_model
 from subbyte.recipe import Recipe, resolve, resolved
+from subbyte.shipped_text import UNKNOWN
 from subbyte.tokenization import Tokenizer, source_language
-
-UNKNOWN = 3  # tokens more that a character outside the vocabulary counts as
 
 
 class TranslationTask:
