@@ -16,8 +16,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "../kernels.hpp"
-#include "math.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/math.hpp"
 
 namespace subbyte {
 namespace {

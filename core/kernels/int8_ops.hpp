@@ -6,7 +6,7 @@
 //   int8_block<width, inputs>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus kBias in
 //   a.scratch kBias
 #pragma once
-#include "../kernels.hpp"
+#include "kernels/kernels.hpp"
 
 namespace subbyte {
 namespace {

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "../kernels.hpp"
-#include "../layout.hpp"
-#include "math.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/layout.hpp"
+#include "kernels/math.hpp"
 
 namespace subbyte {
 namespace {

@@ -1,11 +1,11 @@
-#include "beam.hpp"
+#include "models/beam.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "log.hpp"
-#include "sampling.hpp"
+#include "models/log.hpp"
+#include "models/sampling.hpp"
 
 namespace subbyte {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "marian.hpp"
+#include "models/marian.hpp"
 
 namespace subbyte {
 

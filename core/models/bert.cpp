@@ -1,4 +1,4 @@
-#include "bert.hpp"
+#include "models/bert.hpp"
 
 #include <algorithm>
 #include <cmath>

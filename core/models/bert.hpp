@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "../ops.hpp"
-#include "tensors.hpp"
+#include "models/tensors.hpp"
+#include "weights/ops.hpp"
 
 namespace subbyte {
 

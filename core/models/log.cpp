@@ -1,4 +1,4 @@
-#include "log.hpp"
+#include "models/log.hpp"
 
 #include <cmath>
 

@@ -1,10 +1,10 @@
-#include "marian.hpp"
+#include "models/marian.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
-#include "../layout.hpp"
+#include "kernels/layout.hpp"
 
 namespace subbyte {
 namespace {

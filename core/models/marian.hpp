@@ -6,9 +6,9 @@
 #include <variant>
 #include <vector>
 
-#include "../ops.hpp"
-#include "../screen.hpp"
-#include "tensors.hpp"
+#include "models/tensors.hpp"
+#include "weights/ops.hpp"
+#include "weights/screen.hpp"
 
 namespace subbyte {
 

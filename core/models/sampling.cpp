@@ -1,9 +1,9 @@
-#include "sampling.hpp"
+#include "models/sampling.hpp"
 
 #include <algorithm>
 #include <limits>
 
-#include "log.hpp"
+#include "models/log.hpp"
 
 namespace subbyte {
 namespace {

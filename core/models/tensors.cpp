@@ -1,4 +1,4 @@
-#include "tensors.hpp"
+#include "models/tensors.hpp"
 
 #include <stdexcept>
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "../weights.hpp"
+#include "weights/weights.hpp"
 
 namespace subbyte {
 

@@ -1,5 +1,5 @@
 // An encoder in memory, and its calls.
-#include "../models/bert.hpp"
+#include "models/bert.hpp"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -10,8 +10,8 @@
 #include <mutex>
 #include <optional>
 
-#include "../cpu.hpp"
-#include "bindings.hpp"
+#include "bindings/python/bindings.hpp"
+#include "platform/cpu.hpp"
 
 namespace subbyte::bindings {
 namespace {

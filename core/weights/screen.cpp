@@ -1,11 +1,11 @@
-#include "screen.hpp"
+#include "weights/screen.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
-#include "layout.hpp"
+#include "kernels/layout.hpp"
 
 namespace subbyte {
 namespace {

@@ -3,8 +3,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "../dispatch.hpp"
-#include "bindings.hpp"
+#include "bindings/python/bindings.hpp"
+#include "kernels/dispatch.hpp"
 
 using namespace subbyte;
 using namespace subbyte::bindings;

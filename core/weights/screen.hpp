@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "ops.hpp"
+#include "weights/ops.hpp"
 
 namespace subbyte {
 

@@ -2,7 +2,7 @@
 // with few inputs would leave tiles mostly empty, and stays with VNNI.
 #include <algorithm>
 
-#include "int8_avx512.hpp"
+#include "kernels/x86/int8_avx512.hpp"
 
 namespace subbyte {
 namespace {

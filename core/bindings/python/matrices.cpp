@@ -4,8 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "../weights.hpp"
-#include "bindings.hpp"
+#include "bindings/python/bindings.hpp"
+#include "weights/weights.hpp"
 
 namespace subbyte::bindings {
 namespace {

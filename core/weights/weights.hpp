@@ -7,8 +7,8 @@
 #include <new>
 #include <vector>
 
-#include "cpu.hpp"
-#include "kernels.hpp"
+#include "kernels/kernels.hpp"
+#include "platform/cpu.hpp"
 
 namespace subbyte {
 

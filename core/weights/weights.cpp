@@ -1,10 +1,10 @@
-#include "weights.hpp"
+#include "weights/weights.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
-#include "layout.hpp"
+#include "kernels/layout.hpp"
 
 namespace subbyte {
 

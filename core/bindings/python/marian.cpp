@@ -1,5 +1,5 @@
 // A translation model in memory, and its calls.
-#include "../models/marian.hpp"
+#include "models/marian.hpp"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/pair.h>
@@ -13,9 +13,9 @@
 #include <mutex>
 #include <set>
 
-#include "../cpu.hpp"
-#include "../models/beam.hpp"
-#include "bindings.hpp"
+#include "bindings/python/bindings.hpp"
+#include "models/beam.hpp"
+#include "platform/cpu.hpp"
 
 namespace subbyte::bindings {
 namespace {

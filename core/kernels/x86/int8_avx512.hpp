@@ -3,9 +3,9 @@
 // operand: the weights get +128, and 128 * sum(x) is taken off at the end (no saturation anywhere, so the sums stay
 // exact).
 #pragma once
-#include "lanes_avx512.hpp"
+#include "kernels/x86/lanes_avx512.hpp"
 
-#include "float_ops.hpp"
+#include "kernels/float_ops.hpp"
 
 namespace subbyte {
 namespace {
@@ -171,4 +171,4 @@ constexpr size_t kFewInputs = 4;
 }  // namespace
 }  // namespace subbyte
 
-#include "int8_ops.hpp"
+#include "kernels/int8_ops.hpp"

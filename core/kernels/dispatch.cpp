@@ -1,8 +1,8 @@
-#include "dispatch.hpp"
+#include "kernels/dispatch.hpp"
 
 #include <stdexcept>
 
-#include "cpu.hpp"
+#include "platform/cpu.hpp"
 
 namespace subbyte {
 

@@ -1,9 +1,9 @@
-#include "static_product.hpp"
+#include "weights/static_product.hpp"
 
 #include <algorithm>
 #include <stdexcept>
 
-#include "layout.hpp"
+#include "kernels/layout.hpp"
 
 namespace subbyte {
 

@@ -1,4 +1,4 @@
-#include "threads.hpp"
+#include "platform/threads.hpp"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "cpu.hpp"
+#include "platform/cpu.hpp"
 
 namespace subbyte {
 

@@ -1,4 +1,4 @@
-#include "cpu.hpp"
+#include "platform/cpu.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

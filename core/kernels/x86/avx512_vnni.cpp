@@ -1,5 +1,5 @@
 // AVX-512 with VNNI.
-#include "int8_avx512.hpp"
+#include "kernels/x86/int8_avx512.hpp"
 
 namespace subbyte {
 

@@ -3,12 +3,12 @@
 #include <map>
 #include <vector>
 
-#include "dispatch.hpp"
-#include "grid.hpp"
-#include "layout.hpp"
-#include "static_product.hpp"
-#include "threads.hpp"
-#include "weights.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/layout.hpp"
+#include "platform/threads.hpp"
+#include "weights/grid.hpp"
+#include "weights/static_product.hpp"
+#include "weights/weights.hpp"
 
 namespace subbyte {
 

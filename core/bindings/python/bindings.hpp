@@ -7,9 +7,9 @@
 #include <tuple>
 #include <vector>
 
-#include "../grid.hpp"
-#include "../kernels.hpp"
-#include "../ops.hpp"
+#include "kernels/kernels.hpp"
+#include "weights/grid.hpp"
+#include "weights/ops.hpp"
 
 namespace subbyte::bindings {
 

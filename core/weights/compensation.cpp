@@ -1,9 +1,9 @@
-#include "compensation.hpp"
+#include "weights/compensation.hpp"
 
 #include <algorithm>
 #include <vector>
 
-#include "weights.hpp"
+#include "weights/weights.hpp"
 
 namespace subbyte {
 

@@ -1,9 +1,9 @@
 // AVX2. A quad of 64 levels is two registers (rows q and 4 + q, rows 8 + q and 12 + q); each meets 16 activations
 // repeated in both 128-bit lanes. vpmaddubsw wants one unsigned operand and saturates at 16 bits, so it gets |level|
 // and x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
-#include "lanes_avx2.hpp"
+#include "kernels/x86/lanes_avx2.hpp"
 
-#include "float_ops.hpp"
+#include "kernels/float_ops.hpp"
 
 namespace subbyte {
 namespace {
@@ -162,7 +162,7 @@ constexpr size_t kFewInputs = 2;
 }  // namespace
 }  // namespace subbyte
 
-#include "int8_ops.hpp"
+#include "kernels/int8_ops.hpp"
 
 namespace subbyte {
 

@@ -1,6 +1,6 @@
 // Reading and writing the memory layout of codes that kernels.hpp defines. Written to be read; kernels do it faster.
 #pragma once
-#include "kernels.hpp"
+#include "kernels/kernels.hpp"
 
 namespace subbyte {
 

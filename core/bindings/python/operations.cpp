@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../compensation.hpp"
-#include "../cpu.hpp"
-#include "../layout.hpp"
-#include "../screen.hpp"
-#include "bindings.hpp"
+#include "bindings/python/bindings.hpp"
+#include "kernels/layout.hpp"
+#include "platform/cpu.hpp"
+#include "weights/compensation.hpp"
+#include "weights/screen.hpp"
 
 namespace subbyte::bindings {
 

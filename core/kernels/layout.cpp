@@ -1,4 +1,4 @@
-#include "layout.hpp"
+#include "kernels/layout.hpp"
 
 #include <algorithm>
 #include <cstring>

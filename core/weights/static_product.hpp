@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "grid.hpp"
-#include "weights.hpp"
+#include "weights/grid.hpp"
+#include "weights/weights.hpp"
 
 namespace subbyte {
 

@@ -1,7 +1,7 @@
 // Rounding of a matrix that keeps what it multiplies out to: 16 rows at a time, over threads. See compensation.py.
 #pragma once
-#include "kernels.hpp"
-#include "threads.hpp"
+#include "kernels/kernels.hpp"
+#include "platform/threads.hpp"
 
 namespace subbyte {
 

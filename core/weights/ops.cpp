@@ -1,4 +1,4 @@
-#include "ops.hpp"
+#include "weights/ops.hpp"
 
 #include <algorithm>
 
