@@ -29,15 +29,15 @@ from random_encoder import configuration, weights
 from safetensors.numpy import save_file
 
 from subbyte import _core
-from subbyte.activations import Grid, limit
-from subbyte.bench.measuring import cpu_name, quartiles
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.operands import block
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.resident import laid_out
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.measure.bench.measuring import cpu_name, quartiles
+from subbyte.models.model import Model
+from subbyte.models.operands import block
+from subbyte.numbers.grids import Grid, limit
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.resident import laid_out
 
 WIDTH, FFN, HEADS, WORDS = 768, 3072, 12, 1024
 LENGTH = 128  # tokens of a text

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from subbyte.models import marian
+from subbyte.models import marian, translation
 
 
 def configuration(width: int, ffn: int, encoder_layers: int, decoder_layers: int, heads: int, words: int) -> dict:
@@ -58,7 +58,7 @@ def weights(config: dict) -> Iterator[tuple[str, np.ndarray]]:
         if len(shape) == 2:
             yield name, random.normal(0, 1 / math.sqrt(config["d_model"]), shape).astype(np.float32)
         else:  # transformers has the last bias as a batch of one
-            size = (1, *shape) if name == marian.BIAS else shape
+            size = (1, *shape) if name == translation.BIAS else shape
             yield name, np.full(size, float("norm.weight" in name), np.float32)
 
 

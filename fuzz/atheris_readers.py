@@ -22,15 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 with atheris.instrument_imports(include=["subbyte"]):
     import numpy as np
 
-    from subbyte import packed_file, packed_reader
+    from subbyte.compress.recipes.recipe import parse_recipe
     from subbyte.errors import FormatError, ModelError, RecipeError
-    from subbyte.files import parse_json
-    from subbyte.model import Role
-    from subbyte.models.bergamot_file import BYTES, floats, parse_items
-    from subbyte.models.flat_yaml import parse_flat_yaml
+    from subbyte.folders.bergamot.flat_yaml import parse_flat_yaml
+    from subbyte.folders.bergamot.model_file import BYTES, floats, parse_items
+    from subbyte.folders.converted import weights_file, weights_reader
+    from subbyte.folders.files import parse_json
+    from subbyte.folders.tensor_files import read_header
+    from subbyte.models.model import Role
     from subbyte.models.specification import Specification
-    from subbyte.recipe import parse_recipe
-    from subbyte.tensor_files import read_header
 
 # of tests/golden/format1.safetensors, which is a good first input
 SPECIFICATION = Specification({"w": (2, 3), "b": (2,)}, {"w": Role("output", "decoder")}, {"v": "w"})
@@ -51,13 +51,13 @@ def packed(data: bytes) -> None:
         header = read_header(file, "input", FormatError)
         start = file.tell()
         body = np.frombuffer(file.read(), np.uint8)
-    manifest = packed_file.read_manifest(header, "input")
-    packed_reader.tensors_of(header, body, start, manifest, SPECIFICATION)
+    manifest = weights_file.read_manifest(header, "input")
+    weights_reader.tensors_of(header, body, start, manifest, SPECIFICATION)
 
 
 def manifest(data: bytes) -> None:
     """Only the manifest of such a file; the arrays are those of the golden one."""
-    packed_reader.tensors_of(HEADER, BODY, 0, parse_json(data, "input", FormatError), SPECIFICATION)
+    weights_reader.tensors_of(HEADER, BODY, 0, parse_json(data, "input", FormatError), SPECIFICATION)
 
 
 def json(data: bytes) -> None:

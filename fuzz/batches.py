@@ -28,14 +28,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import subbyte
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.encoder_tokenization import load_encoder_tokenizer
-from subbyte.engine import Engine
-from subbyte.folder import open_model
-from subbyte.model import Model, SentenceVectors
+from subbyte.folders.opening import open_model
 from subbyte.models import bert
-from subbyte.resident import instruction_sets
-from subbyte.tokenization import load_tokenizer
+from subbyte.models.model import Model, SentenceVectors
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_encoder import tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, quantized

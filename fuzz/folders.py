@@ -16,8 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from subbyte import quantize, store
-from subbyte.models.marian import sinusoidal_positions
+from subbyte import quantize
+from subbyte.folders.converted import saving
+from subbyte.models.translation import sinusoidal_positions
 from tiny_encoder import tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, quantized
@@ -103,7 +104,7 @@ def _converted(folder: Path, recipe_text: str) -> Path:
     """The folder converted, into one beside it."""
     packed = quantized(folder, recipe_text)
     out = folder.with_name(f"{folder.name}-converted")
-    store.save(packed, out, report={"tensors": {}})
+    saving.save(packed, out, report={"tensors": {}})
     return out
 
 

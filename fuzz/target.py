@@ -24,17 +24,18 @@ import numpy as np
 from folders import Files, write_folder
 
 import subbyte
-from subbyte import store
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.encoder_tokenization import load_encoder_tokenizer
-from subbyte.engine import Engine
 from subbyte.errors import FormatError, KernelError, ModelError, SchemeError
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.models.bert import WORDS, is_encoder
-from subbyte.resident import instruction_sets
-from subbyte.tokenization import load_tokenizer
-from subbyte.translator import Translator
+from subbyte.folders.converted import saving, sums
+from subbyte.folders.opening import open_model
+from subbyte.models.bert import is_encoder
+from subbyte.models.encoder import WORDS
+from subbyte.models.model import Model
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine
+from subbyte.run.translator import Translator
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
+from subbyte.text.tokenizer import load_tokenizer
 
 SECONDS = 1.0  # of processor time
 SLACK = 16 << 20  # bytes beyond the size of the files, until they are checked
@@ -154,10 +155,10 @@ def _steps(model: Model, tokenizer, folder: Path, number: int) -> Iterator[tuple
     yield ("encode", encode) if encoder else ("translate", translate)
     if number % 4 == 0:
         yield "inspect", lambda: subbyte.inspect(folder)
-    if (number % 4 == 1 or number == 0) and (folder / store.SUMS).exists():
-        yield "verify", lambda: store.verify(folder)
+    if (number % 4 == 1 or number == 0) and (folder / sums.SUMS).exists():
+        yield "verify", lambda: sums.verify(folder)
     if number % 16 in (2, 10) or number == 0:
         if isinstance(model.tensors[WORDS if encoder else "model.encoder.layers.0.fc1.weight"], np.ndarray):
             yield "quantize", lambda: subbyte.quantize(folder, folder.with_name("out"), "uniform3", force=True)
         else:
-            yield "save", lambda: store.save(model, folder.with_name("out"), report={}, force=True)
+            yield "save", lambda: saving.save(model, folder.with_name("out"), report={}, force=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from subbyte.analysis.advice import recommended
-from subbyte.analysis.document import Analysis, Quality, Size
-from subbyte.analysis.findings import findings
-from subbyte.analysis.judging import DISTANCES
-from subbyte.analysis.keeping import LIMITS
-from subbyte.analysis.noise import share_noise
+from subbyte.measure.analysis.advice import recommended
+from subbyte.measure.analysis.document import Analysis, Quality, Size
+from subbyte.measure.analysis.findings import findings
+from subbyte.measure.analysis.judging import DISTANCES
+from subbyte.measure.analysis.keeping import LIMITS
+from subbyte.measure.analysis.noise import share_noise
 
 PARAMETERS = 1_000_000
 

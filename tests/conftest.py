@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.resident import instruction_sets
+from subbyte.run.resident import instruction_sets
 from tiny_marian import tiny_marian_folder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subbyte.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
 
 PACKAGES: Sequence[str] = ()
 PUBLISHED: Sequence[Published] = (Published("float32", "the 1e-9 ms of a fake", milliseconds=1e-9),)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from subbyte.activations import fake_quantize
-from subbyte.model import Model, PackedMatrix
-from subbyte.models import bert
-from subbyte.quantization import dequantize
+from subbyte.models import bert, encoder
+from subbyte.models.model import Model
+from subbyte.numbers.grids import fake_quantize
+from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.packed import PackedMatrix
 
 BASE: dict[str, Any] = {
     "architectures": ["BertForSequenceClassification"], "model_type": "bert", "hidden_size": 768,
@@ -112,8 +113,8 @@ def forward(
     def heads(x: np.ndarray) -> np.ndarray:
         return x.reshape(len(ids), s.heads, -1).swapaxes(0, 1)
 
-    x = past("embeddings.words", w[bert.WORDS][ids] + (w[bert.TYPES][types] if s.types else 0))
-    x = past("embeddings.sum", x + w[bert.POSITIONS][s.first_position + np.arange(len(ids))])
+    x = past("embeddings.words", w[encoder.WORDS][ids] + (w[encoder.TYPES][types] if s.types else 0))
+    x = past("embeddings.sum", x + w[encoder.POSITIONS][s.first_position + np.arange(len(ids))])
     point = "embeddings.output"
     x = past(point, norm("embeddings.LayerNorm", x))
     for i in range(s.layers):

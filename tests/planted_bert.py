@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from subbyte.folder import open_model
-from subbyte.model import Model
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
 from tiny_bench_bert import WORDS, tiny_bert_folder
 
 WIDTH = 96  # two values of 96 may be 6.9 standard deviations from the mean, two of 48 only 4.8

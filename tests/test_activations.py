@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from subbyte import activations
-from subbyte.activations import BITS, Grid, fake_quantize, from_plain, from_range, limit, quantize, split, to_plain
 from subbyte.errors import FormatError, SchemeError
+from subbyte.folders.converted import grids_file
+from subbyte.folders.converted.grids_file import from_plain, to_plain
+from subbyte.numbers.grids import BITS, Grid, fake_quantize, from_range, limit, quantize, split
 
 POINTS = {"embeddings.output": 6, "layers.0.ffn_input": 6, "layers.0.scores": 1}
 ENDS = st.floats(-1e6, 1e6, width=32)
@@ -118,8 +119,8 @@ GRIDS = {"layers.0.ffn_input": Grid(8, (0.1, 3e-8), (-127, 5)), "layers.0.scores
 
 @pytest.mark.parametrize("permutation", [None, (5, 4, 3, 2, 1, 0)])
 def test_the_file_comes_back(tmp_path: Path, permutation: tuple[int, ...] | None) -> None:
-    (tmp_path / activations.FILE).write_text(json.dumps(to_plain(GRIDS, permutation)))
-    assert activations.read(tmp_path, POINTS) == (GRIDS, permutation)
+    (tmp_path / grids_file.FILE).write_text(json.dumps(to_plain(GRIDS, permutation)))
+    assert grids_file.read(tmp_path, POINTS) == (GRIDS, permutation)
 
 
 def good() -> dict[str, Any]:
@@ -213,18 +214,18 @@ def test_whatever_is_in_it_is_a_grid_or_refused(key: str, value: Any, point: Any
 
 
 def test_a_file_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    (tmp_path / activations.FILE).write_text('{"format": 2, "points": {"x": [' + "0," * (1 << 16) + "0]}}")
+    (tmp_path / grids_file.FILE).write_text('{"format": 2, "points": {"x": [' + "0," * (1 << 16) + "0]}}")
     with pytest.raises(FormatError, match="more than 65,536 values"):
-        activations.read(tmp_path, POINTS)
+        grids_file.read(tmp_path, POINTS)
 
 
 def test_what_can_be_written_can_be_read(tmp_path: Path) -> None:
     points = {"embeddings.output": 768} | {f"layers.{i}.ffn_sum": 768 for i in range(42)}
     per_embedding = Grid(8, (1 / 3,) * 768, (-100,) * 768)
-    (tmp_path / activations.FILE).write_text(
+    (tmp_path / grids_file.FILE).write_text(
         json.dumps(to_plain(dict.fromkeys([*points][:41], per_embedding), range(768)), indent=2)
     )
-    grids, permutation = activations.read(tmp_path, points)
+    grids, permutation = grids_file.read(tmp_path, points)
     assert len(grids) == 41 and permutation == tuple(range(768))
     with pytest.raises(SchemeError, match="more than the 65,536"):
         to_plain(dict.fromkeys(points, per_embedding))

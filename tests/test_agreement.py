@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte.agreement import LIMITS, WORD_LINES, WORDS, Agreement, ask, chrf, word_lines
-from subbyte.calibration_text import LOOKED_AT
+from subbyte.compress.calibration.texts import LOOKED_AT
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.compress.translation_agreement import LIMITS, WORD_LINES, WORDS, Agreement, ask, word_lines
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.tokenization import Tokenizer, load_tokenizer
+from subbyte.folders.opening import open_model
+from subbyte.metrics import chrf
+from subbyte.models.model import Model
+from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 from test_shared_model import sentences
 from tiny_marian import edit_json
 from tiny_student import tiny_student_folder
@@ -73,7 +74,7 @@ def test_what_is_compared_of_a_translation_is_bounded(tiny_folder: Path, monkeyp
         lengths.extend(len(text) for text in [*translations, *references])
         return 0.0
 
-    monkeypatch.setattr("subbyte.agreement.chrf", measured)
+    monkeypatch.setattr("subbyte.compress.translation_agreement.chrf", measured)
     model, tokenizer = opened(tiny_folder)
     monkeypatch.setattr(type(tokenizer), "decode", lambda self, ids: "word " * 10_000)
     agreement(model, model, tokenizer, ["a dog runs ."])
@@ -83,7 +84,7 @@ def test_what_is_compared_of_a_translation_is_bounded(tiny_folder: Path, monkeyp
 def test_each_token_is_compared(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five tokens three are lost: one is no number, one infinitely less likely, one a little more than a nat."""
     scores = iter([[[-0.1, -0.1, -0.1], [-0.1, -0.1]], [[math.nan, -math.inf, -1.11], [-1.09, -0.01]]])
-    monkeypatch.setattr("subbyte.agreement.log_probabilities_by_target", lambda *_: next(scores))
+    monkeypatch.setattr("subbyte.compress.translation_agreement.log_probabilities_by_target", lambda *_: next(scores))
     model, tokenizer = opened(tiny_folder)
     found = agreement(model, model, tokenizer, ["a dog"])
     assert found["lost"] == 0.6 and found["nats"] is None and disagrees(found)
@@ -135,7 +136,7 @@ def test_quantize_reports_and_warns(tiny_folder: Path, tmp_path: Path, caplog: p
 def test_nothing_is_compared_where_nobody_wants_it(
     tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subbyte.translation_task.ask", None)
+    monkeypatch.setattr("subbyte.compress.translation.ask", None)
     subbyte.quantize(tiny_folder, tmp_path / "out", "log1", check=False)
     assert report(tmp_path / "out") is None and caplog.text == ""
 

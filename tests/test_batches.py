@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from subbyte.resident import instruction_sets
+from subbyte.run.resident import instruction_sets
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 BATCHES = 60

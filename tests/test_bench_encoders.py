@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from subbyte.bench.engines import onnxruntime, openvino
-from subbyte.bench.measuring import _check_agreement, benchmark, mean_cosine
-from subbyte.bench.planning import encoder_tasks_of, models_of, texts_of
-from subbyte.bench.plot import plot
-from subbyte.bench.subjects import Setup, Subject, Task
-from subbyte.bench.table import tables
-from subbyte.bench.worker import inputs_of
-from subbyte.demo import SENTENCES
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
+from subbyte.measure.bench.measuring import _check_agreement, benchmark, mean_cosine
+from subbyte.measure.bench.planning import encoder_tasks_of, models_of, texts_of
+from subbyte.measure.bench.plot import plot
+from subbyte.measure.bench.rivals import onnxruntime, openvino
+from subbyte.measure.bench.subjects import Setup, Subject, Task
+from subbyte.measure.bench.table import tables
+from subbyte.measure.bench.worker import inputs_of
+from subbyte.measure.demo import SENTENCES
 from tiny_bench_bert import tiny_bert_folder
 
 SMALL = {"sentences": 4, "rounds": 1, "batch_sizes": [4], "sequence_lengths": [8]}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbyte import bit_search
-from subbyte.bit_search import Cost, Option, choose, options, widths
-from subbyte.granularity import PerGroup
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform
+from subbyte.compress.search import choosing
+from subbyte.compress.search.choosing import Cost, Option, choose, options, widths
+from subbyte.numbers.granularity import PerGroup
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Uniform
 
 OPTIONS = st.builds(Option, st.just(Uniform(4)), st.integers(0, 12), st.integers(0, 6).map(float))
 PROBLEMS = st.lists(st.lists(OPTIONS, min_size=1, max_size=4), min_size=1, max_size=5).map(
@@ -90,7 +90,7 @@ def test_widths_are_those_that_the_scheme_has():
 
 
 def test_options_of_an_embedding_have_clusters_and_none_is_beaten(monkeypatch):
-    monkeypatch.setattr(bit_search, "RATIOS", (1, 2))
+    monkeypatch.setattr(choosing, "RATIOS", (1, 2))
     schemes = [Uniform(bits) for bits in (2, 3, 4)]
     errors = {scheme: 4.0**-scheme.bits for scheme in schemes}
     ranges = [

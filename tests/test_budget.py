@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import budget as budgets
-from subbyte import sensitivity
-from subbyte.bit_search import Cost
-from subbyte.budget import OFFERED, blank_size, choice, offered, parse_budget
-from subbyte.calibration import grams
+from subbyte.compress.calibration.translation import grams
+from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.compress.search import sensitivity
+from subbyte.compress.search.budget import OFFERED, blank_size, choice, offered, parse_budget
+from subbyte.compress.search.choosing import Cost
+from subbyte.compress.search.sensitivity import measure
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
-from subbyte.models import marian
-from subbyte.quantization import blank_matrix, quantize_model
-from subbyte.recipe import load_recipe, parse_recipe, resolve
-from subbyte.schemes import BinaryCoding, Normal, Uniform
-from subbyte.sensitivity import measure
-from subbyte.store import weights_size
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders.converted.saving import weights_size
+from subbyte.folders.opening import open_model
+from subbyte.models import translation
+from subbyte.numbers.matrices import blank_matrix
+from subbyte.numbers.schemes import BinaryCoding, Normal, Uniform
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND
 from tiny_student import tiny_student_folder
@@ -117,7 +117,9 @@ def test_the_choice_fits_closely_and_never_loses_more_for_more(tiny_folder):
 
 @pytest.mark.parametrize("student", [False, True])
 def test_the_budget_is_kept_and_the_recipe_gives_the_same_model(tmp_path, text, fast, student, monkeypatch):
-    monkeypatch.setattr("subbyte.store.producer", lambda: "subbyte 10.0")  # at which the header's filling is short
+    monkeypatch.setattr(
+        "subbyte.folders.converted.saving.producer", lambda: "subbyte 10.0"
+    )  # at which the header's filling is short
     folder = (tiny_student_folder if student else tiny_marian_folder)(tmp_path / "model")
     words = tmp_path / "words"
     words.write_text("houses houses dog\n")
@@ -156,12 +158,12 @@ def test_without_a_recipe_both_families_are_offered(tiny_folder):
     assert {(type(one), one.bits) for one in OFFERED} >= {(Normal, 1), (BinaryCoding, 2), (Uniform, 3), (Uniform, 8)}
     assert offered(model, None) == {name: [*OFFERED] for name in model.roles}
     mixed = offered(model, load_recipe("nmt-mixed"))
-    assert mixed[marian.SHARED] == [BinaryCoding(bits) for bits in (1, 2, 3, 4)]
+    assert mixed[translation.SHARED] == [BinaryCoding(bits) for bits in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("budget", ["1bits", "100B"])
 def test_too_small_a_budget_is_refused_before_the_work(tiny_folder, tmp_path, text, monkeypatch, budget):
-    monkeypatch.setattr(budgets, "grams_of", None)
+    monkeypatch.setattr("subbyte.compress.search.budget.grams_of", None)
     with pytest.raises(
         UsageError, match=r"but the weights of this model take [\d,]+ to [\d,]+ bytes \([\d.]+bits to"
     ) as e:
@@ -201,20 +203,20 @@ def test_each_matrix_is_measured_and_wider_ones_lose_less(tiny_folder):
 
 def test_words_are_measured_by_ranges_of_falling_frequency(tiny_folder, monkeypatch):
     model = open_model(tiny_folder)
-    rows = model.tensors[marian.SHARED].shape[0]
+    rows = model.tensors[translation.SHARED].shape[0]
     counts = np.arange(rows)
     changed = []
     monkeypatch.setattr(sensitivity, "translations", lambda *_: [[0]])
     monkeypatch.setattr(sensitivity, "log_probabilities", lambda engine, *_: [0.0])
-    monkeypatch.setattr(sensitivity, "Engine", lambda model, **_: changed.append(model.tensors[marian.SHARED]))
-    schemes = {marian.SHARED: [Uniform(2)]}
-    found = measure(model, [[0]], {}, schemes, {marian.SHARED: counts})
-    costs = found.costs[marian.SHARED]
+    monkeypatch.setattr(sensitivity, "Engine", lambda model, **_: changed.append(model.tensors[translation.SHARED]))
+    schemes = {translation.SHARED: [Uniform(2)]}
+    found = measure(model, [[0]], {}, schemes, {translation.SHARED: counts})
+    costs = found.costs[translation.SHARED]
     assert sum(cost.rows for cost in costs) == rows and [cost.rows for cost in costs] == sorted(
         cost.rows for cost in costs
     )
     for i, cost in enumerate(costs):
-        (moved,) = np.nonzero((changed[i + 1] != model.tensors[marian.SHARED]).any(axis=1))
+        (moved,) = np.nonzero((changed[i + 1] != model.tensors[translation.SHARED]).any(axis=1))
         last = sum(cost.rows for cost in costs[: i + 1])
         assert set(moved) <= set(range(rows - last, rows - last + cost.rows)) and len(moved) > 0.8 * cost.rows
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte.calibration import ENOUGH_TOKENS, LOOKUP, grams, readable
-from subbyte.engine import Engine
+from subbyte.compress.calibration.translation import ENOUGH_TOKENS, LOOKUP, grams, readable
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
-from subbyte.models import marian
-from subbyte.quantization import dequantize
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders.opening import open_model
+from subbyte.models import translation
+from subbyte.numbers.matrices import dequantize
+from subbyte.run.translation_engine import Engine
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import tiny_marian_folder
 from tiny_student import tiny_student_folder
 
@@ -24,16 +24,18 @@ LINES = [f"a dog runs past {n} houses" for n in range(40)]
 def test_the_engine_gives_the_inputs_of_a_matrix(tiny_folder):
     model = open_model(tiny_folder)
     sentence, target = [5, 9, 7, 0], [4, 8, 0]
-    first, output = "model.encoder.layers.0.self_attn.q_proj.weight", marian.OUTPUT
+    first, output = "model.encoder.layers.0.self_attn.q_proj.weight", translation.OUTPUT
     for threads in (1, 2):
         engine = Engine(model, threads=threads)
         x, y = engine.inputs([sentence], [target], [first, output])
         angles = np.arange(4)[:, None] / 10000 ** (np.arange(16) / 16)
         positions = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-        embedded = model.tensors[marian.SHARED][sentence] * np.sqrt(32)
+        embedded = model.tensors[translation.SHARED][sentence] * np.sqrt(32)
         np.testing.assert_allclose(x, embedded + positions, atol=1e-5)
         logits = engine.logits(sentence, [engine.generation().start, *target[:-1]])
-        np.testing.assert_allclose(y @ model.tensors[marian.SHARED].T + model.tensors[marian.BIAS], logits, atol=1e-4)
+        np.testing.assert_allclose(
+            y @ model.tensors[translation.SHARED].T + model.tensors[translation.BIAS], logits, atol=1e-4
+        )
 
 
 def test_without_targets_the_decoder_does_not_run(tiny_folder):
@@ -50,7 +52,9 @@ def test_rows_come_in_the_same_order_whatever_the_weights(tiny_folder, tmp_path)
     np.testing.assert_allclose(low, exact, atol=0.3)
 
 
-@pytest.mark.parametrize("names", [["model.nothing"], [marian.OUTPUT, marian.OUTPUT], [marian.OUTPUT, marian.ENCODER]])
+@pytest.mark.parametrize(
+    "names", [["model.nothing"], [translation.OUTPUT, translation.OUTPUT], [translation.OUTPUT, translation.ENCODER]]
+)
 def test_names_that_mean_nothing_or_the_same_are_refused(tiny_folder, names):
     with pytest.raises(ValueError, match=r"no such matrix|asked for twice"):
         Engine(open_model(tiny_folder)).inputs([[5, 0]], [[0]], names)
@@ -64,13 +68,13 @@ def test_every_matrix_that_multiplies_has_a_sum(tmp_path, kind):
     calls = []
     sums = grams(model, load_tokenizer(model.folder, model.config), LINES, lambda *call: calls.append(call))
     assert calls == [(32, 40), (40, 40)]
-    looked_up = {marian.ENCODER, marian.DECODER} if kind == "untied" else set()
+    looked_up = {translation.ENCODER, translation.DECODER} if kind == "untied" else set()
     assert model.roles.keys() - sums.keys() == looked_up
     for name, gram in sums.items():
         assert gram.shape == (model.tensors[name].shape[1],) * 2
         assert np.linalg.eigvalsh(gram).min() > -1e-6 * np.trace(gram)
     if kind != "untied":
-        gram = sums[marian.SHARED]
+        gram = sums[translation.SHARED]
         assert np.trace(gram) == pytest.approx(len(gram) * (1 + LOOKUP))
 
 

@@ -10,12 +10,20 @@ import pytest
 
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
-from subbyte import choice, shipped_text
-from subbyte.calibration_text import CHECKED, HELD_OUT, Texts, texts_for_named, texts_to_choose_on, translated_languages
-from subbyte.candidates import CANDIDATES
-from subbyte.choice import Verdict
+from subbyte.compress import choice
+from subbyte.compress.calibration import shipped_text
+from subbyte.compress.calibration.texts import (
+    CHECKED,
+    HELD_OUT,
+    Texts,
+    texts_for_named,
+    texts_to_choose_on,
+    translated_languages,
+)
+from subbyte.compress.candidates import CANDIDATES
+from subbyte.compress.choice import Verdict
+from subbyte.compress.recipes.recipe import presets
 from subbyte.errors import UsageError
-from subbyte.recipe import presets
 from tiny_marian import edit_json
 from tiny_student import tiny_student_folder
 
@@ -47,9 +55,9 @@ class Sized:
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("subbyte.choice.candidates", lambda model: ("uniform2", "uniform4", "int8"))
+    monkeypatch.setattr("subbyte.compress.choice.candidates", lambda model: ("uniform2", "uniform4", "int8"))
     monkeypatch.setattr(
-        "subbyte.choice.weights_size", lambda packed: {"uniform2": 300, "uniform4": 500}.get(packed, 1000)
+        "subbyte.compress.choice.weights_size", lambda packed: {"uniform2": 300, "uniform4": 500}.get(packed, 1000)
     )
 
 

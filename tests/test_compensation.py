@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.calibration import grams
-from subbyte.compensation import SWEEPS, Columns, columns_of, steps
-from subbyte.folder import open_model
-from subbyte.gram_sums import GramSums
-from subbyte.granularity import PerGroup, PerRow, PerTensor, group_size, grouped
-from subbyte.model import PackedMatrix
-from subbyte.quantization import dequantize, quantize_matrix, quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.schemes import SCHEMES, Params, Scheme, from_plain
-from subbyte.tokenization import load_tokenizer
+from subbyte.compress.calibration.translation import grams
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.numbers.gram_sums import GramSums
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, group_size, grouped
+from subbyte.numbers.matrices import dequantize, quantize_matrix
+from subbyte.numbers.output_rounding import SWEEPS, Columns, columns_of, steps
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import SCHEMES, Params, Scheme, from_plain
+from subbyte.text.tokenizer import load_tokenizer
 
 SCHEMES_TRIED = [
     kind(bits=bits, granularity=granularity)

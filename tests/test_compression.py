@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import models
-from subbyte.frequencies import word_frequencies
-from subbyte.models import marian
-from subbyte.tokenization import load_tokenizer
+from subbyte.compress.calibration.words import word_frequencies
+from subbyte.folders import opening
+from subbyte.models import translation
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import tiny_marian_folder
 
 
@@ -21,13 +21,13 @@ def test_the_report_says_how_it_was_made(tiny_folder, tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     assert report["recipe"] == "nmt-mixed" and report["frequencies"] == "text"
     assert report["versions"]["numpy"] == np.__version__
-    assert report["tensors"][marian.SHARED]["bits"] == [4, 3, 2, 1]
+    assert report["tensors"][translation.SHARED]["bits"] == [4, 3, 2, 1]
 
 
 def test_progress_goes_through_phases_none_of_which_goes_back(tiny_folder, tmp_path):
     calls = []
     subbyte.quantize(tiny_folder, tmp_path / "out", "int8", progress=lambda *call: calls.append(call))
-    matrices = sum(w.size for w in models.load(tiny_folder).tensors.values() if w.ndim == 2)
+    matrices = sum(w.size for w in opening.load(tiny_folder).tensors.values() if w.ndim == 2)
     rounding = [steps for name, *steps in calls if name == "rounding to int8"]
     assert rounding[-1] == [matrices, matrices] and rounding == sorted(rounding)
     asked = [("translating the check text", i, 2) for i in range(3)]
@@ -44,17 +44,17 @@ def test_a_second_run_writes_the_same_bytes(tiny_folder, tmp_path):
 @pytest.mark.parametrize("shared", [True, False])
 def test_words_are_counted_on_their_side(tmp_path, shared):
     folder = tiny_marian_folder(tmp_path / "tiny", share_encoder_decoder_embeddings=shared)
-    model = models.load(folder)
+    model = opening.load(folder)
     tokenizer = load_tokenizer(folder, model.config)
     counts = word_frequencies(model, tokenizer, ["a dog\tein Hund", "a dog", "", "\t"])
     dog = tokenizer.encode("a dog")
     target_ids = {piece: id for id, piece in tokenizer.target_pieces.items()}
     hund = [target_ids.get(piece, tokenizer.unk.id) for piece in tokenizer.target.encode("ein Hund", out_type=str)]
     if shared:
-        assert [*counts] == [marian.SHARED]
-        assert (counts[marian.SHARED][dog] >= 2).all() and (counts[marian.SHARED][hund] >= 1).all()
-        assert counts[marian.SHARED][tokenizer.eos.id] == 8
+        assert [*counts] == [translation.SHARED]
+        assert (counts[translation.SHARED][dog] >= 2).all() and (counts[translation.SHARED][hund] >= 1).all()
+        assert counts[translation.SHARED][tokenizer.eos.id] == 8
     else:
-        assert counts[marian.ENCODER].sum() == 2 * len(dog) + 2 and (counts[marian.ENCODER][dog] >= 2).all()
-        assert (counts[marian.DECODER][hund] >= 1).all() and counts[marian.DECODER][tokenizer.eos.id] == 4
+        assert counts[translation.ENCODER].sum() == 2 * len(dog) + 2 and (counts[translation.ENCODER][dog] >= 2).all()
+        assert (counts[translation.DECODER][hund] >= 1).all() and counts[translation.DECODER][tokenizer.eos.id] == 4
     assert all(len(counts[name]) == model.tensors[name].shape[0] for name in counts)

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import subbyte
-from subbyte.demo import MODEL, SENTENCES, demonstrate
+from subbyte.measure import demo
+from subbyte.measure.demo import MODEL, SENTENCES, demonstrate
 
-SHIPPED = Path(subbyte.__file__).parent / MODEL
+SHIPPED = Path(demo.__file__).parent / MODEL
 
 
 def test_the_model_that_ships_is_small_and_says_what_it_was_made_of():

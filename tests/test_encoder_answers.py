@@ -16,12 +16,14 @@ from safetensors.numpy import load_file, save_file
 import subbyte
 from encoder_variant_table import PROMPTS, VARIANTS, variant_folder
 from encoder_variants import HIDDEN, PAIRS, SETTINGS, TEXTS, base_folder
-from subbyte import encoder_agreement, encoder_vectors, store
+from subbyte.compress import encoder_agreement
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.folder import open_model
-from subbyte.inspection import inspect
+from subbyte.folders.converted import loading
+from subbyte.folders.opening import open_model
 from subbyte.models import pooling
-from subbyte.permutation import permuted
+from subbyte.models.axis_order import permuted
+from subbyte.run import vectors
+from subbyte.run.inspection import inspect
 from tiny_marian import edit_json
 
 ONE = "words, classifier, one label"
@@ -82,21 +84,21 @@ def test_a_vector_does_not_depend_on_the_others(name: str, tmp_path: Path) -> No
 
 
 def test_activations_of_modules_are_those_that_are_read() -> None:
-    assert (*encoder_vectors.ACTIVATIONS,) == pooling.ACTIVATIONS
+    assert (*vectors.ACTIVATIONS,) == pooling.ACTIVATIONS
 
 
 def test_similarities() -> None:
     a, b = np.array([[3.0, 4.0]]), np.array([[6.0, 8.0], [0.0, 1.0]])
     expected = {"cosine": [1, 0.8], "dot": [50, 4], "euclidean": [-5, -np.sqrt(18)], "manhattan": [-7, -6]}
     for kind, values in expected.items():
-        np.testing.assert_allclose(encoder_vectors.similarity(a, b, kind), [values], rtol=1e-6)
-        assert encoder_vectors.similarity(a[:0], b, kind).shape == (0, 2)
+        np.testing.assert_allclose(vectors.similarity(a, b, kind), [values], rtol=1e-6)
+        assert vectors.similarity(a[:0], b, kind).shape == (0, 2)
 
 
 def test_a_converted_folder_keeps_modules_as_float32(tmp_path: Path) -> None:
     source = sentences(tmp_path / "m")
     out = converted(source)
-    model = store.load(out)
+    model = loading.load(out)
     assert model.sentence == open_model(source).sentence
     assert model.tensors["sentence.0.weight"].shape == (5, HIDDEN)
     plain = base_folder(SENTENCES, tmp_path / "plain")
@@ -145,7 +147,7 @@ def test_what_a_converted_folder_says_is_checked(tmp_path: Path, change: dict[st
     document["quantization_config"]["sentence"] |= change
     (out / "config.json").write_text(json.dumps(document))
     with pytest.raises(FormatError, match=message):
-        store.load(out)
+        loading.load(out)
 
 
 def test_stages_need_their_tensors(tmp_path: Path) -> None:
@@ -154,11 +156,11 @@ def test_stages_need_their_tensors(tmp_path: Path) -> None:
     document["quantization_config"]["sentence"]["stages"][0]["outputs"] = 6
     (out / "config.json").write_text(json.dumps(document))
     with pytest.raises(FormatError, match=r"sentence\.0\.weight is F32 \[5, 8\], should be F32 \[6, 8\]"):
-        store.load(out)
+        loading.load(out)
     del document["quantization_config"]["sentence"]
     (out / "config.json").write_text(json.dumps(document))
     with pytest.raises(FormatError, match=r"unexpected array sentence\.0\.weight"):
-        store.load(out)
+        loading.load(out)
 
 
 # --- scores
@@ -207,7 +209,7 @@ def test_older_converted_folders_of_several_labels_keep_probabilities(tmp_path: 
     document["quantization_config"]["scores"] = "tanh"
     (out / "config.json").write_text(json.dumps(document))
     with pytest.raises(FormatError, match="scores is 'tanh'"):
-        store.load(out)
+        loading.load(out)
 
 
 def test_several_labels_at_once_are_not_measured_as_classes(tmp_path: Path) -> None:

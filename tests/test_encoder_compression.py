@@ -14,17 +14,18 @@ import pytest
 import subbyte
 from encoder_folders import LINES, classifier_folder, sentence_folder
 from numpy_bert import forward
-from subbyte import encoder_calibration, store
-from subbyte.compensation import columns_of
-from subbyte.encoder_compression import compressed
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.encoder_tokenization import load_encoder_tokenizer
+from subbyte.compress.calibration import encoders
+from subbyte.compress.encoder_rounding import compressed
+from subbyte.compress.recipes.recipe import load_recipe, presets
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
-from subbyte.folder import open_model
-from subbyte.model import SentenceVectors
-from subbyte.models import bert
-from subbyte.permutation import permuted
-from subbyte.recipe import load_recipe, presets
+from subbyte.folders.converted import saving, sums
+from subbyte.folders.opening import open_model
+from subbyte.models import bert, encoder
+from subbyte.models.axis_order import permuted
+from subbyte.models.model import SentenceVectors
+from subbyte.numbers.output_rounding import columns_of
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from tiny_bench_bert import WORDS, tiny_bert_folder
 from tiny_marian import edit_json
 
@@ -80,9 +81,9 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     model = open_model(tmp_path / "out")
     rounded = {"mkq-4-8", "w4a4", "w4a8", "w4a8-emb2", "w8a8-turned"}  # presets that round only what matrices multiply
     assert document["kernels"]["activations"] == model.activations == "static"
-    assert set(model.grids) == set(bert.points(bert.settings(model.config))) or recipe in rounded
+    assert set(model.grids) == set(encoder.points(bert.settings(model.config))) or recipe in rounded
     assert (model.permutation is not None) == load_recipe(recipe).permute
-    names = store.verify(tmp_path / "out")
+    names = sums.verify(tmp_path / "out")
     assert {"activations.json", "config.json", "model.safetensors", "vocab.txt", "report.json"} <= set(names)
     before, after = logits(classifier), logits(tmp_path / "out")
     assert before.shape == after.shape and not np.array_equal(before, after)
@@ -90,7 +91,7 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
         assert rms(before - after) < 0.25 * rms(before)
     classifier_of = subbyte.Classifier.from_pretrained(tmp_path / "out", threads=1)
     ids, types = classifier_of.tokenizer.encode([(line,) for line in LINES])
-    points = list(bert.points(bert.settings(model.config)))
+    points = list(encoder.points(bert.settings(model.config)))
     tolerance = 0.05 if recipe in ("mkq-4-8", "w4a4") else 0.01  # at a border, to the next one of 15 codes, or of 255
     for text_ids, kinds in zip(ids, types, strict=True):  # what the folder says, simulated in floats, point by point
         seen = dict(zip(points, classifier_of.engine.observe([text_ids], [kinds], points), strict=True))
@@ -114,7 +115,7 @@ def test_dynamic_presets(classifier: Path, tmp_path: Path, recipe: str) -> None:
     document = subbyte.quantize(classifier, tmp_path / "out", recipe)
     assert document["architecture"] == "BertForSequenceClassification" and document["compression"] > 1.5
     assert not (tmp_path / "out" / "activations.json").exists()
-    store.verify(tmp_path / "out")
+    sums.verify(tmp_path / "out")
     before, after = logits(classifier), logits(tmp_path / "out")
     assert before.shape == after.shape and np.isfinite(after).all()
     if recipe == "int8":
@@ -135,7 +136,7 @@ def test_a_calibration_text_keeps_outputs(sentences: Path, text: Path, tmp_path:
 
 def test_what_is_loaded_is_what_was_saved(originals: Path, classifier: Path, text: Path, tmp_path: Path) -> None:
     model = open_model(originals / "static")
-    store.save(model, tmp_path / "again", report={})
+    saving.save(model, tmp_path / "again", report={})
     again = open_model(tmp_path / "again")
     assert (again.grids, again.permutation, again.activations) == (model.grids, model.permutation, "static")
     assert np.array_equal(logits(originals / "static"), logits(tmp_path / "again"))
@@ -174,7 +175,7 @@ def test_inspect_says_what_there_is(originals: Path) -> None:
     document = subbyte.inspect(originals / "static")
     tensors = {one["name"]: one for one in document["tensors"]}
     assert tensors["classifier.weight"]["role"] == "encoder.classifier"
-    assert tensors[bert.WORDS]["bits"] == 8 and tensors["classifier.bias"]["bits"] == 32
+    assert tensors[encoder.WORDS]["bits"] == 8 and tensors["classifier.bias"]["bits"] == 32
     assert {path["bits"] for path in document["kernels"]["paths"]} == {8}
     assert document["kernels"]["activations"] == "static"
 
@@ -285,7 +286,7 @@ def test_every_truncation_of_a_json_file_is_refused(static: Path, name: str) -> 
     for length in range(0, len(data.rstrip()), len(data) // 60 + 1):
         (static / name).write_bytes(data[:length])
         with pytest.raises(FormatError):
-            store.verify(static)
+            sums.verify(static)
         if name != "manifest.json":
             with pytest.raises(FormatError):
                 open_model(static)
@@ -301,7 +302,7 @@ def test_every_truncation_of_the_weights_is_refused(static: Path) -> None:
 
 def test_a_missing_file_is_named(static: Path) -> None:
     (static / "activations.json").unlink()
-    for read in (open_model, store.verify):
+    for read in (open_model, sums.verify):
         with pytest.raises(FormatError, match=r"activations\.json: the file is missing"):
             read(static)
 
@@ -362,7 +363,7 @@ def test_sums_of_inputs_serve_several_recipes(sentences: Path, text: Path) -> No
     model = open_model(sentences)
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
     texts = [(line,) for line in text.read_text().splitlines() if line]
-    sums = encoder_calibration.grams(model, encoder_calibration.readable(tokenizer, texts), list(model.roles))
+    sums = encoders.grams(model, encoders.readable(tokenizer, texts), list(model.roles))
     for recipe in map(load_recipe, ("uniform4", "int8", "w4a4")):
         alone = compressed(model, recipe, tokenizer, texts)
         for given in (sums, columns_of(sums)):

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from numpy_bert import DISTILBERT, ROBERTA, TINY, forward, random_model
-from subbyte.activations import Grid, from_range, limit, multiplied
-from subbyte.encoder_engine import EncoderEngine
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import KernelError, UsageError
-from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
-from subbyte.model import Model
-from subbyte.models import bert
-from subbyte.quantization import quantize_model
-from subbyte.resident import instruction_sets
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform
+from subbyte.models import bert, encoder
+from subbyte.models.encoder import multiplied
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
+from subbyte.numbers.grids import Grid, from_range, limit
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.resident import instruction_sets
 
 ISAS = dict(instruction_sets())
 
@@ -103,7 +104,7 @@ def static(name: str, scheme: str | None, **grids: Any) -> Model:
     groups = grids.pop("groups", 1)
     made = {
         point: grid(name, point, groups=groups if width > 8 else 1, **grids)
-        for point, width in bert.points(bert.settings(model.config)).items()
+        for point, width in encoder.points(bert.settings(model.config)).items()
     }
     return replace(model, activations="static", grids=made)
 
@@ -195,7 +196,7 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
         firsts = np.cumsum([0, *map(len, ids)])[:-1]
         expected = values[firsts] if end == "pooler" else values
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
-    assert engine.inputs(ids, types, [bert.WORDS])[0].size == 0
+    assert engine.inputs(ids, types, [encoder.WORDS])[0].size == 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -223,7 +224,7 @@ def wide_static(scheme: str | None, kind: str) -> Model:
     arguments = {key: value for key, value in options.items() if key != "groups"}
     grids = {
         point: grid("wide", point, groups={48: 3, 64: 4}[width], **arguments)
-        for point, width in bert.points(bert.settings(model.config)).items()
+        for point, width in encoder.points(bert.settings(model.config)).items()
         if width in (48, 64)
     }
     return replace(model, grids={**model.grids, **grids})
@@ -321,7 +322,7 @@ def large(kind: str) -> Model:
     bits, groups = {"static": (8, 1), "static 16": (16, 1), "static groups": (8, 2)}[kind]
     grids = {
         point: Grid(bits, tuple((np.linspace(4, 9, k) / limit(bits)).tolist()), (3,) * k)
-        for point, width in bert.points(bert.settings(model.config)).items()
+        for point, width in encoder.points(bert.settings(model.config)).items()
         for k in [groups if width > 8 else 1]
     }
     return replace(model, activations="static", grids=grids)
@@ -407,7 +408,7 @@ def test_no_texts_have_no_answers(scheme: str | None, static: bool, isa: str) ->
     model = quantize_model(model, dict.fromkeys(model.roles, SCHEMES[scheme])) if scheme else model
     if static:
         grid = from_range(np.array([-3.0]), np.array([3.0]), 8)
-        points = bert.points(bert.settings(model.config))
+        points = encoder.points(bert.settings(model.config))
         model = replace(model, activations="static", grids=dict.fromkeys(points, grid))
     engine = EncoderEngine(model, isa=isa, threads=2)
     assert engine.logits([]).shape == (0, 3) and engine.pooled([]).shape == (0, 48) and engine.states([]) == []
@@ -461,7 +462,12 @@ def test_groups_of_any_width_are_fine_where_nothing_multiplies_codes(groups: int
 
 def test_tensors_of_another_shape_are_refused() -> None:
     model = random_model()
-    for name in (bert.WORDS, "encoder.layer.1.output.dense.weight", "classifier.bias", "embeddings.LayerNorm.weight"):
+    for name in (
+        encoder.WORDS,
+        "encoder.layer.1.output.dense.weight",
+        "classifier.bias",
+        "embeddings.LayerNorm.weight",
+    ):
         tensor = model.tensors[name]
         with pytest.raises(KernelError, match=name):
             EncoderEngine(replace(model, tensors={**model.tensors, name: tensor[:-1]}), threads=1)
@@ -488,4 +494,4 @@ def test_wrong_arguments_are_refused() -> None:
 
 def test_settings_are_those_of_tiny() -> None:
     engine = EncoderEngine(random_model(), threads=1)
-    assert engine.points == bert.points(bert.settings(TINY)) and engine.threads == 1 and engine.isa in ISAS
+    assert engine.points == encoder.points(bert.settings(TINY)) and engine.threads == 1 and engine.isa in ISAS

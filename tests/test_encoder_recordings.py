@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from subbyte import models
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.model import Model
-from subbyte.quantization import quantize_model
-from subbyte.resident import instruction_sets
-from subbyte.schemes import Uniform
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders import opening
+from subbyte.models import bert
+from subbyte.models.model import Model
+from subbyte.numbers.schemes import Uniform
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.resident import instruction_sets
 from tiny_marian import RECORDINGS
 
 NAMES = sorted(folder.name for folder in (RECORDINGS / "encoders").iterdir())
@@ -27,7 +28,7 @@ def recording(name: str) -> tuple[Model, dict[str, Any], dict[str, np.ndarray]]:
     """A model, its texts, and what transformers made of them."""
     folder = RECORDINGS / "encoders" / name
     return (
-        models.load(folder),
+        opening.load(folder),
         json.loads((folder / "expected.json").read_text("utf-8")),
         load_file(folder / "expected.safetensors"),
     )
@@ -64,6 +65,6 @@ def test_eight_bits_are_close_to_the_recorded_states(name: str) -> None:
 
 def test_every_family_is_recorded_bare_and_with_labels() -> None:
     found = {recording(name)[0].architecture for name in NAMES}
-    assert found == {name for names in models.bert.ARCHITECTURES.values() for name in names}
+    assert found == {name for names in bert.ARCHITECTURES.values() for name in names}
     assert {recording(name)[0].config["model_type"] for name in NAMES} == {"bert", "distilbert", "roberta"}
-    assert models.bert.settings(recording("bert-regression")[0].config).regression
+    assert bert.settings(recording("bert-regression")[0].config).regression

@@ -12,8 +12,8 @@ import tokenizers
 
 import subbyte
 from encoder_tokenization_cases import BYTE_PAIRS, CASES, PAIRS, TEXTS, folder_of, longest_of
-from subbyte.encoder_tokenization import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.errors import ModelError, UsageError
+from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 from tiny_bench_bert import WORDS, tiny_bert_folder
 from tiny_marian import RECORDINGS, edit_json
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from subbyte.engine import Engine
 from subbyte.errors import KernelError, UsageError
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.resident import available_cores, instruction_sets
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.run.resident import available_cores, instruction_sets
+from subbyte.run.translation_engine import Engine
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, quantized
 

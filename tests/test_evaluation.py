@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 import subbyte
-from subbyte.evaluation import score
+from subbyte.metrics import score
 
 
 def test_scores_are_those_of_sacrebleu():
@@ -20,7 +20,7 @@ def test_scores_are_those_of_sacrebleu():
 
 
 def test_peak_memory_stays_when_memory_is_freed():
-    code = "from subbyte.evaluation import peak_rss_bytes as peak; before = peak(); size = 1 << 27; b'x' * size\n"
+    code = "from subbyte.measure.memory import peak_rss_bytes as peak; before = peak(); size = 1 << 27; b'x' * size\n"
     code += "assert (1 << 26) < peak() - before < (1 << 28), (before, peak())"
     subprocess.run([sys.executable, "-c", code], check=True)
 

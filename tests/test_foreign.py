@@ -13,8 +13,8 @@ import pytest
 
 import subbyte
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.folder import open_model
-from subbyte.foreign import hub_name
+from subbyte.folders.foreign import hub_name
+from subbyte.folders.opening import open_model
 from tiny_marian import tiny_marian_folder
 from tiny_student import tiny_student_folder
 

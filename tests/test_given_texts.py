@@ -12,7 +12,7 @@ import pytest
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
 from subbyte.errors import UsageError
-from subbyte.given_texts import checked, one_or_many
+from subbyte.text.given import checked, one_or_many
 from tiny_marian import tiny_marian_folder
 
 BAD: list[tuple[Any, str]] = [

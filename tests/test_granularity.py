@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subbyte.errors import SchemeError
-from subbyte.granularity import (
+from subbyte.numbers.granularity import (
     Granularity,
     PerGroup,
     PerRow,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from numpy_bert import forward, random_model
-from subbyte.activations import Grid, fake_quantize, from_range
+from subbyte.compress.calibration.grids import calibrate, embedding_order
+from subbyte.compress.recipes.point_rules import Rounding
+from subbyte.compress.recipes.recipe import load_recipe, resolve_points
 from subbyte.errors import SchemeError, UsageError
-from subbyte.grid_calibration import calibrate, embedding_order
-from subbyte.models import bert
-from subbyte.permutation import permuted
-from subbyte.point_rules import Rounding
-from subbyte.ranges import All
-from subbyte.recipe import load_recipe, resolve_points
+from subbyte.models import bert, encoder
+from subbyte.models.axis_order import permuted
+from subbyte.numbers.grids import Grid, fake_quantize, from_range
+from subbyte.numbers.ranges import All
 
 WIDTH = 48
 OUTLIERS = [1, 9, 20, 31, 40]  # a dimension or none in each sixth; the last sixth without
@@ -100,7 +100,7 @@ def test_grids_of_a_permuted_calibration_are_those_of_the_permuted_model() -> No
     assert pi is not None
     again = permuted(model, pi)
     there, _ = calibrate(lambda ids, _: forward(again, ids, [0] * len(ids)), texts, roundings)
-    for point in bert.points(bert.settings(model.config)):
+    for point in encoder.points(bert.settings(model.config)):
         np.testing.assert_allclose(grids[point].scale, there[point].scale, rtol=1e-5)
 
 

@@ -57,9 +57,9 @@ def test_help_of_a_class_says_shapes_errors_and_an_example(name: str) -> None:
 
 def test_everybody_but_pydoc_sees_the_whole_package() -> None:
     assert {*subbyte.__all__} <= {*dir(subbyte)}
-    assert len([*pkgutil.iter_modules(subbyte.__path__)]) > 40
-    assert importlib.resources.files("subbyte").joinpath("recipes").is_dir()
-    assert importlib.import_module("subbyte.recipe").presets()
+    assert len([*pkgutil.iter_modules(subbyte.__path__)]) > 10
+    assert importlib.resources.files("subbyte.compress.recipes").joinpath("presets").is_dir()
+    assert importlib.import_module("subbyte.compress.recipes.recipe").presets()
 
 
 def test_it_stays_cheap_and_can_be_reloaded() -> None:

@@ -15,7 +15,7 @@ import subbyte
 from encoder_variant_table import RERANKER, VARIANTS
 from encoder_variants import SETTINGS, base_folder, changed, dense_folder
 from subbyte.errors import FormatError, ModelError
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
 from tiny_marian import edit_json
 
 FAMILY = (FormatError, ModelError)

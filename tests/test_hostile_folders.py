@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import files, store
-from subbyte.engine import Engine
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.folder import open_model
-from subbyte.tensor_files import read_header
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders import files
+from subbyte.folders.converted import saving, sums
+from subbyte.folders.opening import open_model
+from subbyte.folders.tensor_files import read_header
+from subbyte.run.translation_engine import Engine
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import edit_json, tiny_marian_folder
 from tiny_student import BYTES, FLOAT32, marian_file, tiny_student, tiny_student_folder, write_student
 
@@ -105,7 +106,7 @@ def test_every_truncation_of_a_json_file_is_refused(originals: Path, tmp_path: P
             files.read_json(folder, name, FormatError)
         if length % 41 == 0:
             with pytest.raises(FormatError):
-                store.verify(folder) if name == "manifest.json" else open_model(folder)
+                sums.verify(folder) if name == "manifest.json" else open_model(folder)
 
 
 def test_every_truncation_of_a_tokenizer_file_is_refused_or_harmless(folder: Path) -> None:
@@ -291,7 +292,7 @@ JSON_FILES = (
 def read_all(folder: Path) -> None:
     use(folder)
     subbyte.inspect(folder)
-    store.verify(folder)
+    sums.verify(folder)
 
 
 @pytest.mark.parametrize("name", JSON_FILES)
@@ -487,8 +488,8 @@ def test_a_file_that_becomes_a_pipe_after_it_was_checked_does_not_block(
             os.mkfifo(opened)
         return checked(opened)
 
-    for module in ("store", "models.checkpoint", "models.bergamot_file"):
-        monkeypatch.setattr(f"subbyte.{module}.open_regular", swap)
+    for module in ("converted.loading", "hugging_face.checkpoint", "bergamot.model_file"):
+        monkeypatch.setattr(f"subbyte.folders.{module}.open_regular", swap)
     with pytest.raises(error_of(folder), match="no longer a regular file"):
         open_model(folder)
 
@@ -526,7 +527,7 @@ def test_weights_that_were_read_do_not_change_with_the_file(folder: Path) -> Non
 def test_a_folder_is_never_saved_onto_itself(originals: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(originals / "converted", tmp_path / "m"))
     with pytest.raises(UsageError, match="is the folder of the source model"):
-        store.save(open_model(folder), folder, report={}, force=True)
+        saving.save(open_model(folder), folder, report={}, force=True)
     use(folder)
 
 

@@ -16,8 +16,8 @@ from encoder_folders import classifier_folder, sentence_folder
 from fake_hub import fake_hub
 from local_hub import COMMIT, GATED, local_hub
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
-from subbyte.hub import download, wanted_files
+from subbyte.folders.hub import download, wanted_files
+from subbyte.folders.opening import open_model
 from tiny_marian import tiny_marian_folder
 from tiny_student import tiny_student_folder
 
@@ -162,6 +162,6 @@ def test_large_models_are_announced(home: Path, tmp_path: Path, monkeypatch: pyt
         monkeypatch.setitem(sys.modules, name, module)
     said: list[str] = []
     download("somebody/tiny", tmp_path / "quiet", say=said.append)
-    monkeypatch.setattr("subbyte.hub.LARGE", 1000)
+    monkeypatch.setattr("subbyte.folders.hub.LARGE", 1000)
     download("somebody/tiny", tmp_path / "said", say=said.append)
     assert said == ["fetching 7 of the 8 files of somebody/tiny, 0.1 MB"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from subbyte import store
-from subbyte.folder import open_model
+from subbyte.folders.converted import sums
+from subbyte.folders.opening import open_model
 from tiny_marian import tiny_marian_folder
 
 MOMENTS = 6
@@ -45,7 +45,7 @@ def test_a_killed_quantize_leaves_nothing_half_written(source: Path, tmp_path: P
         process.send_signal(signal.SIGKILL)
         process.wait()
         if replaces or out.exists():
-            store.verify(out)
+            sums.verify(out)
             outcomes.add(open_model(out).recipe["name"])
         else:
             outcomes.add("absent")

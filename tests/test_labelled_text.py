@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from subbyte import labelled_text
 from subbyte.errors import UsageError
-from subbyte.labelled_text import LabelledText, class_numbers, numbers, read_labelled, unlabelled_lines
+from subbyte.text import labelled
+from subbyte.text.labelled import LabelledText, class_numbers, numbers, read_labelled, unlabelled_lines
 
 FILES = {
     "sst2": ("label\tsentence\n0\tno wit\n1\tfun", [("no wit",), ("fun",)], ["0", "1"]),
@@ -57,7 +57,7 @@ def test_faults_are_named_with_their_line(tmp_path: Path, content: str, message:
 def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("label\tsentence\n1\ta\n1\tlong long long\n")
-    monkeypatch.setattr(labelled_text, limit, most)
+    monkeypatch.setattr(labelled, limit, most)
     with pytest.raises(UsageError, match="line 3 is too much"):
         read_labelled(path)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import store
 from subbyte.errors import FormatError
-from subbyte.folder import open_model
-from subbyte.store import is_converted, marked, unmarked
+from subbyte.folders.converted import saving
+from subbyte.folders.converted.mark import is_converted, marked, unmarked
+from subbyte.folders.opening import open_model
 from tiny_encoder import KINDS, tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import quantized
@@ -45,7 +45,7 @@ def test_converted_folders_are_marked_and_older_ones_open_as_before(kind: str, t
         tiny_student_folder(source)
     else:
         tiny_encoder_folder(source, kind)
-    store.save(quantized(source, "uniform4"), tmp_path / "out", report={})
+    saving.save(quantized(source, "uniform4"), tmp_path / "out", report={})
     config = config_of(tmp_path / "out")
     assert config["model_type"] == "subbyte" and "quant_method" not in config["quantization_config"]
     old = as_before_the_mark(tmp_path / "out", tmp_path / "old")

@@ -9,13 +9,12 @@ import pytest
 
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
-from subbyte.bench import engines
-from subbyte.bench.measuring import benchmark
-from subbyte.candidates import CANDIDATES, kind
+from subbyte.compress.candidates import CANDIDATES
+from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, presets, require_kind, resolve
 from subbyte.errors import ModelError, RecipeError, UsageError
-from subbyte.folder import open_model
-from subbyte.model_kinds import task_of
-from subbyte.recipe import load_recipe, parse_recipe, presets, require_kind, resolve
+from subbyte.folders.opening import open_model
+from subbyte.measure.bench.measuring import benchmark
+from subbyte.models.kinds import kind, task_of
 from tiny_marian import tiny_marian_folder
 from tiny_student import tiny_student_folder
 
@@ -111,7 +110,7 @@ def test_rivals_of_another_kind_are_refused_installed_or_not(
     folders: dict[str, Path], name: str, rivals: str, there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not there:
-        monkeypatch.setattr(engines, "find_spec", lambda _: None)
+        monkeypatch.setattr("subbyte.measure.bench.packages.find_spec", lambda _: None)
     for rival in rivals.split():
         with pytest.raises(UsageError, match=rf"{rival} (is measured with encoders only|cannot run it|runs only)"):
             benchmark(folders[name], [rival])

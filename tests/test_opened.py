@@ -17,7 +17,7 @@ import pytest
 import subbyte
 from encoder_folders import classifier_folder, sentence_folder
 from subbyte.errors import ModelError, UsageError
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
 from tiny_marian import tiny_marian_folder
 
 KINDS = ("Translator", "Encoder", "Classifier")

@@ -12,16 +12,16 @@ import pytest
 import subbyte
 from encoder_folders import classifier_folder
 from numpy_bert import forward, random_model
-from subbyte.activations import Grid
-from subbyte.encoder_engine import EncoderEngine
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import FormatError, KernelError, UsageError
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.models import bert
-from subbyte.operands import block, equalized, factors, hadamard, turned, with_grids
-from subbyte.permutation import permuted
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve
+from subbyte.folders.opening import open_model
+from subbyte.models import bert, encoder
+from subbyte.models.axis_order import permuted
+from subbyte.models.model import Model
+from subbyte.models.operands import block, equalized, factors, hadamard, turned, with_grids
+from subbyte.numbers.grids import Grid
+from subbyte.run.encoder_engine import EncoderEngine
 from tiny_bench_bert import WORDS
 
 TEXTS, TYPES = [[3, 7, 9, 30, 2], [5, 6]], [[0, 0, 0, 1, 1], [0, 0]]
@@ -46,7 +46,7 @@ range = "mse"
 
 def read_points(model: Model) -> list[str]:
     s = bert.settings(model.config)
-    return [point for point in bert.points(s) if bert.readers(point, s)]
+    return [point for point in encoder.points(s) if encoder.readers(point, s)]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def model() -> Model:
 
 def equalizers(model: Model) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
-    widths = bert.points(bert.settings(model.config))
+    widths = encoder.points(bert.settings(model.config))
     return {point: rng.uniform(0.2, 5, widths[point]).astype(np.float32) for point in read_points(model)}
 
 
@@ -66,10 +66,10 @@ def logits(model: Model) -> np.ndarray:
 
 def test_every_matrix_but_embeddings_reads_one_point(model: Model) -> None:
     s = bert.settings(model.config)
-    found = [name for point in bert.points(s) for name in bert.readers(point, s)]
+    found = [name for point in encoder.points(s) for name in encoder.readers(point, s)]
     assert sorted(found) == sorted(name for name, role in model.roles.items() if role.kind != "embedding")
     bare = bert.settings(random_model(architectures=["BertModel"]).config)
-    assert bert.readers("layers.2.output", bare) == [] and bert.readers("layers.0.scores", s) == []
+    assert encoder.readers("layers.2.output", bare) == [] and encoder.readers("layers.0.scores", s) == []
 
 
 def test_an_equalized_model_computes_the_same(model: Model) -> None:
@@ -83,7 +83,7 @@ def test_an_equalized_model_computes_the_same(model: Model) -> None:
 def test_a_turned_model_computes_the_same(model: Model) -> None:
     s = bert.settings(model.config)
     grids = {
-        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(bert.points(s)[point]))
+        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(encoder.points(s)[point]))
         for point in read_points(model)
     }
     assert {grid.rotation for grid in grids.values()} == {16, 64}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import subbyte
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
 
 SIZES = Path(__file__).parent.parent / "studies" / "chung2020" / "sizes.py"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from numpy_bert import forward, random_model
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
-from subbyte.models import bert
-from subbyte.permutation import inverse, on_embedding_axis, order, permuted
-from subbyte.quantization import quantize_model
-from subbyte.schemes import Uniform
+from subbyte.models import bert, encoder
+from subbyte.models.axis_order import inverse, on_embedding_axis, order, permuted
+from subbyte.numbers.schemes import Uniform
 
 FAMILIES = {
     "bert": {},
@@ -31,7 +31,7 @@ def test_a_permuted_model_computes_the_same(family: str) -> None:
     model = random_model(**FAMILIES[family])
     ids, types = [3, 14, 15, 9, 26, 5], [0] * 6
     before, after = (forward(one, ids, types) for one in (model, permuted(model, PI)))
-    assert before.keys() == after.keys() == bert.points(bert.settings(model.config)).keys()
+    assert before.keys() == after.keys() == encoder.points(bert.settings(model.config)).keys()
     for point, values in before.items():
         wanted = values[:, PI] if on_embedding_axis(point) else values
         np.testing.assert_allclose(after[point], wanted, atol=1e-9, err_msg=point)
@@ -67,6 +67,6 @@ def test_what_cannot_be_permuted() -> None:
     for pi in (PI[:-1], np.zeros(24, int), np.arange(1, 25)):
         with pytest.raises(UsageError, match=r"numbers 0\.\.23"):
             permuted(model, pi)
-    packed = quantize_model(model, dict.fromkeys([bert.WORDS], Uniform(8)))
+    packed = quantize_model(model, dict.fromkeys([encoder.WORDS], Uniform(8)))
     with pytest.raises(UsageError, match=r"word_embeddings\.weight is quantized"):
         permuted(replace(packed, recipe={}), PI)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from numpy_bert import BASE, TINY, described
+from subbyte.compress.recipes.point_rules import Rounding
+from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, resolve, resolve_points, resolved
 from subbyte.errors import RecipeError
-from subbyte.models import bert
-from subbyte.point_rules import Rounding
-from subbyte.recipe import load_recipe, parse_recipe, resolve, resolve_points, resolved
-from subbyte.schemes import Clustered
+from subbyte.models import bert, encoder
+from subbyte.numbers.schemes import Clustered
 
 ENCODERS = "w8a8 w8a8-mixed w8a8-peg w8a8-turned w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
 BARE = {"architectures": ["BertModel"]}
@@ -80,7 +80,7 @@ def test_memory_of_bert_base(weights: int, words: int, tables: int, gamma: int, 
     """As the paper counts: no scales; biases and beta of LayerNorm have 32 bits. The last row is what it prints."""
     sizes = numbers(BASE)
     assert sum(sizes.values()) == 109_483_778
-    widths = {bert.WORDS: words, bert.POSITIONS: tables, bert.TYPES: tables}
+    widths = {encoder.WORDS: words, encoder.POSITIONS: tables, encoder.TYPES: tables}
     widths |= {name: 32 if name.endswith("bias") else gamma for name in sizes if "LayerNorm" in name or "bias" in name}
     bits = sum(n * widths.get(name, weights) for name, n in sizes.items())
     assert 32 * sum(sizes.values()) / bits == pytest.approx(ratio, abs=0.005)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from subbyte import extras
+from subbyte import errors
 
 ROOT = Path(__file__).parents[1]
 PROMISE = re.compile(r"""(pip3?|pipx|uv|uvx|poetry|conda)( pip)? (install|add|run)\b([ ]-[\w-]+)* ['"]?subbyte\b""")
@@ -37,10 +37,10 @@ def test_a_promise_is_seen(text: str) -> None:
 
 
 def test_the_sentence_for_what_is_missing() -> None:
-    assert extras.missing(["torch"], "finetune") == (
+    assert errors.missing_packages(["torch"], "finetune") == (
         'torch is not installed; in a checkout of subbyte: pip install ".[finetune]"'
     )
-    assert extras.missing(["a", "b"], "bench", "converting") == (
+    assert errors.missing_packages(["a", "b"], "bench", "converting") == (
         'converting needs a and b, which are not installed; in a checkout of subbyte: pip install ".[bench]"'
     )
 
@@ -53,7 +53,7 @@ def test_the_extras_that_sentences_name_are_there() -> None:
         match[1]
         for path in (ROOT / "src").rglob("*.py")
         for match in re.finditer(
-            r"""extras\.(?:missing|command)\([^\n]*?"(\w+)"(?:, purpose)?\)""", path.read_text("utf-8")
+            r"""(?:missing_packages|install_command)\([^\n]*?"(\w+)"(?:, purpose)?\)""", path.read_text("utf-8")
         )
     }
     assert named == {"bench", "download", "finetune"} and named <= extra.keys()

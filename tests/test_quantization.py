@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import SchemeError
-from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
-from subbyte.model import Block, Model, PackedMatrix, Role
-from subbyte.quantization import dequantize, quantize_matrix, quantize_model, sqnr_db
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform
+from subbyte.models.model import Model, Role
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
+from subbyte.numbers.matrices import dequantize, quantize_matrix, sqnr_db
+from subbyte.numbers.packed import Block, PackedMatrix
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Uniform
 
 
 def gaussian(rows: int, cols: int, seed: int = 0) -> np.ndarray:
@@ -58,7 +60,7 @@ def test_the_chunks_of_the_work_do_not_show(
 ) -> None:
     w = gaussian(10, 48)
     whole = dequantize(quantize_matrix(w, BinaryCoding(3, granularity)))
-    monkeypatch.setattr("subbyte.quantization.CHUNK", 100)
+    monkeypatch.setattr("subbyte.numbers.matrices.CHUNK", 100)
     np.testing.assert_array_equal(dequantize(quantize_matrix(w, BinaryCoding(3, granularity))), whole)
 
 
@@ -149,8 +151,8 @@ def test_torch_is_not_needed() -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np\n"
-        "from subbyte.quantization import quantize_matrix\n"
-        "from subbyte.schemes import SCHEMES\n"
+        "from subbyte.numbers.matrices import quantize_matrix\n"
+        "from subbyte.numbers.schemes import SCHEMES\n"
         "for kind in SCHEMES.values():\n"
         "    quantize_matrix(np.eye(16, dtype=np.float32), kind(bits=2))\n"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.activations import Grid, fake_quantize, from_range
 from subbyte.errors import SchemeError
-from subbyte.ranges import ESTIMATORS, CrossEntropy, Estimator, Percentile, SquaredError
+from subbyte.numbers.grids import Grid, fake_quantize, from_range
+from subbyte.numbers.ranges import ESTIMATORS, CrossEntropy, Estimator, Percentile, SquaredError
 
 BATCHES = [np.array(rows, np.float32) for rows in ([[-1, 2, 0, 4]], [[-3, 1, 1, 2], [0, 0, 5, 6]], [[0, 1, -2, 1]])]
 

@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from subbyte.cli.app import app
-from subbyte.recipe import presets
+from subbyte.compress.recipes.recipe import presets
 from tiny_marian import tiny_marian_folder
 
 ROOT = Path(__file__).parents[1]

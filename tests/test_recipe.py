@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
-from subbyte import models
+from subbyte.compress.recipes.recipe import (
+    STACKS,
+    load_recipe,
+    parse_recipe,
+    presets,
+    resolve,
+    resolve_points,
+    resolved,
+)
 from subbyte.errors import RecipeError
-from subbyte.model import Model
-from subbyte.recipe import STACKS, load_recipe, parse_recipe, presets, resolve, resolve_points, resolved
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
+from subbyte.folders import opening
+from subbyte.models.model import Model
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
 from tiny_marian import tiny_marian_folder
 
 NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
@@ -27,13 +35,13 @@ ENCODERS = (
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return models.load(tiny_marian_folder(tmp_path_factory.mktemp("recipe") / "tiny"))
+    return opening.load(tiny_marian_folder(tmp_path_factory.mktemp("recipe") / "tiny"))
 
 
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("recipe") / "untied"
-    return models.load(tiny_marian_folder(folder, share_encoder_decoder_embeddings=False, tie_word_embeddings=False))
+    return opening.load(tiny_marian_folder(folder, share_encoder_decoder_embeddings=False, tie_word_embeddings=False))
 
 
 def test_the_presets_are_those_that_are_promised() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from numpy_bert import TINY, described
-from subbyte.folder import open_model
-from subbyte.recipe import load_recipe, parse_recipe, resolve, resolved
-from subbyte.recipe_text import recipe_text
+from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, resolve, resolved
+from subbyte.compress.recipes.writing import recipe_text
+from subbyte.folders.opening import open_model
 from tiny_packed import EVERY_KIND
 
 

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from subbyte import models
-from subbyte.engine import Engine, Hypothesis
-from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters
-from subbyte.model import Model, PackedMatrix
-from subbyte.quantization import dequantize, quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.resident import instruction_sets
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders import opening
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
+from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine, Hypothesis
 from tiny_marian import RECORDINGS
 from tiny_packed import TRANSLATION_PRESETS
 
@@ -58,7 +60,7 @@ def recording(name: str) -> Recording:
     found: dict[str, Any] = json.loads((folder / "expected.json").read_text("utf-8"))
     logits = load_file(folder / "expected.safetensors")
     return Recording(
-        model=models.load(folder),
+        model=opening.load(folder),
         sources=found["sources"],
         targets=found["targets"],
         logits=[logits[str(i)] for i in range(len(found["targets"]))],

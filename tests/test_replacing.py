@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from subbyte import atomic_folder, store
-from subbyte.atomic_file import new_file
 from subbyte.errors import SubbyteError, UsageError
-from subbyte.model import Model
+from subbyte.folders import atomic
+from subbyte.folders.atomic import new_file
+from subbyte.folders.converted import saving
+from subbyte.models.model import Model
 from tiny_packed import quantized
 
 
@@ -23,7 +24,7 @@ def model(tiny_folder: Path) -> Model:
 @pytest.fixture
 def out(model: Model, tmp_path: Path) -> Path:
     """Its folder."""
-    store.save(model, tmp_path / "out", report={})
+    saving.save(model, tmp_path / "out", report={})
     return tmp_path / "out"
 
 
@@ -73,7 +74,7 @@ def test_what_we_did_not_write_is_never_replaced(model: Model, out: Path, change
     change(out)
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     with pytest.raises(UsageError, match=re.escape(f"holds what subbyte did not write there: {named}")):
-        store.save(model, out, report={}, force=True)
+        saving.save(model, out, report={}, force=True)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert not [*out.parent.glob(".out*")]
 
@@ -82,7 +83,7 @@ def test_what_we_did_not_write_is_never_replaced(model: Model, out: Path, change
 def test_what_comes_while_we_work_is_not_replaced(model: Model, tmp_path: Path, force: bool) -> None:
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="holds what" if force else "already exists"):
-        with atomic_folder.new_folder(out, force=force) as new:
+        with atomic.new_folder(out, force=force) as new:
             (new / "a").write_text("ours")
             out.mkdir()
             (out / "note").write_text("mine")
@@ -92,12 +93,12 @@ def test_what_comes_while_we_work_is_not_replaced(model: Model, tmp_path: Path, 
 @pytest.mark.parametrize("out", ["/proc/out", "/proc/new/deep/out", "/dev/null/out"])
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(model: Model, out: str) -> None:
     with pytest.raises(SubbyteError, match=f"{out}: cannot be written: "):
-        store.refuse_output(model.folder, Path(out), force=False)
+        saving.refuse_output(model.folder, Path(out), force=False)
 
 
 def test_a_place_that_can_be_is_as_it_was(model: Model, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    store.refuse_output(model.folder, tmp_path / "new" / "deep" / "out", force=False)
+    saving.refuse_output(model.folder, tmp_path / "new" / "deep" / "out", force=False)
     assert sorted(tmp_path.iterdir()) == before
 
 

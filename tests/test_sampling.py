@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from subbyte.engine import Engine
-from subbyte.resident import instruction_sets
-from subbyte.translator import Translator
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine
+from subbyte.run.translator import Translator
 from test_recordings import recording
 from tiny_marian import tiny_marian_folder
 from tiny_student import tiny_student_folder

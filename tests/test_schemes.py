@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from subbyte.arrays import namespace
 from subbyte.errors import SchemeError
-from subbyte.granularity import PerGroup, PerTensor, RowClusters
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Params, Uniform, from_plain, to_plain
-from subbyte.schemes.fitting import Sorted
+from subbyte.numbers.arrays import namespace
+from subbyte.numbers.granularity import PerGroup, PerTensor, RowClusters
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Params, Uniform, from_plain, to_plain
+from subbyte.numbers.schemes.fitting import Sorted
 
 
 def test_plain_data_of_each_family() -> None:

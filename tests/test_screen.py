@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbyte import _core
-from subbyte.arrays import Array
-from subbyte.engine import Engine
-from subbyte.folder import open_model
-from subbyte.model import Model
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.numbers.arrays import Array
+from subbyte.run.translation_engine import Engine
 from tiny_marian import tiny_marian_folder
 from tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 from tiny_student import tiny_student_folder

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from search_cases import BEAMS, CASES, MODELS
-from subbyte.engine import Engine
-from subbyte.folder import with_settings
-from subbyte.generation import SearchOptions
+from subbyte.folders.opening import with_settings
+from subbyte.models.generation import SearchOptions
+from subbyte.run.translation_engine import Engine
 from test_recordings import isa, quantized, recording  # noqa: F401
 from tiny_marian import RECORDINGS
 

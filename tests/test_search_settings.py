@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import subbyte
-from subbyte.engine import Engine
 from subbyte.errors import FormatError, ModelError, UsageError
-from subbyte.folder import open_model, with_settings
-from subbyte.search_settings import KNOWN, NEUTRAL, NEUTRAL_IN_SAMPLING, parsed
-from subbyte.translator import Translator
+from subbyte.folders.opening import open_model, with_settings
+from subbyte.models.search_settings import KNOWN, NEUTRAL, NEUTRAL_IN_SAMPLING, parsed
+from subbyte.run.translation_engine import Engine
+from subbyte.run.translator import Translator
 from tiny_encoder import tiny_encoder_folder
 from tiny_marian import edit_json, tiny_marian_folder
 

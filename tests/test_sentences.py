@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbyte.sentences import Segments, language_of, segments
+from subbyte.text.sentences import Segments, language_of, segments
 
 # what borders are made of, so that random texts have some
 PARTS = [

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.engine import Engine, Hypothesis
-from subbyte.folder import open_model
-from subbyte.granularity import PerGroup, RowClusters
-from subbyte.model import Model
-from subbyte.quantization import quantize_model
-from subbyte.resident import instruction_sets
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
-from subbyte.tokenization import load_tokenizer
-from subbyte.translator import Translator
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import PerGroup, RowClusters
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine, Hypothesis
+from subbyte.run.translator import Translator
+from subbyte.text.tokenizer import load_tokenizer
 
 SENTENCES = 100  # of each test set
 FEW = 6

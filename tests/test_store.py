@@ -19,15 +19,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from subbyte import atomic_folder, models, packed_file, packed_reader, store
+from subbyte.compress.recipes.recipe import parse_recipe, resolve
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
-from subbyte.folder import open_model
-from subbyte.model import Block, Model, PackedMatrix, Role
-from subbyte.model_card import base_name
+from subbyte.folders import atomic, opening
+from subbyte.folders.converted import loading, saving, sums, weights_file, weights_reader
+from subbyte.folders.converted.model_card import base_name
+from subbyte.folders.opening import open_model
+from subbyte.folders.tensor_files import read_header
+from subbyte.models.model import Model, Role
 from subbyte.models.specification import Specification
-from subbyte.quantization import dequantize
-from subbyte.recipe import parse_recipe, resolve
-from subbyte.tensor_files import read_header
+from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.packed import Block, PackedMatrix
 from tiny_marian import edit_json, tiny_marian_folder
 from tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 
@@ -42,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def saved(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its folder; not to be changed."""
     out = tmp_path_factory.mktemp("saved") / "out"
-    store.save(model, out, report={"seed": 0})
+    saving.save(model, out, report={"seed": 0})
     return out
 
 
@@ -81,10 +83,10 @@ def same_array(a: np.ndarray | None, b: np.ndarray | None) -> None:
 @pytest.mark.parametrize("preset", TRANSLATION_PRESETS)
 def test_every_preset_comes_back_and_has_the_bits_it_claims(tiny_folder: Path, tmp_path: Path, preset: str) -> None:
     model = quantized(tiny_folder, preset)
-    store.save(model, tmp_path / "out", report={})
+    saving.save(model, tmp_path / "out", report={})
     loaded = open_model(tmp_path / "out")
     assert_same(model, loaded)
-    assert store.verify(tmp_path / "out")
+    assert sums.verify(tmp_path / "out")
     for name in loaded.roles:
         matrix = loaded.tensors[name]
         assert isinstance(matrix, PackedMatrix)
@@ -105,25 +107,25 @@ def test_every_preset_comes_back_and_has_the_bits_it_claims(tiny_folder: Path, t
 def test_every_kind_of_block_comes_back(tmp_path: Path, overrides: dict[str, Any]) -> None:
     text = EVERY_KIND if not overrides.get("d_model") else EVERY_KIND.replace("granularity = {group = 16}", "")
     model = quantized(tiny_marian_folder(tmp_path / "tiny", **overrides), text)
-    store.save(model, tmp_path / "out", report={})
-    assert_same(model, store.load(tmp_path / "out"))
+    saving.save(model, tmp_path / "out", report={})
+    assert_same(model, loading.load(tmp_path / "out"))
 
 
 def test_the_safetensors_library_reads_what_we_write(saved: Path, model: Model) -> None:
     theirs = load_file(saved / "model.safetensors")
-    ours = packed_file.arrays_of(model)
+    ours = weights_file.arrays_of(model)
     assert theirs.keys() == ours.keys()
     assert all(np.array_equal(theirs[name], ours[name]) for name in ours)
 
 
 def test_saving_twice_gives_the_same_bytes(model: Model, saved: Path, tmp_path: Path) -> None:
-    store.save(model, tmp_path / "again", report={"seed": 0})
+    saving.save(model, tmp_path / "again", report={"seed": 0})
     for path in saved.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
 def test_loaded_arrays_are_views_of_one_aligned_buffer(saved: Path) -> None:
-    tensors = store.load(saved).tensors
+    tensors = loading.load(saved).tensors
     arrays = [tensor for tensor in tensors.values() if isinstance(tensor, np.ndarray)]
     arrays += [
         block.codes for tensor in tensors.values() if isinstance(tensor, PackedMatrix) for block in tensor.blocks
@@ -164,8 +166,8 @@ def parse_recipe_of(plain: dict[str, Any]) -> Any:
 
 
 def test_a_converted_folder_can_be_saved_again(saved: Path, model: Model, tmp_path: Path) -> None:
-    store.save(store.load(saved), tmp_path / "again", report={})
-    assert_same(store.load(tmp_path / "again"), model)
+    saving.save(loading.load(saved), tmp_path / "again", report={})
+    assert_same(loading.load(tmp_path / "again"), model)
 
 
 def test_the_card_keeps_the_licence_and_attribution_of_the_source(tiny_folder: Path, tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_the_card_keeps_the_licence_and_attribution_of_the_source(tiny_folder: P
         "---\nlicense: cc-by-4.0\ntags:\n- old\nlanguage:\n- en\n- de\nlibrary_name: transformers\n---\n\nBy A. N.\n"
     )
     (tiny_folder / "LICENSE").write_text("the licence")
-    store.save(quantized(tiny_folder), tmp_path / "out", report={})
+    saving.save(quantized(tiny_folder), tmp_path / "out", report={})
     card = (tmp_path / "out" / "README.md").read_text()
     front = card.split("---\n")[1]
     assert "license: cc-by-4.0\n" in front and "language:\n- en\n- de\n" in front
@@ -221,7 +223,7 @@ GOLDEN = Path(__file__).parent / "golden" / "format1.safetensors"
 
 
 def test_the_bytes_of_the_format_have_not_changed() -> None:
-    assert packed_file.file_of(GOLDEN_MODEL, "subbyte 0.1.0") == GOLDEN.read_bytes()
+    assert weights_file.file_of(GOLDEN_MODEL, "subbyte 0.1.0") == GOLDEN.read_bytes()
 
 
 def test_the_golden_file_is_read() -> None:
@@ -229,8 +231,8 @@ def test_the_golden_file_is_read() -> None:
         header = read_header(file, "golden", FormatError)
         start = file.tell()
         body = np.frombuffer(file.read(), np.uint8)
-    manifest = packed_file.read_manifest(header, "golden")
-    tensors, faults = packed_reader.tensors_of(header, body, start, manifest, GOLDEN_SPECIFICATION)
+    manifest = weights_file.read_manifest(header, "golden")
+    tensors, faults = weights_reader.tensors_of(header, body, start, manifest, GOLDEN_SPECIFICATION)
     assert faults == []
     assert_same(GOLDEN_MODEL, replace(GOLDEN_MODEL, tensors=tensors))
     matrix = tensors["w"]
@@ -249,8 +251,8 @@ def test_the_documentation_shows_the_golden_file() -> None:
     [(-3, -2, -1, 0, 1, 2, 3, 3), (-3, -1, 1, 3), (-127, 127), (127, -127), (127, 64, 32, 16), (0, 0, 1, 1), (5, 5)],
 )
 def test_levels_come_back(levels: tuple[int, ...]) -> None:
-    plain = json.loads(json.dumps(packed_file.compact_levels(levels)))
-    assert packed_file.expand_levels(plain, (len(levels) - 1).bit_length()) == levels
+    plain = json.loads(json.dumps(weights_file.compact_levels(levels)))
+    assert weights_file.expand_levels(plain, (len(levels) - 1).bit_length()) == levels
 
 
 # --- damaged files
@@ -281,7 +283,7 @@ def write_array(out: Path, name: str, change: Callable[[np.ndarray], None]) -> N
     with path.open("rb") as file:
         entry = read_header(file, "", FormatError).entries[name]
     data = np.fromfile(path, np.uint8)
-    change(data[entry.start : entry.stop].view(packed_reader.DTYPES[entry.dtype]).reshape(entry.shape))
+    change(data[entry.start : entry.stop].view(weights_reader.DTYPES[entry.dtype]).reshape(entry.shape))
     data.tofile(path)
 
 
@@ -291,7 +293,7 @@ def test_a_file_cut_anywhere_is_refused(out: Path) -> None:
     for length in [*range(0, len(data), 97), len(data) - 1]:
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
-            store.load(out)
+            loading.load(out)
 
 
 def test_a_flipped_bit_is_refused_or_harmless(out: Path) -> None:
@@ -305,7 +307,7 @@ def test_a_flipped_bit_is_refused_or_harmless(out: Path) -> None:
         data[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(data)
         try:
-            store.load(out)
+            loading.load(out)
         except FormatError:
             refused += 1
         data = bytearray(data)
@@ -342,15 +344,15 @@ BINARY = "model.decoder.layers.0.fc1.weight"
 def test_array_contents_are_checked(out: Path, name: str, change: Callable[[np.ndarray], None], message: str) -> None:
     write_array(out, name, change)
     with pytest.raises(FormatError, match=message) as error:
-        store.load(out)
+        loading.load(out)
     assert name.rsplit(".", 1)[0] in str(error.value)
 
 
 def test_bits_beyond_the_last_column_are_refused(tmp_path: Path) -> None:
-    store.save(quantized(tiny_marian_folder(tmp_path / "tiny", d_model=20), "uniform3"), tmp_path / "out", report={})
+    saving.save(quantized(tiny_marian_folder(tmp_path / "tiny", d_model=20), "uniform3"), tmp_path / "out", report={})
     write_array(tmp_path / "out", f"{EMBEDDING}.codes", lambda a: a[0, 0].__setitem__(-1, a[0, 0, -1] | 0x10))
     with pytest.raises(FormatError, match="bits set beyond its 20 columns"):
-        store.load(tmp_path / "out")
+        loading.load(tmp_path / "out")
 
 
 def test_arrays_that_are_not_aligned_are_refused(out: Path) -> None:
@@ -365,7 +367,7 @@ def test_arrays_that_are_not_aligned_are_refused(out: Path) -> None:
         body += data[8 + length + start : 8 + length + stop]
     write_file(out, json.dumps({"__metadata__": metadata, **header}).encode(), body)
     with pytest.raises(FormatError, match=r"array model\.shared\.weight\.scale\.0 is not aligned to its type"):
-        store.load(out)
+        loading.load(out)
 
 
 def change_entry(name: str, **fields: Any) -> Callable[[dict[str, Any]], None]:
@@ -424,7 +426,7 @@ def many(header: dict[str, Any]) -> None:
 def test_headers_are_checked(out: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
     rewrite(out, change)
     with pytest.raises(FormatError, match=message):
-        store.load(out)
+        loading.load(out)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +450,7 @@ def test_headers_are_checked(out: Path, change: Callable[[dict[str, Any]], None]
 def test_headers_that_are_none(out: Path, header: bytes, message: str) -> None:
     write_file(out, header, b"1234")
     with pytest.raises(FormatError, match=message):
-        store.load(out)
+        loading.load(out)
 
 
 @pytest.mark.parametrize("length", [0, 1, 2**31, 2**63, 2**64 - 1])
@@ -456,7 +458,7 @@ def test_header_lengths_that_lie(out: Path, length: int) -> None:
     data = (out / "model.safetensors").read_bytes()
     (out / "model.safetensors").write_bytes(length.to_bytes(8, "little") + data[8:])
     with pytest.raises(FormatError):
-        store.load(out)
+        loading.load(out)
 
 
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -472,7 +474,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) -> None:
     strange = [None, True, -1, 0, 2**63, 1.5, "x", [], {}, [[]], "9" * 50]
     original = (out / "model.safetensors").read_bytes()
-    for i, path in enumerate(places(packed_file.manifest_of(model, "p"))):
+    for i, path in enumerate(places(weights_file.manifest_of(model, "p"))):
         value = strange[i % len(strange)]
         if "scheme" in path or path == ("producer",):
             continue  # for people: nothing depends on it
@@ -488,7 +490,7 @@ def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) ->
         (out / "model.safetensors").write_bytes(original)
         rewrite(out, change, "manifest")
         with pytest.raises(FormatError):
-            store.load(out)
+            loading.load(out)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +520,7 @@ def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) ->
 def test_manifests_are_checked(out: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
     rewrite(out, change, "manifest")
     with pytest.raises(FormatError, match=message):
-        store.load(out)
+        loading.load(out)
 
 
 def test_every_fault_is_named_at_once(out: Path) -> None:
@@ -527,7 +529,7 @@ def test_every_fault_is_named_at_once(out: Path) -> None:
     rewrite(out, lambda m: m["tensors"][GROUPED].update(group_size=5), "manifest")
     rewrite(out, change_entry("final_logits_bias", dtype="I32"))
     with pytest.raises(FormatError) as error:
-        store.load(out)
+        loading.load(out)
     assert all(name in str(error.value) for name in (EIGHT, BINARY, GROUPED, "final_logits_bias"))
 
 
@@ -601,7 +603,7 @@ def test_a_pipe_does_not_block(out: Path) -> None:
     (out / "model.safetensors").unlink()
     os.mkfifo(out / "model.safetensors")
     with pytest.raises(FormatError, match="not a regular file"):
-        store.load(out)
+        loading.load(out)
 
 
 @pytest.mark.parametrize("item", [b"[],", b'"ab",', b"{},", b"[[]],", b"1.5,"])
@@ -610,7 +612,7 @@ def test_a_hostile_header_takes_no_more_memory_than_promised(out: Path, item: by
     size = (out / "model.safetensors").stat().st_size
     tracemalloc.start()
     with pytest.raises(FormatError):
-        store.load(out)
+        loading.load(out)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < size + (16 << 20)
@@ -621,11 +623,11 @@ def test_a_hostile_header_takes_no_more_memory_than_promised(out: Path, item: by
 
 def test_sums_are_verified(out: Path) -> None:
     (out / "notes.txt").write_text("extra files are tolerated")
-    assert set(store.verify(out)) >= {"config.json", "model.safetensors", "vocab.json", "README.md"}
+    assert set(sums.verify(out)) >= {"config.json", "model.safetensors", "vocab.json", "README.md"}
     (out / "vocab.json").write_text("{}")
     (out / "source.spm").unlink()
     with pytest.raises(FormatError) as error:
-        store.verify(out)
+        sums.verify(out)
     assert "vocab.json: is" in str(error.value) and "source.spm: the file is missing" in str(error.value)
 
 
@@ -633,7 +635,7 @@ def test_sums_are_verified(out: Path) -> None:
 def test_sums_must_be_whole(out: Path, files: object) -> None:
     edit_json(out / "manifest.json", files=files)
     with pytest.raises(FormatError):
-        store.verify(out)
+        sums.verify(out)
 
 
 # --- refusing to write
@@ -642,13 +644,13 @@ def test_sums_must_be_whole(out: Path, files: object) -> None:
 def test_an_existing_folder_is_only_replaced_by_force(model: Model, out: Path) -> None:
     (out / "note").write_text("mine")
     with pytest.raises(UsageError, match="already exists"):
-        store.save(model, out, report={})
+        saving.save(model, out, report={})
     assert (out / "note").exists()
     (out / "note").unlink()
     (out / "vocab.json").unlink()  # what is missing is no loss
-    store.save(model, out, report={"of": "the second"}, force=True)
+    saving.save(model, out, report={"of": "the second"}, force=True)
     assert "the second" in (out / "report.json").read_text() and (out / "vocab.json").exists()
-    assert_same(store.load(out), model)
+    assert_same(loading.load(out), model)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
@@ -656,9 +658,9 @@ def test_the_source_is_never_replaced(tiny_folder: Path) -> None:
     model = quantized(tiny_folder, "int8")
     for out in (tiny_folder, tiny_folder.parent, tiny_folder / "..", tiny_folder.parent / "tiny" / "." / ""):
         with pytest.raises(UsageError, match="is the folder of the source model, or one around it"):
-            store.save(model, out, report={}, force=True)
-    store.save(model, tiny_folder / "inside", report={})
-    assert models.load(tiny_folder)
+            saving.save(model, out, report={}, force=True)
+    saving.save(model, tiny_folder / "inside", report={})
+    assert opening.load(tiny_folder)
 
 
 def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path) -> None:
@@ -671,15 +673,15 @@ def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path
         ("link", "is a link"),
     ]:
         with pytest.raises(UsageError, match=message):
-            store.save(model, tmp_path / name, report={}, force=True)
+            saving.save(model, tmp_path / name, report={}, force=True)
     (tmp_path / "empty").mkdir()
-    store.save(model, tmp_path / "empty", report={})
-    store.save(model, tmp_path / "new" / "deep" / "out", report={})
+    saving.save(model, tmp_path / "empty", report={})
+    saving.save(model, tmp_path / "new" / "deep" / "out", report={})
 
 
 def test_float_matrices_are_not_saved(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="still float32"):
-        store.save(models.load(tiny_folder), tmp_path / "out", report={})
+        saving.save(opening.load(tiny_folder), tmp_path / "out", report={})
     assert not (tmp_path / "out").exists()
 
 
@@ -705,20 +707,20 @@ def test_a_full_disk_leaves_no_trace(
         shutil.copytree(saved, out)
     before = sorted(path.name for path in out.parent.iterdir())
     monkeypatch.setattr(where, no_space)
-    monkeypatch.setattr(atomic_folder, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
     with pytest.raises(SubbyteError, match="cannot be written: No space left on device"):
-        store.save(model, out, report={}, force=force)
+        saving.save(model, out, report={}, force=force)
     monkeypatch.undo()
     assert sorted(path.name for path in out.parent.iterdir()) == before
     if force:
-        assert_same(store.load(out), model)
+        assert_same(loading.load(out), model)
 
 
 @pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.write_bytes"])
 def test_an_interruption_leaves_no_trace(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     monkeypatch.setattr(where, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        store.save(model, out, report={}, force=True)
+        saving.save(model, out, report={}, force=True)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     assert '"seed": 0' in (out / "report.json").read_text()
 
@@ -733,17 +735,17 @@ def test_a_rename_that_fails_half_way_puts_the_old_folder_back(
             no_space()
         return rename(path, target)
 
-    monkeypatch.setattr(atomic_folder, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
     monkeypatch.setattr(Path, "rename", second_fails)
     with pytest.raises(SubbyteError, match="No space left"):
-        store.save(model, out, report={}, force=True)
+        saving.save(model, out, report={}, force=True)
     assert '"seed": 0' in (out / "report.json").read_text()
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_folders_without_exchange_are_replaced_too(model: Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atomic_folder, "_exchange", lambda a, b: False)
-    store.save(model, out, report={}, force=True)
+    monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
+    saving.save(model, out, report={}, force=True)
     assert '"seed": 0' not in (out / "report.json").read_text() and [path.name for path in out.parent.iterdir()] == [
         "out"
     ]
@@ -752,7 +754,7 @@ def test_folders_without_exchange_are_replaced_too(model: Model, out: Path, monk
 KILLED = """
 import os, sys
 from pathlib import Path
-from subbyte.atomic_folder import new_folder
+from subbyte.folders.atomic import new_folder
 with new_folder(Path(sys.argv[1]), force=True) as folder:
     (folder / "half").write_text("half")
     os._exit(9)
@@ -765,25 +767,25 @@ def test_what_a_killed_run_left_goes_with_the_next(model: Model, out: Path) -> N
     )
     left = [path.name for path in out.parent.iterdir() if path.name != "out"]
     assert len(left) == 1 and left[0].startswith(".out.subbyte-new-")
-    assert_same(store.load(out), model)
-    store.save(model, out, report={}, force=True)
+    assert_same(loading.load(out), model)
+    saving.save(model, out, report={}, force=True)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_an_old_folder_that_was_only_moved_aside_comes_back(model: Model, out: Path) -> None:
     aside = out.parent / ".out.subbyte-old-00000000"
     out.rename(aside)
-    with pytest.raises(RuntimeError, match="stop"), atomic_folder.new_folder(out, force=True):
+    with pytest.raises(RuntimeError, match="stop"), atomic.new_folder(out, force=True):
         raise RuntimeError("stop")
-    assert_same(store.load(out), model)
+    assert_same(loading.load(out), model)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_the_folder_of_a_run_that_is_alive_is_left_alone(model: Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with atomic_folder.new_folder(out, force=True) as other:
+    with atomic.new_folder(out, force=True) as other:
         (other / "half").write_text("half")
-        store.save(model, out, report={})
+        saving.save(model, out, report={})
         assert (other / "half").exists()
     assert [path.name for path in out.iterdir()] == ["half"]  # the last to finish wins, whole
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import store
-from subbyte.bench.measuring import benchmark
-from subbyte.engine import Engine
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError
-from subbyte.evaluation import evaluate_translation
-from subbyte.folder import open_model, open_to_run
-from subbyte.model import PackedMatrix
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.resident import instruction_sets
+from subbyte.folders.converted import sums
+from subbyte.folders.opening import open_model, open_to_run
+from subbyte.measure.bench.measuring import benchmark
+from subbyte.measure.evaluation.translation import evaluate_translation
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine
 from tiny_marian import tiny_marian_folder
 from tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student, tiny_student_folder, write_student
 
@@ -186,7 +186,7 @@ def test_who_compresses_or_judges_reads_floats(tmp_path: Path) -> None:
     assert not model.compressed and model.activations == "float32"
     np.testing.assert_array_equal(model.tensors["model.shared.weight"], values["Wemb"])
     subbyte.quantize(folder, tmp_path / "out", "uniform4")  # refused for a folder that is compressed already
-    store.verify(tmp_path / "out")
+    sums.verify(tmp_path / "out")
 
 
 def test_other_folders_run_as_they_did(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from subbyte.errors import UsageError
-from subbyte.text_lines import LineReader, decode_lines, read_lines
+from subbyte.text.lines import LineReader, decode_lines, read_lines
 
 
 @pytest.mark.parametrize(

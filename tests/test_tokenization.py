@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from subbyte.errors import ModelError
-from subbyte.tokenization import MarianTokenizer, load_tokenizer
+from subbyte.text.marian_tokenizer import MarianTokenizer
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import RECORDINGS, edit_json, tiny_marian_folder
 from tokenization_cases import CASES, IDS, SENTENCES
 

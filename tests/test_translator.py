@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbyte.engine import Generation, Hypothesis
 from subbyte.errors import UsageError
-from subbyte.translator import Translator
+from subbyte.run.translation_engine import Generation, Hypothesis
+from subbyte.run.translator import Translator
 from test_sentences import TEXTS
 from test_shared_model import sentences
 from tiny_marian import tiny_marian_folder
@@ -75,7 +75,7 @@ def test_sentences_are_those_of_lines_by_themselves(translator: Translator) -> N
 def test_line_ends_that_the_model_writes_stay_out_of_lines(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subbyte.tokenization.MarianTokenizer.decode", lambda *_: "a\r\nb")
+    monkeypatch.setattr("subbyte.text.marian_tokenizer.MarianTokenizer.decode", lambda *_: "a\r\nb")
     assert translator.translate_document("A dog.\r\nA cat.") == "a  b\r\na  b"
 
 

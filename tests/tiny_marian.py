@@ -11,7 +11,7 @@ import numpy as np
 import sentencepiece
 from safetensors.numpy import save_file
 
-from subbyte.models import marian
+from subbyte.models import marian, translation
 
 RECORDINGS = Path(__file__).parent / "recordings"
 LANGUAGES = (">>de<<", ">>nl<<")
@@ -100,7 +100,7 @@ def random_tensors(config: dict[str, Any], seed: int, dtype: str, scale: float) 
         values = generator.normal(0, scale, shape)
         if name.endswith("layer_norm.weight"):
             values = 1 + values / 4
-        tensors[name] = values.reshape((1, *shape) if name == marian.BIAS else shape).astype(dtype)
+        tensors[name] = values.reshape((1, *shape) if name == translation.BIAS else shape).astype(dtype)
     return tensors
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, parse_recipe, presets, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, presets, resolve, resolved
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
 
 EVERY_KIND = """
 [[tensors]]

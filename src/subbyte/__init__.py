@@ -45,15 +45,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from subbyte.help_page import Package
+from subbyte.adapters.help_page import Package
 
 if TYPE_CHECKING:
-    from subbyte.analysis import analyze as analyze
-    from subbyte.compression import quantize as quantize
-    from subbyte.encoder import Classifier as Classifier
-    from subbyte.encoder import Encoder as Encoder
-    from subbyte.encoder_evaluation import evaluate_classification as evaluate_classification
-    from subbyte.encoder_evaluation import evaluate_similarity as evaluate_similarity
+    from subbyte.compress.quantizing import quantize as quantize
     from subbyte.errors import FormatError as FormatError
     from subbyte.errors import KernelError as KernelError
     from subbyte.errors import ModelError as ModelError
@@ -61,32 +56,37 @@ if TYPE_CHECKING:
     from subbyte.errors import SchemeError as SchemeError
     from subbyte.errors import SubbyteError as SubbyteError
     from subbyte.errors import UsageError as UsageError
-    from subbyte.evaluation import evaluate_translation as evaluate_translation
-    from subbyte.inspection import inspect as inspect
-    from subbyte.store import verify as verify
-    from subbyte.translator import Translator as Translator
+    from subbyte.folders.converted.sums import verify as verify
+    from subbyte.measure.analysis.analyzing import analyze as analyze
+    from subbyte.measure.evaluation.encoders import evaluate_classification as evaluate_classification
+    from subbyte.measure.evaluation.encoders import evaluate_similarity as evaluate_similarity
+    from subbyte.measure.evaluation.translation import evaluate_translation as evaluate_translation
+    from subbyte.run.classifier import Classifier as Classifier
+    from subbyte.run.encoder import Encoder as Encoder
+    from subbyte.run.inspection import inspect as inspect
+    from subbyte.run.translator import Translator as Translator
 
     __version__: str
 
 # public name -> the module it is from; imported when it is first used, so that `import subbyte` costs nothing
 _HOMES = {
-    "Classifier": "encoder",
-    "Encoder": "encoder",
+    "Classifier": "run.classifier",
+    "Encoder": "run.encoder",
     "FormatError": "errors",
     "KernelError": "errors",
     "ModelError": "errors",
     "RecipeError": "errors",
     "SchemeError": "errors",
     "SubbyteError": "errors",
-    "Translator": "translator",
+    "Translator": "run.translator",
     "UsageError": "errors",
-    "analyze": "analysis",
-    "evaluate_classification": "encoder_evaluation",
-    "evaluate_similarity": "encoder_evaluation",
-    "evaluate_translation": "evaluation",
-    "inspect": "inspection",
-    "quantize": "compression",
-    "verify": "store",
+    "analyze": "measure.analysis.analyzing",
+    "evaluate_classification": "measure.evaluation.encoders",
+    "evaluate_similarity": "measure.evaluation.encoders",
+    "evaluate_translation": "measure.evaluation.translation",
+    "inspect": "run.inspection",
+    "quantize": "compress.quantizing",
+    "verify": "folders.converted.sums",
 }
 
 __all__ = sorted(_HOMES)

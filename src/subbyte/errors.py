@@ -12,6 +12,10 @@ SubbyteError
 Every message is one sentence or a short list that says what, where, what was expected, what was found and what to do.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class SubbyteError(Exception):
     """Anything subbyte refuses to do; the command line prints it as one sentence and exits with 1."""
@@ -43,3 +47,26 @@ class KernelError(SubbyteError, RuntimeError):
 
 class MeasurementError(SubbyteError, RuntimeError):
     """A benchmark that cannot be made: a rival that is not installed or fails, a worker process that died or hangs."""
+
+
+FAULTS_SHOWN = 40
+FAULT_LENGTH = 400  # characters; what a fault quotes may be long
+
+
+def fault_list(where: str, faults: list[str]) -> str:
+    """One message that names every fault, or the first FAULTS_SHOWN of them and how many more there are."""
+    shown = [fault if len(fault) <= FAULT_LENGTH else f"{fault[:FAULT_LENGTH]} ..." for fault in faults[:FAULTS_SHOWN]]
+    more = [f"... and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
+    return "\n  ".join([f"{where}:", *shown, *more])
+
+
+def missing_packages(packages: Sequence[str], extra: str, purpose: str = "") -> str:
+    """That these packages are not installed, and how to get them with the others of their extra."""
+    are = "is" if len(packages) == 1 else "are"
+    needed = f"{purpose} needs {' and '.join(packages)}, which {are}" if purpose else f"{' and '.join(packages)} {are}"
+    return f"{needed} not installed; {install_command(extra)}"
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra."""
+    return f'in a checkout of subbyte: pip install ".[{extra}]"'

@@ -6,8 +6,8 @@ Where a correlation is not defined, for one of its sides does not vary, it is 0:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -77,3 +77,30 @@ def _ranks(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     last = np.cumsum(counts)
     means: np.ndarray[Any, Any] = (last - (counts - 1) / 2)[places]
     return means
+
+
+def chrf(translations: Sequence[str], references: Sequence[str]) -> float:
+    """chrF of sacrebleu, 0..100, one reference each."""
+    from sacrebleu.metrics.chrf import CHRF  # takes long to import, and is only needed here
+
+    return float(CHRF().corpus_score(translations, [references]).score)
+
+
+class TranslationMetrics(TypedDict):
+    """Scores of sacrebleu, 0..100; the signature says how BLEU was computed."""
+
+    bleu: float
+    bleu_signature: str
+    chrf: float
+
+
+def score(translations: Sequence[str], references: Sequence[str]) -> TranslationMetrics:
+    """BLEU and chrF of translations, one reference each."""
+    from sacrebleu.metrics.bleu import BLEU  # half of the time of importing this module, and only needed here
+
+    bleu = BLEU()
+    return {
+        "bleu": bleu.corpus_score(translations, [references]).score,
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf": chrf(translations, references),
+    }

@@ -16,11 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from subbyte.calibration_text import texts_to_choose_on
-from subbyte.folder import open_model
-from subbyte.recipe import load_recipe
-from subbyte.store import weights_size
-from subbyte.tasks import task_of
+from subbyte.compress.calibration.texts import texts_to_choose_on
+from subbyte.compress.recipes.recipe import load_recipe
+from subbyte.compress.task import task_of
+from subbyte.folders.converted.saving import weights_size
+from subbyte.folders.opening import open_model
 
 RECORDS = Path(__file__).with_name("records.jsonl")
 

@@ -40,12 +40,12 @@ from measuring import (
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
-from subbyte.calibration import grams
-from subbyte.folder import open_model
-from subbyte.quantization import quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
+from subbyte.compress.calibration.translation import grams
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.text.lines import read_lines
+from subbyte.text.tokenizer import load_tokenizer
 
 STUDY = "compensation"
 BEAM = 4

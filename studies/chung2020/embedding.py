@@ -31,14 +31,15 @@ from measuring import (
     rows_to_markdown,
 )
 
-from subbyte.folder import open_model
-from subbyte.frequencies import word_frequencies
-from subbyte.granularity import PER_ROW, RowClusters
-from subbyte.model import PackedMatrix
-from subbyte.quantization import quantize_model, sqnr_db
-from subbyte.schemes import BinaryCoding, Clustered
-from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
+from subbyte.compress.calibration.words import word_frequencies
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.numbers.granularity import PER_ROW, RowClusters
+from subbyte.numbers.matrices import sqnr_db
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import BinaryCoding, Clustered
+from subbyte.text.lines import read_lines
+from subbyte.text.tokenizer import load_tokenizer
 
 STUDY = "embedding"
 BEAM = 4

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from subbyte.evaluation import score
-from subbyte.model import Model
-from subbyte.text_lines import read_lines
-from subbyte.translator import Translator
+from subbyte.metrics import score
+from subbyte.models.model import Model
+from subbyte.run.translator import Translator
+from subbyte.text.lines import read_lines
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"

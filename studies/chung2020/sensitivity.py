@@ -42,11 +42,13 @@ from measuring import (
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
-from subbyte.folder import open_model
-from subbyte.granularity import PER_ROW
-from subbyte.model import Model, PackedMatrix
-from subbyte.quantization import dequantize, quantize_model
-from subbyte.schemes import BinaryCoding
+from subbyte.compress.rounding import quantize_model
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import PER_ROW
+from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import BinaryCoding
 
 STUDY = "sensitivity"
 BEAM = 1

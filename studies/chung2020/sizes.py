@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import subbyte
-from subbyte.folder import open_model
-from subbyte.granularity import RowClusters
-from subbyte.model import Model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.schemes import Clustered
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import RowClusters
+from subbyte.numbers.schemes import Clustered
 
 MB = 1_024_000  # bytes, in the paper
 FLOAT_BITS = 32

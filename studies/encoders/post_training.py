@@ -40,7 +40,7 @@ def recipes(folder: Path) -> dict[str, str]:
     not turned, or equalized.
     """
     found = {name: name for name in PRESETS}
-    preset = files("subbyte").joinpath("recipes")
+    preset = files("subbyte.compress.recipes").joinpath("presets")
     peg = preset.joinpath("w8a8-peg.toml").read_text("utf-8")
     for groups in GROUPS:
         for permuted in (True, False):

@@ -27,14 +27,14 @@ import torch
 from tasks import TASKS, Row, score, training_rows, validation_rows
 
 import subbyte
-from subbyte.encoder import Classifier
-from subbyte.encoder_evaluation import scores_of
-from subbyte.encoder_tokenization import load_encoder_tokenizer
-from subbyte.folder import open_model
-from subbyte.labelled_text import read_labelled
-from subbyte.training.encoder_finetuning import Validation, chosen_metric, examples_of, finetune_encoder
-from subbyte.training.encoder_settings import EncoderFinetuning
-from subbyte.training.encoder_trainer import EncoderTrainer
+from subbyte.folders.opening import open_model
+from subbyte.measure.evaluation.encoders import scores_of
+from subbyte.run.classifier import Classifier
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
+from subbyte.text.labelled import read_labelled
+from subbyte.training.encoders.settings import EncoderFinetuning
+from subbyte.training.encoders.task import Validation, chosen_metric, examples_of, finetune_encoder
+from subbyte.training.encoders.trainer import EncoderTrainer
 
 HERE = Path(__file__).parent
 RECORDS, QUEUE = HERE / "records.jsonl", HERE / "queue.json"

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from subbyte.labelled_text import read_labelled
+from subbyte.text.labelled import read_labelled
 
 TASKS = ("cola", "mrpc", "sst2", "stsb")
 VALIDATION = 500  # rows kept from training, for choices

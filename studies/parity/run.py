@@ -20,8 +20,8 @@ import transformers
 from tqdm import tqdm
 from transformers import MarianMTModel, MarianTokenizer
 
-from subbyte import models
-from subbyte.engine import Engine, Generation
+from subbyte.folders import opening
+from subbyte.run.translation_engine import Engine, Generation
 
 BEAMS = 4
 BATCH = 16
@@ -71,7 +71,7 @@ def largest_logit_difference(model: MarianMTModel, engine: Engine, sources: list
 def main(folder: Path, paths: list[Path]) -> None:
     """Compare every file under greedy search, beam search, and all hypotheses of beam search."""
     model, tokenizer = MarianMTModel.from_pretrained(folder).eval(), MarianTokenizer.from_pretrained(folder)
-    engine = Engine(models.load(folder))
+    engine = Engine(opening.load(folder))
     for path in paths:
         lines = lines_of(path)
         sources = [tokenizer(line)["input_ids"] for line in lines]

@@ -26,11 +26,11 @@ from sacrebleu.significance import PairedTest
 from table import RECORDS, SPLITS
 
 import subbyte
-from subbyte.engine import Generation
-from subbyte.evaluation import score
-from subbyte.recipe import presets
-from subbyte.text_lines import read_lines
-from subbyte.translator import Translator
+from subbyte.compress.recipes.recipe import presets
+from subbyte.metrics import score
+from subbyte.run.translation_engine import Generation
+from subbyte.run.translator import Translator
+from subbyte.text.lines import read_lines
 
 HERE = Path(__file__).parent
 WORK = HERE.parent / "checkpoints" / "post_training"

@@ -31,14 +31,14 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 import subbyte
-from subbyte.evaluation import evaluate_translation
-from subbyte.folder import open_model
-from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
-from subbyte.training.batches import Pair
-from subbyte.training.finetuning import finetune
-from subbyte.training.settings import Finetuning
-from subbyte.training.trainer import Trainer
+from subbyte.folders.opening import open_model
+from subbyte.measure.evaluation.translation import evaluate_translation
+from subbyte.text.lines import read_lines
+from subbyte.text.tokenizer import load_tokenizer
+from subbyte.training.translation.batches import Pair
+from subbyte.training.translation.settings import Finetuning
+from subbyte.training.translation.task import finetune
+from subbyte.training.translation.trainer import Trainer
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"

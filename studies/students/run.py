@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import subbyte
-from subbyte.evaluation import evaluate_translation
-from subbyte.text_lines import read_lines
-from subbyte.translator import Translator
+from subbyte.measure.evaluation.translation import evaluate_translation
+from subbyte.run.translator import Translator
+from subbyte.text.lines import read_lines
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"

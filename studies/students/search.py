@@ -20,18 +20,18 @@ from typing import Any
 
 from run import DIRECTIONS, calibration, student
 
-from subbyte import sensitivity
-from subbyte.bit_search import Cost
-from subbyte.budget import choice
-from subbyte.calibration import grams
-from subbyte.folder import open_model
-from subbyte.model import Model
-from subbyte.recipe import Recipe, resolved
-from subbyte.recipe_text import recipe_text
-from subbyte.schemes import Normal, Scheme
-from subbyte.text_lines import read_lines
-from subbyte.tokenization import load_tokenizer
-from subbyte.translator import Translator
+from subbyte.compress.calibration.translation import grams
+from subbyte.compress.recipes.recipe import Recipe, resolved
+from subbyte.compress.recipes.writing import recipe_text
+from subbyte.compress.search import sensitivity
+from subbyte.compress.search.budget import choice
+from subbyte.compress.search.choosing import Cost
+from subbyte.folders.opening import open_model
+from subbyte.models.model import Model
+from subbyte.numbers.schemes import Normal, Scheme
+from subbyte.run.translator import Translator
+from subbyte.text.lines import read_lines
+from subbyte.text.tokenizer import load_tokenizer
 
 SENSITIVITIES = Path(__file__).parent / "sensitivities.json"
 SENTENCES = 160  # of newstest 2016

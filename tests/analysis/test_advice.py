@@ -7,9 +7,9 @@ import shlex
 import pytest
 
 from analysis_documents import counted, document, size, spread, vectors
-from subbyte import agreement, encoder_agreement
-from subbyte.analysis.advice import FEW
-from subbyte.analysis.keeping import LIMITS
+from subbyte.compress import encoder_agreement, translation_agreement
+from subbyte.measure.analysis.advice import FEW
+from subbyte.measure.analysis.keeping import LIMITS
 
 
 def near(mean, noise=0.0005, texts=100, seed=0):
@@ -171,7 +171,7 @@ def test_labels_are_kept_where_little_probability_moves(moved, wanted):
 
 
 def test_the_limits_are_those_of_quantize():
-    assert LIMITS["translation"].value == agreement.KEPT
+    assert LIMITS["translation"].value == translation_agreement.KEPT
     for task, measured in (("classification", "labels"), ("regression", "number")):
         assert LIMITS[task].value == pytest.approx(encoder_agreement.KEPT * encoder_agreement.LIMITS[measured])
     assert 1 - LIMITS["vectors"].value == pytest.approx(encoder_agreement.KEPT * encoder_agreement.LIMITS["vectors"])

@@ -10,15 +10,15 @@ import pytest
 
 import subbyte
 from planted_bert import texts
-from subbyte.activations import Grid
-from subbyte.analysis import judging, outliers, translation
-from subbyte.analysis.judging import Judge, batches
-from subbyte.analysis.keeping import LIMITS
-from subbyte.analysis.texts import Texts, read_texts
-from subbyte.encoder_engine import EncoderEngine
-from subbyte.encoder_tokenization import load_encoder_tokenizer
 from subbyte.errors import UsageError
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
+from subbyte.measure.analysis import judging, outliers, translation
+from subbyte.measure.analysis.judging import Judge, batches
+from subbyte.measure.analysis.keeping import LIMITS
+from subbyte.measure.analysis.texts import Texts, read_texts
+from subbyte.numbers.grids import Grid
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from tiny_bench_bert import tiny_bert_folder
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.analysis.noise import GROUPS, Difference, difference, share_noise, standard_error
-from subbyte.analysis.told import lines, plus_minus
+from subbyte.measure.analysis.noise import GROUPS, Difference, difference, share_noise, standard_error
+from subbyte.measure.analysis.told import lines, plus_minus
 from subbyte.metrics import spearman
 
 

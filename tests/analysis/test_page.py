@@ -12,8 +12,8 @@ import pytest
 
 import subbyte
 from planted_bert import LAYERS, OUTLIERS, planted, texts
-from subbyte.analysis import svg
-from subbyte.analysis.page import STYLE, page
+from subbyte.measure.analysis import svg
+from subbyte.measure.analysis.page import STYLE, page
 
 VOID = ("meta",)
 

@@ -6,8 +6,8 @@ import pytest
 
 import subbyte
 from planted_bert import LAYERS, OUTLIERS, WIDTH, planted, texts
-from subbyte.analysis.keeping import LIMITS
-from subbyte.candidates import CANDIDATES
+from subbyte.compress.candidates import CANDIDATES
+from subbyte.measure.analysis.keeping import LIMITS
 
 
 def analysis(tmp_path, **options):

@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from subbyte.analysis import svg
-from subbyte.analysis.judging import DISTANCES
-from subbyte.analysis.svg import Dot
+from subbyte.measure.analysis import svg
+from subbyte.measure.analysis.judging import DISTANCES
+from subbyte.measure.analysis.svg import Dot
 
 LONG = "a preset with a name that is longer than any that ships, without a text"
 TEXT = re.compile(r'<text x="([\d.-]+)" y="([\d.-]+)" text-anchor="(\w+)"[^>]*>([^<]*)</text>')

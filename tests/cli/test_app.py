@@ -112,8 +112,8 @@ def test_a_warning_is_whole_beside_a_bar(floats, tmp_path):
 
 
 def test_an_interrupted_quantize_exits_with_130_and_leaves_nothing(floats, tmp_path):
-    code = "import os, signal, sys, subbyte.compression as c\n"
-    code += "c.store.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+    code = "import os, signal, sys, subbyte.compress.quantizing as c\n"
+    code += "c.saving.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
     code += f"sys.argv = ['subbyte', 'quantize', {os.fspath(floats)!r}, {os.fspath(tmp_path / 'out')!r}]\n"
     code += "sys.argv += ['--recipe', 'int8']\nfrom subbyte.cli.app import main; main()"
     result = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sacrebleu
 
-import subbyte.demo
+import subbyte.measure.demo
 
 KEYS = ["float_model", "low_bit_model", "choice", "compression", "average_bits", "agreement_chrf", "tokens_per_second"]
 KEYS += ["peak_rss_bytes", "sentences"]
@@ -13,8 +13,8 @@ KEYS += ["peak_rss_bytes", "sentences"]
 
 @pytest.fixture(autouse=True)
 def tiny_model_ships(monkeypatch, floats):
-    monkeypatch.setattr(subbyte.demo, "files", lambda _: floats.parent)
-    monkeypatch.setattr(subbyte.demo, "MODEL", floats.name)
+    monkeypatch.setattr(subbyte.measure.demo, "files", lambda _: floats.parent)
+    monkeypatch.setattr(subbyte.measure.demo, "MODEL", floats.name)
 
 
 def test_leaves_folders_that_other_commands_take(run, tmp_path):

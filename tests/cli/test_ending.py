@@ -80,9 +80,9 @@ def test_lines_that_are_done_are_written_when_a_signal_comes(compressed, tmp_pat
     (tmp_path / "text").write_text("a dog\n" * 8)
     texts = [str(tmp_path / "text")] * (2 if command == "score" else 1)
     script = "import os, signal, sys\n"
-    script += "from subbyte import engine, encoder_engine\n"
+    script += "from subbyte.run import encoder_engine, translation_engine\n"
     name = {"translate": "translate", "score": "score", "encode": "pooled"}[command]
-    holder = "encoder_engine.EncoderEngine" if command == "encode" else "engine.Engine"
+    holder = "encoder_engine.EncoderEngine" if command == "encode" else "translation_engine.Engine"
     script += f"real, calls = {holder}.{name}, []\n"
     script += "def stopped(*a, **k):\n    calls.append(1)\n"
     script += f"    if len(calls) == 2: os.kill(os.getpid(), {int(number)})\n    return real(*a, **k)\n"

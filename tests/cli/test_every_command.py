@@ -20,7 +20,7 @@ import typer
 from command_table import CASES, Case, World
 
 import subbyte
-import subbyte.demo
+import subbyte.measure.demo
 from encoder_folders import classifier_folder, sentence_folder
 from fake_hub import fake_hub
 from subbyte.cli.app import app, main
@@ -53,8 +53,8 @@ def world(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
 def tiny_model_ships(monkeypatch: pytest.MonkeyPatch, floats: Path) -> None:
     for name, module in fake_hub(floats).items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(subbyte.demo, "files", lambda _: floats.parent)
-    monkeypatch.setattr(subbyte.demo, "MODEL", floats.name)
+    monkeypatch.setattr(subbyte.measure.demo, "files", lambda _: floats.parent)
+    monkeypatch.setattr(subbyte.measure.demo, "MODEL", floats.name)
 
 
 def arguments_of(case: Case, world: World, out: Path) -> list[Any]:

@@ -76,8 +76,8 @@ def test_lines_before_one_that_the_model_cannot_read_are_written(run, folders, m
             raise fault
         return bert(self, texts)
 
-    from subbyte.encoder_tokenization import EncoderTokenizer
-    from subbyte.tokenization import MarianTokenizer
+    from subbyte.text.encoder_tokenizer import EncoderTokenizer
+    from subbyte.text.marian_tokenizer import MarianTokenizer
 
     marian, bert = MarianTokenizer.encode, EncoderTokenizer.encode
     expected = run(*command_of(name, folders), stdin=TEXT)

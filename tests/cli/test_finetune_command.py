@@ -61,8 +61,8 @@ def test_faults_are_one_sentence_and_exit_code_1(run, arguments, tmp_path):
 def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
     if absent == "accelerate":
         pytest.importorskip("torch", reason="torch is not installed")
-    for name in ("finetuning", "trainer"):
-        monkeypatch.delitem(sys.modules, f"subbyte.training.{name}", raising=False)
+    for name in ("task", "trainer"):
+        monkeypatch.delitem(sys.modules, f"subbyte.training.translation.{name}", raising=False)
     monkeypatch.setitem(sys.modules, absent, None)
     result = run(*arguments)
     assert (
@@ -75,7 +75,7 @@ def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_a_stopped_run_says_how_to_go_on(run, arguments, tmp_path, monkeypatch, number, code):
-    from subbyte.training.trainer import Trainer
+    from subbyte.training.translation.trainer import Trainer
 
     step = Trainer.step
     monkeypatch.setattr(Trainer, "step", lambda self: [signal.raise_signal(number), step(self)][1])
@@ -93,7 +93,7 @@ def test_a_run_that_is_stopped_before_it_trains_says_so(run, arguments, monkeypa
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subbyte.training.finetuning.Trainer", stopped)
+    monkeypatch.setattr("subbyte.training.translation.task.Trainer", stopped)
     result = run(*arguments)
     assert result.code == 130 and "no update was made yet; the same command with --resume goes on" in result.err
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from subbyte.cli import printing
-from subbyte.text_lines import LineReader
+from subbyte.text.lines import LineReader
 
 
 @pytest.fixture

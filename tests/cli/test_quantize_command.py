@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import subbyte
-from subbyte.folder import open_model
+from subbyte.folders.opening import open_model
 from tiny_marian import edit_json
 
 

@@ -48,7 +48,7 @@ def test_only_a_line_feed_ends_a_line(run, compressed, line):
 
 
 def test_a_piece_with_a_line_end_does_not_make_a_line(run, compressed, monkeypatch):
-    monkeypatch.setattr("subbyte.tokenization.MarianTokenizer.decode", lambda *_: "a\r\nb")
+    monkeypatch.setattr("subbyte.text.marian_tokenizer.MarianTokenizer.decode", lambda *_: "a\r\nb")
     assert run("translate", compressed, stdin=b"A dog.\n").out == "a  b\n"
 
 

@@ -18,12 +18,12 @@ sys.meta_path.insert(0, Blocker())
 
 COMMANDS = """
 from pathlib import Path
-import subbyte, subbyte.demo
+import subbyte, subbyte.measure.demo
 from subbyte.cli.app import main
 
 source, out = Path(sys.argv[1]), Path(sys.argv[2])
-subbyte.demo.files = lambda _: source.parent
-subbyte.demo.MODEL = source.name
+subbyte.measure.demo.files = lambda _: source.parent
+subbyte.measure.demo.MODEL = source.name
 (out / "text").write_text("A dog runs.\\n")
 for command in (
     ["quantize", source, out / "low", "--recipe", "binary2", "--frequencies", out / "text"],
@@ -53,7 +53,7 @@ def test_every_command_runs_where_torch_cannot_be_imported(floats, tmp_path):
 def test_every_module_but_training_imports_where_torch_cannot_be_imported():
     code = "import pkgutil, importlib, subbyte\n"
     code += "for module in pkgutil.walk_packages(subbyte.__path__, 'subbyte.'):\n"
-    code += "    if module.name == 'subbyte.training.settings' or 'subbyte.training.' not in module.name:\n"
+    code += "    if module.name == 'subbyte.training.translation.settings' or 'subbyte.training.' not in module.name:\n"
     code += "        importlib.import_module(module.name)"
     subprocess.run([sys.executable, "-c", BLOCKER + code], check=True)
 

@@ -12,11 +12,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from subbyte.granularity import PerRow, PerTensor, RowClusters
-from subbyte.quantization import dequantize, quantize_matrix
-from subbyte.schemes import BinaryCoding, Logarithmic, Normal, Uniform
-from subbyte.schemes.binary_coding import alternate, greedy, refit, to_integers
-from subbyte.schemes.fitting import Sorted, fit_scale
+from subbyte.numbers.granularity import PerRow, PerTensor, RowClusters
+from subbyte.numbers.matrices import dequantize, quantize_matrix
+from subbyte.numbers.schemes import BinaryCoding, Logarithmic, Normal, Uniform
+from subbyte.numbers.schemes.binary_coding import alternate, greedy, refit, to_integers
+from subbyte.numbers.schemes.fitting import Sorted, fit_scale
 
 DISTRIBUTIONS = ("standard_normal", "laplace")
 

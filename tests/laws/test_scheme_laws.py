@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subbyte.bits import pack, unpack
 from subbyte.errors import SchemeError
-from subbyte.granularity import PerGroup, PerRow, PerTensor, grouped
-from subbyte.quantization import dequantize, quantize_matrix
-from subbyte.schemes import SCHEMES, Scheme, from_plain, to_plain
+from subbyte.numbers.bits import pack, unpack
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, grouped
+from subbyte.numbers.matrices import dequantize, quantize_matrix
+from subbyte.numbers.schemes import SCHEMES, Scheme, from_plain, to_plain
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))
 

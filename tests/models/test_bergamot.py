@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte import store
-from subbyte.engine import Engine
+from subbyte.compress.recipes.recipe import load_recipe, resolve
+from subbyte.compress.rounding import quantize_model
 from subbyte.errors import FormatError, ModelError
-from subbyte.folder import open_model
-from subbyte.model import PackedMatrix
-from subbyte.models import bergamot, marian
-from subbyte.models.bergamot_file import floats, parse_items
-from subbyte.models.flat_yaml import parse_flat_yaml
-from subbyte.quantization import dequantize, quantize_model
-from subbyte.recipe import load_recipe, resolve
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders.bergamot import student
+from subbyte.folders.bergamot.flat_yaml import parse_flat_yaml
+from subbyte.folders.bergamot.model_file import floats, parse_items
+from subbyte.folders.converted import sums
+from subbyte.folders.opening import open_model
+from subbyte.models import marian, translation
+from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.run.translation_engine import Engine
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import edit_json, tiny_marian_folder
 from tiny_student import (
     BYTES,
@@ -202,7 +204,7 @@ def test_an_output_matrix_of_old_is_turned(tmp_path: Path) -> None:
     turned = values["decoder_ff_logit_out_Wt"].T
     tensors["decoder_ff_logit_out_W"] = (kind, turned.shape, np.ascontiguousarray(turned).tobytes())
     model = open_model(write_student(tmp_path / "m", tensors))
-    assert np.array_equal(model.tensors[marian.OUTPUT], turned.T)
+    assert np.array_equal(model.tensors[translation.OUTPUT], turned.T)
 
 
 # The folder
@@ -560,7 +562,7 @@ def test_a_student_goes_through_our_format(tmp_path: Path, recipe: str, separate
     pieces = {"srcvocab.xxyy.spm", "trgvocab.xxyy.spm"} if separate else {"vocab.xxyy.spm"}
     ours = {"config.json", "model.safetensors", "generation_config.json", "report.json", "manifest.json", "README.md"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*pieces, *ours, "LICENSE"}
-    store.verify(tmp_path / "out")
+    sums.verify(tmp_path / "out")
     source, packed = open_model(folder), open_model(tmp_path / "out")
     assert packed.generation == source.generation and packed.aliases == source.aliases
     config = {key: value for key, value in packed.config.items() if key != "quantization_config"}
@@ -575,17 +577,21 @@ def test_a_student_goes_through_our_format(tmp_path: Path, recipe: str, separate
     assert subbyte.Translator.from_pretrained(tmp_path / "out", threads=1).translate(["a dog", ""])[1] == ""
 
 
-def marian_names(model: subbyte.model.Model) -> dict[str, np.ndarray]:
+def marian_names(model: subbyte.models.model.Model) -> dict[str, np.ndarray]:
     """The weights of a student under the names and in the shapes of Marian."""
     shared = model.config["share_encoder_decoder_embeddings"]
     found = {}
     for name, tensor in model.tensors.items():
         w = tensor if isinstance(tensor, np.ndarray) else dequantize(tensor)
-        if layer := bergamot.LAYER.fullmatch(name):
-            place = bergamot.LAYER_PLACES[layer[3]]
+        if layer := student.LAYER.fullmatch(name):
+            place = student.LAYER_PLACES[layer[3]]
             found[f"{layer[1]}_l{int(layer[2]) + 1}_{place.name}"] = w.T if place.turned else w.reshape(1, -1)
         else:
-            tops = {marian.SHARED: "Wemb", marian.ENCODER: "encoder_Wemb", marian.DECODER: "decoder_Wemb"}
+            tops = {
+                translation.SHARED: "Wemb",
+                translation.ENCODER: "encoder_Wemb",
+                translation.DECODER: "decoder_Wemb",
+            }
             found[tops.get(name, "decoder_ff_logit_out_b")] = w
     assert ("Wemb" in found) == shared
     return found

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from numpy_bert import DISTILBERT, ROBERTA, TINY
 from subbyte.errors import FormatError, ModelError
-from subbyte.folder import open_model
-from subbyte.model import Model, SentenceVectors
+from subbyte.folders.opening import open_model
 from subbyte.models import bert, pooling
+from subbyte.models.model import Model, SentenceVectors
 from tiny_bench_bert import tiny_bert_folder
 from tiny_marian import RECORDINGS, edit_json
 

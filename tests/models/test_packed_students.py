@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import subbyte
-from subbyte.compressed_file import LEAST_ROOM, MOST_RATIO
 from subbyte.errors import ModelError
-from subbyte.folder import open_model, open_to_run
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders.compressed_file import LEAST_ROOM, MOST_RATIO
+from subbyte.folders.opening import open_model, open_to_run
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_student import pieces_of, tiny_student_folder
 
 MODEL = "model.xxyy.intgemm.alphas.bin"

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file  # noqa: E402
 
 import subbyte  # noqa: E402
 from encoder_tokenization_cases import CASES  # noqa: E402
-from subbyte.encoder_tokenization import load_encoder_tokenizer  # noqa: E402
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer  # noqa: E402
 from tokenization_cases import SENTENCES  # noqa: E402
 
 torch.set_num_threads(1)

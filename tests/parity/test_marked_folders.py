@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from encoder_folders import sentence_folder
-from subbyte import store
+from subbyte.folders.converted import saving
 from tiny_encoder import KINDS, tiny_encoder_folder
 from tiny_marian import tiny_marian_folder
 from tiny_packed import quantized
@@ -33,7 +33,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sources = {kind: tiny_encoder_folder(home / kind, kind) for kind in KINDS}
     sources |= {"marian": tiny_marian_folder(home / "marian"), "sentences": sentence_folder(home / "sentences")}
     for kind, source in sources.items():
-        store.save(quantized(source, "uniform4"), home / f"{kind} in 4 bits", report={})
+        saving.save(quantized(source, "uniform4"), home / f"{kind} in 4 bits", report={})
     return {kind: home / f"{kind} in 4 bits" for kind in sources}
 
 

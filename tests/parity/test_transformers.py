@@ -17,9 +17,9 @@ from record_marian import CASES, RECORDINGS, record  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from transformers import MarianMTModel, MarianTokenizer  # noqa: E402
 
-from subbyte import models  # noqa: E402
-from subbyte.engine import Engine  # noqa: E402
-from subbyte.tokenization import load_tokenizer  # noqa: E402
+from subbyte.folders import opening  # noqa: E402
+from subbyte.run.translation_engine import Engine  # noqa: E402
+from subbyte.text.tokenizer import load_tokenizer  # noqa: E402
 from tokenization_cases import SENTENCES  # noqa: E402
 
 SENTENCES_OF_A_SET = 30
@@ -46,7 +46,7 @@ def test_recordings_are_what_transformers_computes(name: str) -> None:
 @cache
 def real(folder: Path) -> tuple[MarianMTModel, Engine]:
     """The real model in transformers and in our engine."""
-    return MarianMTModel.from_pretrained(folder).eval(), Engine(models.load(folder))
+    return MarianMTModel.from_pretrained(folder).eval(), Engine(opening.load(folder))
 
 
 @pytest.fixture(scope="module")

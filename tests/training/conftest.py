@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from safetensors.numpy import save_file
 
-from subbyte.folder import open_model
-from subbyte.models.marian import BIAS
-from subbyte.tokenization import load_tokenizer
+from subbyte.folders.opening import open_model
+from subbyte.models.translation import BIAS
+from subbyte.text.tokenizer import load_tokenizer
 from tiny_marian import tiny_marian_folder
 
 WORDS = {"a": "ein", "dog": "Hund", "man": "Mann", "two": "zwei", "runs": "rennt", "is": "ist", "small": "klein"}
@@ -41,9 +41,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def teacher(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Path:
     """The same, which has learned some of the text; not to be written to."""
-    from subbyte.training.batches import Pair
-    from subbyte.training.settings import Finetuning
-    from subbyte.training.trainer import Trainer
+    from subbyte.training.translation.batches import Pair
+    from subbyte.training.translation.settings import Finetuning
+    from subbyte.training.translation.trainer import Trainer
 
     folder = tiny_marian_folder(tmp_path_factory.mktemp("teacher") / "teacher", scale=0.2, **SMALL)
     model = open_model(folder)

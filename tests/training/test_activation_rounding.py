@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.activations import Grid, fake_quantize, limit  # noqa: E402
-from subbyte.training.activation_rounding import GRADIENTS, FakeQuantize, Quantizer, error_gradients  # noqa: E402
+from subbyte.numbers.grids import Grid, fake_quantize, limit  # noqa: E402
+from subbyte.training.encoders.activation_rounding import GRADIENTS, FakeQuantize, Quantizer, error_gradients  # noqa: E402
 
 WIDTH = 12
 GRIDS = {

@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.training.encoder_distillation import attention_loss, soft_label_loss, state_loss, value_loss  # noqa: E402
-from subbyte.training.encoder_network import Heads  # noqa: E402
+from subbyte.training.encoders.distillation import attention_loss, soft_label_loss, state_loss, value_loss  # noqa: E402
+from subbyte.training.encoders.network import Heads  # noqa: E402
 
 LENGTHS = (4, 2, 6)
 SEEN = torch.arange(6) < torch.tensor(LENGTHS)[:, None]

@@ -19,25 +19,26 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from safetensors.numpy import save_file  # noqa: E402
 
 import subbyte  # noqa: E402
-from subbyte import store  # noqa: E402
-from subbyte.activations import Grid  # noqa: E402
-from subbyte.encoder_calibration import readable  # noqa: E402
-from subbyte.encoder_compression import calibrated, compressed  # noqa: E402
-from subbyte.encoder_engine import EncoderEngine  # noqa: E402
-from subbyte.encoder_tokenization import load_encoder_tokenizer  # noqa: E402
+from subbyte.compress.calibration.encoders import readable  # noqa: E402
+from subbyte.compress.encoder_rounding import calibrated, compressed  # noqa: E402
+from subbyte.compress.recipes.recipe import load_recipe, resolve  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
-from subbyte.folder import open_model  # noqa: E402
-from subbyte.labelled_text import read_labelled  # noqa: E402
-from subbyte.model import Model, PackedMatrix  # noqa: E402
-from subbyte.models import bert  # noqa: E402
-from subbyte.quantization import dequantize  # noqa: E402
-from subbyte.recipe import load_recipe, resolve  # noqa: E402
-from subbyte.training import encoder_finetuning  # noqa: E402
-from subbyte.training.activation_rounding import GRADIENTS  # noqa: E402
-from subbyte.training.encoder_batches import Example, endless, to_tensors  # noqa: E402
-from subbyte.training.encoder_finetuning import examples_of, finetune_encoder, rounded_by_outputs  # noqa: E402
-from subbyte.training.encoder_settings import EncoderFinetuning  # noqa: E402
-from subbyte.training.encoder_trainer import EncoderTrainer  # noqa: E402
+from subbyte.folders.converted import sums  # noqa: E402
+from subbyte.folders.opening import open_model  # noqa: E402
+from subbyte.models import encoder  # noqa: E402
+from subbyte.models.model import Model  # noqa: E402
+from subbyte.numbers.grids import Grid  # noqa: E402
+from subbyte.numbers.matrices import dequantize  # noqa: E402
+from subbyte.numbers.packed import PackedMatrix  # noqa: E402
+from subbyte.run.encoder_engine import EncoderEngine  # noqa: E402
+from subbyte.text.encoder_tokenizer import load_encoder_tokenizer  # noqa: E402
+from subbyte.text.labelled import read_labelled  # noqa: E402
+from subbyte.training.encoders import task  # noqa: E402
+from subbyte.training.encoders.activation_rounding import GRADIENTS  # noqa: E402
+from subbyte.training.encoders.batches import Example, endless, to_tensors  # noqa: E402
+from subbyte.training.encoders.settings import EncoderFinetuning  # noqa: E402
+from subbyte.training.encoders.task import examples_of, finetune_encoder, rounded_by_outputs  # noqa: E402
+from subbyte.training.encoders.trainer import EncoderTrainer  # noqa: E402
 from tiny_encoder import tiny_encoder_folder  # noqa: E402
 
 WORDS = ["bad", "dull", "poor", "good", "fine", "great", "film", "plot", "a", "the"]
@@ -70,7 +71,8 @@ EASED = OPERANDS.replace("operand = true\n", "operand = true\nrotate = true\nequ
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from subbyte.training import encoder_finetuning, loop
+from subbyte.training import loop
+from subbyte.training.encoders import task
 loop.SAVE_SECONDS = -1.0
 replace, states = os.replace, []
 
@@ -82,7 +84,7 @@ def replace_until_killed(a, b):
 
 os.replace = replace_until_killed
 model, out, recipe, train, valid = sys.argv[1:]
-encoder_finetuning.finetune_encoder(model, out, recipe, train=train, valid=valid, threads=1)
+task.finetune_encoder(model, out, recipe, train=train, valid=valid, threads=1)
 """
 
 
@@ -158,7 +160,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Path:
 
 
 def test_the_folder_is_whole_and_its_report_says_what_was_done(done: Path) -> None:
-    assert store.verify(done)
+    assert sums.verify(done)
     report = json.loads((done / "report.json").read_text())
     assert [one["update"] for one in report["validations"]] == [0, 10, 20, 24]
     assert report["finetune"]["metric"] == "accuracy" and report["text"] == {"examples": 64}
@@ -273,7 +275,7 @@ def test_fixed_ranges_stay_and_bits_of_words_do_not_reach_words_that_are_not_rea
     trained(trainer, 6)
     after = trainer.model()
     assert trainer.grids() == before
-    words = [dequantize(packed) for m in (start, after) if isinstance(packed := m.tensors[bert.WORDS], PackedMatrix)]
+    words = [dequantize(packed) for m in (start, after) if isinstance(packed := m.tensors[encoder.WORDS], PackedMatrix)]
     assert trainer.words
     moved = (words[0] != words[1]).any(1)
     assert set(np.flatnonzero(moved)) <= set(trainer.words.rows) and moved[trainer.words.rows].all()
@@ -282,7 +284,7 @@ def test_fixed_ranges_stay_and_bits_of_words_do_not_reach_words_that_are_not_rea
 
 def whole(model: Model) -> np.ndarray:
     """The words."""
-    words = model.tensors[bert.WORDS]
+    words = model.tensors[encoder.WORDS]
     return dequantize(words) if isinstance(words, PackedMatrix) else words
 
 
@@ -292,7 +294,7 @@ def test_training_only_the_words_of_a_text_is_the_same_as_training_all(
 ) -> None:
     few = trainer_of(place, recipe)
     trained(few, 10)
-    monkeypatch.setattr("subbyte.training.encoder_trainer._words", lambda *_: None)
+    monkeypatch.setattr("subbyte.training.encoders.trainer._words", lambda *_: None)
     every = trainer_of(place, recipe)
     trained(every, 10)
     assert few.words and every.words is None
@@ -363,9 +365,9 @@ def test_dropout_changes_the_loss_as_the_seed_says(place: Path) -> None:
 
 def test_the_metric_goes_with_the_labels(place: Path) -> None:
     classes, of_numbers = (open_model(place / name) for name in ("model", "regression"))
-    assert encoder_finetuning.chosen_metric(classes, EncoderFinetuning()) == "accuracy"
-    assert encoder_finetuning.chosen_metric(classes, EncoderFinetuning(metric="matthews")) == "matthews"
-    assert encoder_finetuning.chosen_metric(of_numbers, EncoderFinetuning()) == "correlation"
+    assert task.chosen_metric(classes, EncoderFinetuning()) == "accuracy"
+    assert task.chosen_metric(classes, EncoderFinetuning(metric="matthews")) == "matthews"
+    assert task.chosen_metric(of_numbers, EncoderFinetuning()) == "correlation"
 
 
 def test_numbers_that_were_trained_are_the_scores(place: Path, tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.models import bert  # noqa: E402
-from subbyte.training.encoder_network import EncoderNetwork, Tokens, product_inputs  # noqa: E402
-from subbyte.training.network import rounded_per_token  # noqa: E402
+from subbyte.folders.hugging_face import encoders  # noqa: E402
+from subbyte.models import bert, encoder  # noqa: E402
+from subbyte.training.encoders.network import EncoderNetwork, Tokens, product_inputs  # noqa: E402
+from subbyte.training.layers import rounded_per_token  # noqa: E402
 from tiny_encoder import KINDS, tiny_encoder_folder  # noqa: E402
 
 
-def opened(folder: Path) -> tuple[bert.Settings, dict[str, Any]]:
+def opened(folder: Path) -> tuple[encoder.Settings, dict[str, Any]]:
     config = json.loads((folder / "config.json").read_text())
-    model = bert.load(folder, config, {})
+    model = encoders.load(folder, config, {})
     return bert.settings(config), {name: torch.from_numpy(t) for name, t in model.tensors.items()}
 
 
@@ -73,7 +74,7 @@ def test_points_are_those_of_the_contract_in_their_order_with_nothing_at_filling
 
     network = EncoderNetwork(shape)
     result = network.run(weights, tokens, at)
-    points = bert.points(shape)
+    points = encoder.points(shape)
     assert list(found) == list(points)
     sentences_, positions = tokens.seen.shape
     both = tokens.seen[:, None, :, None] & tokens.seen[:, None, None, :]

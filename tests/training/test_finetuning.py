@@ -18,7 +18,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import subbyte  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, SchemeError, UsageError  # noqa: E402
-from subbyte.training import finetuning  # noqa: E402
+from subbyte.training.translation import task  # noqa: E402
 from tiny_marian import edit_json, tiny_marian_folder  # noqa: E402
 from tiny_student import FLOAT32, tiny_student_folder  # noqa: E402
 
@@ -46,7 +46,8 @@ OPENING += "print(subbyte.Translator.from_pretrained(sys.argv[1], threads=1).tra
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from subbyte.training import finetuning, loop
+from subbyte.training import loop
+from subbyte.training.translation import task
 loop.SAVE_SECONDS = -1.0
 replace, states = os.replace, []
 
@@ -58,7 +59,7 @@ def replace_until_killed(a, b):
 
 os.replace = replace_until_killed
 teacher, out, recipe, source, valid_target = sys.argv[1:]
-finetuning.finetune(teacher, out, recipe, source=source, valid_source=source, valid_target=valid_target, threads=1)
+task.finetune(teacher, out, recipe, source=source, valid_source=source, valid_target=valid_target, threads=1)
 """
 
 
@@ -71,7 +72,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(teacher: Path, out: Path, recipe: Path, text: Path, **options: Any) -> Any:
     given = {"source": text / "en", "target": text / "de", "valid_source": text / "en", "valid_target": text / "de"}
-    return finetuning.finetune(teacher, out, recipe, **{**given, "threads": 1, **options})
+    return task.finetune(teacher, out, recipe, **{**given, "threads": 1, **options})
 
 
 def weights(out: Path) -> bytes:
@@ -92,7 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, teacher: Path, recipe: Path, 
 
 
 def test_the_folder_is_whole_and_runs_without_torch(done: Path) -> None:
-    assert subbyte.store.verify(done)
+    assert subbyte.folders.converted.sums.verify(done)
     found = subprocess.run([sys.executable, "-c", OPENING, done], capture_output=True, text=True, check=True)
     assert found.stdout.strip()
     assert (done / "README.md").read_text().count("base_model: teacher") == 1  # not the working folder's
@@ -171,10 +172,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes_with_the_targets_it_had(
     with pytest.raises(UsageError, match=r"other settings \(recipe\)"):
         run(teacher, out, other, text, target=None, resume=True)
 
-    monkeypatch.setattr(finetuning, "translations", lambda *_: pytest.fail("the teacher was asked again"))
+    monkeypatch.setattr(task, "translations", lambda *_: pytest.fail("the teacher was asked again"))
     steps: list[int] = []
-    step = finetuning.Trainer.step
-    monkeypatch.setattr(finetuning.Trainer, "step", lambda self: steps.append(self.update) or step(self))
+    step = task.Trainer.step
+    monkeypatch.setattr(task.Trainer, "step", lambda self: steps.append(self.update) or step(self))
     run(teacher, out, recipe, text, target=None, resume=True)
     assert steps == [*range(13, 24)]
     assert weights(out) == weights(whole)
@@ -185,16 +186,16 @@ def test_words_of_the_targets_count_for_clusters(
     teacher: Path, text: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: dict[bool, Any] = {}
-    real = finetuning.Trainer
+    real = task.Trainer
 
     def noting(*arguments: Any, **options: Any) -> Any:
         found[len(found) == 1] = options["clusters"]
         return real(*arguments, **options)
 
-    monkeypatch.setattr(finetuning, "Trainer", noting)
+    monkeypatch.setattr(task, "Trainer", noting)
     for name, target in (("a", None), ("b", text / "de")):
         run(teacher, tmp_path / name, recipe, text, target=target, updates=1)
-    tokenizer = finetuning.load_tokenizer(teacher, finetuning.open_model(teacher).config)
+    tokenizer = task.load_tokenizer(teacher, task.open_model(teacher).config)
     hund = tokenizer.encode_target("Hund")[:-1]
     for clusters in found.values():
         assert np.mean([cluster[hund] for cluster in clusters.values()]) < 1
@@ -222,7 +223,7 @@ def test_a_run_can_start_from_the_codes_of_another(
     teacher: Path, text: Path, recipe: Path, done: Path, tmp_path: Path
 ) -> None:
     run(teacher, tmp_path / "out", recipe, text, start=done, method="scales", updates=3)
-    before, after = (subbyte.store.load(folder).tensors for folder in (done, tmp_path / "out"))
+    before, after = (subbyte.folders.converted.loading.load(folder).tensors for folder in (done, tmp_path / "out"))
     for name, tensor in before.items():
         for a, b in zip(getattr(tensor, "blocks", ()), getattr(after[name], "blocks", ()), strict=True):
             np.testing.assert_array_equal(a.codes, b.codes)

@@ -16,16 +16,18 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
-from subbyte.folder import open_model  # noqa: E402
-from subbyte.model import Model, PackedMatrix  # noqa: E402
+from subbyte.compress.recipes.recipe import parse_recipe, resolve  # noqa: E402
+from subbyte.compress.rounding import quantize_model  # noqa: E402
+from subbyte.folders.opening import open_model  # noqa: E402
 from subbyte.models import marian  # noqa: E402
-from subbyte.quantization import dequantize, quantize_model  # noqa: E402
-from subbyte.recipe import parse_recipe, resolve  # noqa: E402
-from subbyte.training.batches import FILL, Pair, endless, to_tensors  # noqa: E402
-from subbyte.training.network import Network  # noqa: E402
+from subbyte.models.model import Model  # noqa: E402
+from subbyte.numbers.matrices import dequantize  # noqa: E402
+from subbyte.numbers.packed import PackedMatrix  # noqa: E402
 from subbyte.training.rounding import Rounder  # noqa: E402
-from subbyte.training.settings import Finetuning  # noqa: E402
-from subbyte.training.trainer import Trainer  # noqa: E402
+from subbyte.training.translation.batches import FILL, Pair, endless, to_tensors  # noqa: E402
+from subbyte.training.translation.network import Network  # noqa: E402
+from subbyte.training.translation.settings import Finetuning  # noqa: E402
+from subbyte.training.translation.trainer import Trainer  # noqa: E402
 
 LOG3 = '[[tensors]]\nmatch = "*"\nfamily = "logarithmic"\nbits = 3\ngranularity = "tensor"\n'
 MIXED = """

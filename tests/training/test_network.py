@@ -11,13 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.engine import Engine  # noqa: E402
-from subbyte.folder import open_model  # noqa: E402
-from subbyte.model import Model, PackedMatrix  # noqa: E402
-from subbyte.models import marian  # noqa: E402
-from subbyte.quantization import dequantize  # noqa: E402
-from subbyte.training.batches import FILL, Pair, to_tensors  # noqa: E402
-from subbyte.training.network import Dropout, Network, drop, rounded_per_token  # noqa: E402
+from subbyte.folders.opening import open_model  # noqa: E402
+from subbyte.models import marian, translation  # noqa: E402
+from subbyte.models.model import Model  # noqa: E402
+from subbyte.numbers.matrices import dequantize  # noqa: E402
+from subbyte.numbers.packed import PackedMatrix  # noqa: E402
+from subbyte.run.translation_engine import Engine  # noqa: E402
+from subbyte.training.layers import drop, rounded_per_token  # noqa: E402
+from subbyte.training.translation.batches import FILL, Pair, to_tensors  # noqa: E402
+from subbyte.training.translation.network import Dropout, Network  # noqa: E402
 from tiny_marian import tiny_marian_folder  # noqa: E402
 from tiny_packed import quantized  # noqa: E402
 from tiny_student import FLOAT32, tiny_student_folder  # noqa: E402
@@ -127,7 +129,7 @@ def test_a_model_of_zeros_gives_its_bias_and_finite_gradients(tmp_path: Path, ki
     model = open_model(a_folder(tmp_path, kind))
     weights = {name: torch.zeros(t.shape, requires_grad=True) for name, t in model.tensors.items()}
     with torch.no_grad():
-        weights[marian.BIAS] += 0.5
+        weights[translation.BIAS] += 0.5
     batch = to_tensors(sentences(model), 0)
     found = network_of(model, round_inputs=True).logits(weights, batch.source, batch.inputs, batch.labels != FILL)
     found.logsumexp(-1).sum().backward()

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from subbyte.granularity import PerGroup, PerRow, PerTensor, RowClusters, grouped  # noqa: E402
-from subbyte.model import PackedMatrix  # noqa: E402
-from subbyte.quantization import CHUNK, dequantize, quantize_matrix  # noqa: E402
-from subbyte.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform, to_plain  # noqa: E402
+from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters, grouped  # noqa: E402
+from subbyte.numbers.matrices import CHUNK, dequantize, quantize_matrix  # noqa: E402
+from subbyte.numbers.packed import PackedMatrix  # noqa: E402
+from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform, to_plain  # noqa: E402
 from subbyte.training.rounding import Rounded, Rounder  # noqa: E402
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))

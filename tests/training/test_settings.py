@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from subbyte.compress.recipes.recipe import load_recipe, presets
 from subbyte.errors import RecipeError
-from subbyte.recipe import load_recipe, presets
-from subbyte.training import encoder_settings
-from subbyte.training.encoder_settings import EncoderFinetuning
-from subbyte.training.settings import Finetuning, from_table
+from subbyte.training.encoders import settings
+from subbyte.training.encoders.settings import EncoderFinetuning
+from subbyte.training.translation.settings import Finetuning, from_table
 
 METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log": "error_feedback"}
 
@@ -20,12 +20,12 @@ METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log"
 def test_the_table_of_every_preset_is_valid(name: str) -> None:
     recipe = load_recipe(name)
     if recipe.activations == "static":
-        encoder_settings.from_table(recipe.finetune)
+        settings.from_table(recipe.finetune)
         return
-    settings = from_table(recipe.finetune)
+    found = from_table(recipe.finetune)
     for prefix, method in METHODS.items():
         if name.startswith(prefix):
-            assert settings.method == method
+            assert found.method == method
 
 
 def test_no_table_means_the_defaults_and_options_stand_in_for_keys() -> None:
@@ -76,10 +76,10 @@ def test_options_are_checked_too() -> None:
 )
 def test_tables_for_encoders_that_are_not_right_are_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(message)):
-        encoder_settings.from_table(table)
+        settings.from_table(table)
 
 
 def test_scales_have_the_rate_of_weights_where_they_are_trained_as_these() -> None:
     assert EncoderFinetuning(learning_rate=3e-5).scale_rate == 3e-5
-    assert EncoderFinetuning(gradient="mse").scale_rate == encoder_settings.SCALE_RATE
+    assert EncoderFinetuning(gradient="mse").scale_rate == settings.SCALE_RATE
     assert EncoderFinetuning(gradient="mse", scale_learning_rate=0.01).scale_rate == 0.01

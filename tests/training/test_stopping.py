@@ -16,8 +16,9 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from subbyte.errors import SubbyteError, UsageError
-from subbyte.training import finetuning, loop
+from subbyte.training import loop
 from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.translation import task
 
 RUN = {"model": "m", "recipe": {}, "finetune": {}}
 RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n[finetune]\nupdates = 6\nbatch_tokens = 200\n'
@@ -119,9 +120,9 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     recipe = tmp_path / "mine.toml"
     recipe.write_text(RECIPE)
     texts = {"source": text / "en", "target": text / "de", "valid_source": text / "en", "valid_target": text / "de"}
-    finetuning.finetune(teacher, tmp_path / "whole", recipe, **texts, threads=1)  # type: ignore[arg-type]
+    task.finetune(teacher, tmp_path / "whole", recipe, **texts, threads=1)  # type: ignore[arg-type]
 
-    holder, name = (finetuning.Trainer, "step") if where == "step" else (finetuning, "score")
+    holder, name = (task.Trainer, "step") if where == "step" else (task, "score")
     real, calls = getattr(holder, name), []
 
     def interrupted(*arguments: Any) -> Any:
@@ -133,20 +134,18 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     monkeypatch.setattr(holder, name, interrupted)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        finetuning.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
     monkeypatch.undo()
     assert not out.exists() and (tmp_path / "out.finetune" / "state.pt").exists()
     with pytest.raises(UsageError, match="holds a run that was not finished; give --resume"):
-        finetuning.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
-    finetuning.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
+        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+    task.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
     for file in ("model.safetensors", "report.json"):
         assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     with pytest.raises(UsageError, match="already exists"):
-        finetuning.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="is finished; leave --resume out"):
-        finetuning.finetune(
-            teacher, tmp_path / "new", recipe, **texts, checkpoints=tmp_path / "out.finetune", resume=True
-        )  # type: ignore[arg-type]
+        task.finetune(teacher, tmp_path / "new", recipe, **texts, checkpoints=tmp_path / "out.finetune", resume=True)  # type: ignore[arg-type]
 
 
 # --- the working folder

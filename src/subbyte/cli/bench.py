@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from subbyte.atomic_file import new_file
 from subbyte.cli.options import ActivationsOption, Isa, Json, ModelFolder
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
+from subbyte.folders.atomic import new_file
 
 
 def bench(
@@ -87,7 +87,7 @@ def bench(
         raise typer.BadParameter(f"{plot} should end in .svg", param_hint="--plot")
     if plot and os.path.lexists(plot):
         raise UsageError(f"{plot}: is there already; choose another name")
-    from subbyte.bench.measuring import benchmark
+    from subbyte.measure.bench.measuring import benchmark
 
     with new_file(plot) if plot else nullcontext() as drawn, stages() as progress:
         document = benchmark(
@@ -110,13 +110,13 @@ def bench(
             progress=progress,
         )
         if drawn:
-            from subbyte.bench.plot import plot as drawing
+            from subbyte.measure.bench.plot import plot as drawing
 
             drawn.write(drawing(document).encode())
     if json:
         print_json(document)
     else:
-        from subbyte.bench.table import tables
+        from subbyte.measure.bench.table import tables
 
         print(tables(document))
 

@@ -10,10 +10,10 @@ import typer
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
-from subbyte.text_lines import LineReader, without_end
+from subbyte.text.lines import LineReader, without_end
 
 if TYPE_CHECKING:
-    from subbyte.encoder import Text
+    from subbyte.run.encoder import Text
 
 Scores = Literal["none", "sigmoid", "softmax"]
 

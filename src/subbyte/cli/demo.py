@@ -11,7 +11,7 @@ from subbyte.cli.options import Isa, Json, Threads
 from subbyte.cli.printing import print_json, print_pairs, stages
 
 if TYPE_CHECKING:
-    from subbyte.demo import Demonstration
+    from subbyte.measure.demo import Demonstration
 
 
 def demo(
@@ -27,7 +27,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Compress the small English-German model that ships, and translate with it before and after. Needs no network."""
-    from subbyte.demo import demonstrate
+    from subbyte.measure.demo import demonstrate
 
     with stages() as progress:
         document = demonstrate(out, force=force, threads=threads, isa=isa, progress=progress)

@@ -29,7 +29,7 @@ def download(
 
     A download that was stopped goes on where it was; a folder that is there already is left alone.
     """
-    from subbyte.hub import download as fetch
+    from subbyte.folders.hub import download as fetch
 
     found = fetch(name, out, revision=revision, say=lambda sentence: print(sentence, file=sys.stderr))
     if json:
@@ -52,7 +52,7 @@ def download(
         )
     if found.pickled:
         from subbyte.errors import ModelError
-        from subbyte.folder import open_model
+        from subbyte.folders.opening import open_model
 
         try:
             open_model(found.folder)

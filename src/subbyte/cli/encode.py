@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import subbyte
-from subbyte.atomic_file import new_file
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
-from subbyte.text_lines import LineReader, without_end
+from subbyte.folders.atomic import new_file
+from subbyte.text.lines import LineReader, without_end
 
 if TYPE_CHECKING:
     import numpy as np

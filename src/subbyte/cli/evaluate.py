@@ -62,8 +62,8 @@ def evaluate(
     """Measure quality, speed and memory: BLEU and chrF of sacrebleu; accuracy, F1, Matthews; Pearson and Spearman."""
     what = ""
     if task is None and not (source and reference):
-        from subbyte.folder import open_model
-        from subbyte.model_kinds import described, task_of
+        from subbyte.folders.opening import open_model
+        from subbyte.models.kinds import described, task_of
 
         model = open_model(folder)
         task, what = task_of(model), f"{folder} is {described(model)}: "

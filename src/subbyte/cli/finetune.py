@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from subbyte import extras
+from subbyte import errors
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 
 if TYPE_CHECKING:
-    from subbyte.inspection import Inspection
+    from subbyte.run.inspection import Inspection
 
 
 def finetune(
@@ -214,11 +214,11 @@ def _runner(labelled: bool) -> Callable[..., Inspection]:
     """What finetunes an encoder, or a translation model. Raises UsageError without torch."""
     try:
         if labelled:
-            from subbyte.training.encoder_finetuning import finetune_encoder
+            from subbyte.training.encoders.task import finetune_encoder
 
             return finetune_encoder
-        from subbyte.training.finetuning import finetune
+        from subbyte.training.translation.task import finetune
 
         return finetune
     except ModuleNotFoundError as error:
-        raise UsageError(extras.missing([str(error.name)], "finetune")) from None
+        raise UsageError(errors.missing_packages([str(error.name)], "finetune")) from None

@@ -13,7 +13,7 @@ from subbyte.cli.options import Json, ModelFolder
 from subbyte.cli.printing import print_columns, print_json, print_pairs
 
 if TYPE_CHECKING:
-    from subbyte.inspection import Inspection
+    from subbyte.run.inspection import Inspection
 
 
 def inspect(

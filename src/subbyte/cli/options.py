@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import typer
 
 from subbyte.progress import Progress
-from subbyte.text_lines import LineReader
+from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
 Activations = Literal["int8", "float32"]

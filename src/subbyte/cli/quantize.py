@@ -11,7 +11,7 @@ import subbyte
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Settings
 from subbyte.cli.printing import print_json, stages
-from subbyte.search_settings import parsed
+from subbyte.models.search_settings import parsed
 
 
 def quantize(

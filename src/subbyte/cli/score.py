@@ -12,7 +12,7 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSizeOfFiles, Isa, Json, ModelFolder, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
-from subbyte.text_lines import read_lines
+from subbyte.text.lines import read_lines
 
 
 def score(
@@ -42,7 +42,7 @@ def score(
             f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
             "line i of the one should be the translation of line i of the other"
         )
-    from subbyte.folder import open_model  # numpy is not for --help
+    from subbyte.folders.opening import open_model  # numpy is not for --help
 
     model = open_model(folder)  # here, because what its folder says about searching has no say
     translator = subbyte.Translator.from_pretrained(model, threads=threads, isa=isa, activations=activations)

@@ -36,8 +36,8 @@ from subbyte.cli.options import (
     followed,
 )
 from subbyte.cli.printing import print_json, stages
-from subbyte.search_settings import parsed
-from subbyte.text_lines import LineReader, one_line, without_end
+from subbyte.models.search_settings import parsed
+from subbyte.text.lines import LineReader, one_line, without_end
 
 
 def translate(
@@ -89,7 +89,7 @@ def translate(
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else 32)
-    from subbyte.folder import open_to_run  # numpy is not for --help
+    from subbyte.folders.opening import open_to_run  # numpy is not for --help
 
     model = open_to_run(folder, activations)
     translator = subbyte.Translator.from_pretrained(

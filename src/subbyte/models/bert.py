@@ -8,23 +8,16 @@ under the names of BERT: what DistilBERT and RoBERTa call otherwise is renamed w
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from subbyte.activations import multiplied
-from subbyte.errors import ModelError
-from subbyte.files import fault_list
-from subbyte.model import EQUALIZER, Model, Role, Scores
-from subbyte.models.checkpoint import open_checkpoint
-from subbyte.models.sentence_folders import Modules, class_of_torch, read_modules
-from subbyte.models.specification import Shape, Specification
-from subbyte.tensor_files import read_floats
-
-logger = logging.getLogger("subbyte")
+from subbyte.errors import ModelError, fault_list
+from subbyte.models import encoder
+from subbyte.models.encoder import Settings
+from subbyte.models.model import Scores
+from subbyte.models.pooling import class_of_torch
+from subbyte.models.specification import Specification
 
 CLASSIFIER = "ForSequenceClassification"
 NAMES: Mapping[str, str] = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}
@@ -44,9 +37,6 @@ MOST_POSITIONS = 1 << 16
 MOST_LABELS = 1 << 16
 DEFAULT_LABELS = 2  # of transformers, where a configuration names none
 
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
-TYPES = "embeddings.token_type_embeddings.weight"
 
 # in a checkpoint's names -> in ours, in this order
 RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -70,15 +60,6 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"^pre_classifier\.", "pooler.dense."),
     ),
 }
-# what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., the pooler that RoBERTa had once, which its
-# classifier does not read, and the pooler of a bare model
-UNUSED = re.compile(r"embeddings\.position_ids$|^roberta\.pooler\.dense\.(weight|bias)$")
-POOLER = re.compile(r"pooler\.dense\.(weight|bias)$")
-# what may stand beside an encoder whose own names have no prefix: the heads of other tasks
-HEADS = re.compile(
-    r"^(cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_transform|vocab_layer_norm|vocab_projector)\."
-)
-SHOWN = 3  # of the names in a note
 
 
 def architecture_of(config: Mapping[str, Any]) -> str | None:
@@ -99,36 +80,6 @@ def architecture_of(config: Mapping[str, Any]) -> str | None:
 def is_encoder(architecture: str) -> bool:
     """Whether this is one of the architectures here."""
     return any(architecture in names for names in ARCHITECTURES.values())
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The numbers of an encoder's config.json, checked. Widths in values, vocabulary and positions in tokens."""
-
-    family: str
-    hidden: int
-    layers: int
-    heads: int
-    ffn: int
-    vocab_size: int
-    positions: int  # rows of the table of positions
-    first_position: int  # the row of a text's first token: RoBERTa counts from behind the padding's id
-    types: int  # token types; 0 for DistilBERT
-    activation: str  # gelu, relu or silu
-    norm_epsilon: float
-    labels: int  # 0 for a bare encoder, which has no pooler and no classifier
-    regression: bool  # the one logit is a number to predict
-    several: bool  # labels do not exclude one another: each has an answer of its own
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest text, special ones included."""
-        return self.positions - self.first_position
-
-    @property
-    def pooler_activation(self) -> str:
-        """Between the pooler and the classifier."""
-        return "relu" if self.family == "distilbert" else "tanh"
 
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
@@ -249,85 +200,6 @@ def scores_of_older(config: Mapping[str, Any]) -> Scores:
     return "none" if settings(config).labels == 1 else "softmax"
 
 
-def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
-    """The tensors of the model that a configuration describes, in the order in which they are used."""
-    s = settings(config, where)
-    shapes: dict[str, Shape] = {}
-    roles: dict[str, Role] = {}
-
-    def matrix(name: str, shape: Shape, role: Role) -> None:
-        shapes[name] = shape
-        roles[name] = role
-
-    def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-        matrix(f"{name}.weight", (outputs, inputs), role)
-        shapes[f"{name}.bias"] = (outputs,)
-
-    def layer_norm(name: str) -> None:
-        shapes[f"{name}.weight"] = (s.hidden,)
-        shapes[f"{name}.bias"] = (s.hidden,)
-
-    embedding = Role("embedding", "encoder")
-    matrix(WORDS, (s.vocab_size, s.hidden), embedding)
-    matrix(POSITIONS, (s.positions, s.hidden), embedding)
-    if s.types:
-        matrix(TYPES, (s.types, s.hidden), embedding)
-    layer_norm("embeddings.LayerNorm")
-    for i in range(s.layers):
-        layer = f"encoder.layer.{i}"
-        attention, feed_forward = Role("self_attention", "encoder", i), Role("feed_forward", "encoder", i)
-        for projection in ("query", "key", "value"):
-            linear(f"{layer}.attention.self.{projection}", s.hidden, s.hidden, attention)
-        linear(f"{layer}.attention.output.dense", s.hidden, s.hidden, attention)
-        layer_norm(f"{layer}.attention.output.LayerNorm")
-        linear(f"{layer}.intermediate.dense", s.ffn, s.hidden, feed_forward)
-        linear(f"{layer}.output.dense", s.hidden, s.ffn, feed_forward)
-        layer_norm(f"{layer}.output.LayerNorm")
-    if s.labels:
-        linear("pooler.dense", s.hidden, s.hidden, Role("pooler", "encoder"))
-        linear("classifier", s.labels, s.hidden, Role("classifier", "encoder"))
-    added = {equalizer(point): (width,) for point, width in points(s).items() if multiplied(point)}
-    return Specification(shapes, roles, {}, added)
-
-
-def equalizer(point: str) -> str:
-    """The name of the vector that values of a point are multiplied by before matrices read them (operands.py)."""
-    return point + EQUALIZER
-
-
-def readers(point: str, s: Settings) -> list[str]:
-    """The matrices that read the values of a point; none of a bare encoder reads its last output."""
-    head, _, name = point.rpartition(".")
-    if name == "pooler":
-        return ["classifier.weight"]
-    if name == "output":
-        reader = 0 if head == "embeddings" else int(head.removeprefix("layers.")) + 1
-        if reader == s.layers:
-            return ["pooler.dense.weight"] if s.labels else []
-        return [f"encoder.layer.{reader}.attention.self.{of}.weight" for of in ("query", "key", "value")]
-    within = {"context": "attention.output.dense", "ffn_input": "intermediate.dense", "hidden": "output.dense"}
-    return [f"encoder.layer.{head.removeprefix('layers.')}.{within[name]}.weight"] if name in within else []
-
-
-def points(s: Settings) -> dict[str, int]:
-    """The activations that may be quantized, in the order in which they are computed -> their width.
-
-    Scores and probabilities of attention have no width of their own and count as 1. BERT-base with a classifier has 161
-    of them (Bondarenko et al. 2021): 3 of the embeddings, 13 a layer, pooler and classifier.
-    """
-    found = {"embeddings.words": s.hidden, "embeddings.sum": s.hidden, "embeddings.output": s.hidden}
-    for i in range(s.layers):
-        widths = {
-            "query": s.hidden, "key": s.hidden, "value": s.hidden, "scores": 1, "probabilities": 1,
-            "context": s.hidden, "attention_output": s.hidden, "attention_sum": s.hidden, "ffn_input": s.hidden,
-            "hidden": s.ffn, "ffn_output": s.hidden, "ffn_sum": s.hidden, "output": s.hidden,
-        }  # fmt: skip
-        found |= {f"layers.{i}.{name}": width for name, width in widths.items()}
-    if s.labels:
-        found |= {"pooler": s.hidden, "classifier": s.labels}
-    return found
-
-
 def our_name(name: str, family: str) -> str:
     """What we call a tensor of a checkpoint."""
     for pattern, replacement in RENAMED[family]:
@@ -339,61 +211,6 @@ def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], w
     """Nothing: encoders generate nothing, and what such a file says is not read."""
 
 
-def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any], home: Path | None = None) -> Model:
-    """The float32 model in a Hugging Face folder, checked whole. `config` is its parsed config.json.
-
-    home  the folder with modules.json, of which `folder` is the first module's; default: `folder`
-    """
-    where = str(folder / "config.json")
-    s = settings(config, where)
-    modules = read_modules(home or folder, s.hidden)
-    checkpoint = open_checkpoint(folder, "AutoModelForSequenceClassification" if s.labels else "AutoModel")
-    if s.labels and modules and not modules.reranks and not any("classifier." in name for name in checkpoint.places):
-        config = {**config, "architectures": [ARCHITECTURES[s.family][0]]}  # only named so: makes vectors of sentences
-        s = settings(config, where)
-    spec = specification(config, where)
-    sources, left_out = _sources(checkpoint.places, spec, s, folder)
-    if faults := spec.faults({name: checkpoint.places[stored][1].shape for name, stored in sources.items()}):
-        raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
-    architecture, named = ARCHITECTURES[s.family][s.labels > 0], config.get("architectures") or [None]
-    if left_out or named[0] not in (None, architecture):
-        of = f", and {len(left_out)} tensors ({', '.join(left_out[:SHOWN])}, ...) are left out" if left_out else ""
-        logger.warning("%s: a %s is opened as its %s%s", folder, named[0] or architecture, architecture, of)
-    places = modules.places() if modules else {}
-    return Model(
-        architecture=architecture,
-        config={**config, "architectures": [architecture]} if config.get("architectures") else config,
-        generation={},
-        tensors={name: checkpoint.read(sources[name]) for name in spec.shapes}
-        | {name: read_floats(path, entry, name) for name, (path, entry) in places.items()},
-        roles=spec.roles,
-        aliases=spec.aliases,
-        folder=folder,
-        sentence=modules.sentence if modules else None,
-        scores=_scores(config, modules, where) if s.labels else None,
-    )
-
-
-def _scores(config: Mapping[str, Any], modules: Modules | None, where: str) -> Scores:
-    if modules is None:
-        return scores_of(config, where=where)
-    return scores_of(config, modules.activation, where, reranks=modules.reranks)
-
-
-def _sources(places: Iterable[str], spec: Specification, s: Settings, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Our name -> a checkpoint's, and the tensors of other heads, which are not read."""
-    prefix = f"{s.family}."
-    prefixed = any(stored.startswith(prefix) for stored in places)
-    sources: dict[str, str] = {}
-    left_out = []
-    for stored in places:
-        name = our_name(stored, s.family)
-        if UNUSED.search(stored) or (not s.labels and POOLER.match(name)):
-            continue
-        if name in sources:
-            raise ModelError(f"{folder}: holds {name} twice, as {sources[name]} and as {stored}")
-        if name not in spec.shapes and (HEADS.match(stored) or (prefixed and not stored.startswith(prefix))):
-            left_out.append(stored)
-        else:
-            sources[name] = stored
-    return sources, left_out
+def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
+    """The tensors of the model that a configuration describes, in the order in which they are used."""
+    return encoder.specification(settings(config, where))

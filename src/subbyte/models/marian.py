@@ -11,29 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from subbyte import search_settings
-from subbyte.errors import ModelError
-from subbyte.files import fault_list
-from subbyte.model import Model, Role
-from subbyte.models.checkpoint import Checkpoint, open_checkpoint
-from subbyte.models.specification import Shape, Specification
+from subbyte.errors import ModelError, fault_list
+from subbyte.models import search_settings, translation
+from subbyte.models.specification import Specification
+from subbyte.models.translation import Settings
 
 ARCHITECTURE = "MarianMTModel"
 STUDENT = "BergamotStudent"
 ACTIVATIONS = ("relu", "gelu", "swish", "silu")
 
-SHARED = "model.shared.weight"
-ENCODER = "model.encoder.embed_tokens.weight"
-DECODER = "model.decoder.embed_tokens.weight"
-OUTPUT = "lm_head.weight"
-BIAS = "final_logits_bias"
-POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 
 MOST_LAYERS = 256
 MOST_WIDTH = 1 << 16  # int8 inputs times levels less their zero, summed over so many columns, still fit an int32
@@ -59,32 +47,6 @@ STUDENT_KEYS: Mapping[str, tuple[str, str]] = {
     "position_rates": ("transformers", "marian"),  # 10000**(-2i / d), or 10000**(-i / (d / 2 - 1))
 }
 SENTENCEPIECE = re.compile(r"[\w.-]+\.spm")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The numbers of a MarianMT config.json, checked. Vocabulary sizes are in words, widths in values."""
-
-    d_model: int
-    encoder_layers: int
-    decoder_layers: int
-    encoder_heads: int
-    decoder_heads: int
-    encoder_ffn: int
-    decoder_ffn: int
-    vocab_size: int  # of the encoder
-    decoder_vocab_size: int  # of the decoder and the output; equal to vocab_size where embeddings are shared
-    max_positions: int
-    activation: str  # relu, gelu (exact, by erf) or silu
-    scale_embedding: bool  # embeddings are multiplied by sqrt(d_model)
-    shared: bool  # encoder and decoder share one vocabulary and embedding
-    tied: bool  # the output matrix is the decoder's embedding
-    pad: int
-    decoder_start: int
-    recurrent: bool = False  # decoder cells are SSRU, not self-attention
-    zero_start: bool = False  # the decoder's first input is a zero vector
-    positions: str = "transformers"  # how fast positions turn: transformers or marian
-    norm_epsilon: float = 1e-5
 
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
@@ -179,65 +141,6 @@ def sentencepiece_files(config: Mapping[str, Any]) -> tuple[str, str] | None:
     return config["sentencepiece"]["source"], config["sentencepiece"]["target"]
 
 
-def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
-    """The tensors of the model that a configuration describes, encoder first, in the order in which they are used."""
-    s = settings(config, where)
-    shapes: dict[str, Shape] = {}
-    roles: dict[str, Role] = {}
-    aliases: dict[str, str] = {}
-
-    def matrix(name: str, shape: Shape, role: Role) -> None:
-        shapes[name] = shape
-        roles[name] = role
-
-    def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-        matrix(f"{name}.weight", (outputs, inputs), role)
-        shapes[f"{name}.bias"] = (outputs,)
-
-    def layer_norm(name: str) -> None:
-        shapes[f"{name}.weight"] = (s.d_model,)
-        shapes[f"{name}.bias"] = (s.d_model,)
-
-    def attention(name: str, role: Role) -> None:
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            linear(f"{name}.{projection}", s.d_model, s.d_model, role)
-        layer_norm(f"{name}_layer_norm")
-
-    if s.shared and s.tied:
-        matrix(SHARED, (s.vocab_size, s.d_model), Role("embedding", "shared"))
-        aliases = {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED}
-    else:  # transformers 5 unties all of them, also where the vocabulary is shared
-        matrix(ENCODER, (s.vocab_size, s.d_model), Role("embedding", "encoder"))
-        matrix(DECODER, (s.decoder_vocab_size, s.d_model), Role("embedding", "decoder"))
-        if s.tied:
-            aliases = {OUTPUT: DECODER}
-        else:
-            matrix(OUTPUT, (s.decoder_vocab_size, s.d_model), Role("output", "decoder"))
-
-    def feed_forward(name: str, ffn: int, role: Role) -> None:
-        linear(f"{name}.fc1", ffn, s.d_model, role)
-        linear(f"{name}.fc2", s.d_model, ffn, role)
-        layer_norm(f"{name}.final_layer_norm")
-
-    def ssru(layer: str, role: Role) -> None:
-        matrix(f"{layer}.ssru.input.weight", (s.d_model, s.d_model), role)
-        linear(f"{layer}.ssru.forget", s.d_model, s.d_model, role)
-        layer_norm(f"{layer}.ssru_layer_norm")
-
-    for i in range(s.encoder_layers):
-        attention(f"model.encoder.layers.{i}.self_attn", Role("self_attention", "encoder", i))
-        feed_forward(f"model.encoder.layers.{i}", s.encoder_ffn, Role("feed_forward", "encoder", i))
-    for i in range(s.decoder_layers):
-        if s.recurrent:
-            ssru(f"model.decoder.layers.{i}", Role("recurrence", "decoder", i))
-        else:
-            attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
-        attention(f"model.decoder.layers.{i}.encoder_attn", Role("cross_attention", "decoder", i))
-        feed_forward(f"model.decoder.layers.{i}", s.decoder_ffn, Role("feed_forward", "decoder", i))
-    shapes[BIAS] = (s.decoder_vocab_size,)
-    return Specification(shapes, roles, aliases)
-
-
 def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], where: str) -> None:
     """Refuse generation settings that no search could follow: ids that are no words, lengths that are no numbers.
 
@@ -249,86 +152,6 @@ def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], w
         raise ModelError(fault_list(where, faults))
 
 
-def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> Model:
-    """The float32 model in a Hugging Face folder, checked whole. `config` and `generation` are its parsed JSON files.
-
-    A checkpoint may name a tied matrix more than once (all must be equal) or by any of its names, may lack
-    `final_logits_bias` (zero, as in transformers), and may carry the position tables (which must be the sinusoids).
-    """
-    spec = specification(config, str(folder / "config.json"))
-    check_generation(config, generation, str(folder / "generation_config.json"))
-    checkpoint = open_checkpoint(folder)
-    sources = _sources(spec, checkpoint)
-    bias = spec.shapes[BIAS]
-    shapes = {name: checkpoint.places[source][1].shape for name, source in sources.items()}
-    if shapes.get(BIAS, (1, *bias)) == (1, *bias):  # transformers stores it with a batch dimension, if at all
-        shapes[BIAS] = bias
-    if faults := spec.faults(shapes):
-        raise ModelError(fault_list(f"{folder}: the weights are not those of this config.json", faults))
-    _check_positions(checkpoint, settings(config))
-    tensors = {
-        name: checkpoint.read(sources[name]).reshape(shape) if name in sources else np.zeros(shape, np.float32)
-        for name, shape in spec.shapes.items()
-    }
-    _check_ties(spec, checkpoint, sources, tensors)
-    return Model(
-        architecture=STUDENT if config.get("architectures") == [STUDENT] else ARCHITECTURE,
-        config=config,
-        generation=generation,
-        tensors=tensors,
-        roles=spec.roles,
-        aliases=spec.aliases,
-        folder=folder,
-    )
-
-
-def _sources(spec: Specification, checkpoint: Checkpoint) -> dict[str, str]:
-    """Name in the model -> name in the checkpoint: a tied matrix is taken from the first of its names that is there."""
-    sources = {name: name for name in checkpoint.places if name not in spec.aliases and name not in POSITIONS}
-    for alias, name in spec.aliases.items():
-        if alias in checkpoint.places:
-            sources.setdefault(name, alias)
-    if SHARED not in spec.shapes:
-        sources.pop(SHARED, None)  # transformers 5 saves it with untied embeddings too, where nothing uses it
-    return sources
-
-
-def _check_ties(
-    spec: Specification, checkpoint: Checkpoint, sources: Mapping[str, str], tensors: Mapping[str, np.ndarray]
-) -> None:
-    faults = [
-        f"{alias} differs from {name}, to which config.json ties it"
-        for alias, name in spec.aliases.items()
-        if alias in checkpoint.places
-        and alias != sources[name]
-        and not np.array_equal(checkpoint.read(alias), tensors[name])
-    ]
-    if faults:
-        raise ModelError(fault_list(f"{checkpoint.folder}: tied weights differ", faults))
-
-
-def _check_positions(checkpoint: Checkpoint, s: Settings) -> None:
-    """A stored position table is redundant, or the model is not the one we would run."""
-    for name in POSITIONS:
-        if name not in checkpoint.places:
-            continue
-        shape = checkpoint.places[name][1].shape
-        if shape != (s.max_positions, s.d_model):
-            raise ModelError(
-                f"{checkpoint.folder}: tensor {name} is {list(shape)}, should be {[s.max_positions, s.d_model]}"
-            )
-        wanted = sinusoidal_positions(s.max_positions, s.d_model)
-        rounding = {"F32": 1e-5, "F16": 2.0**-11, "BF16": 2.0**-8}.get(checkpoint.places[name][1].dtype, 0.0)
-        if np.abs(checkpoint.read(name) - wanted).max() > rounding:
-            raise ModelError(f"{checkpoint.folder}: {name} holds learned positions; only sinusoidal ones are run")
-
-
-def sinusoidal_positions(positions: int, width: int) -> np.ndarray:
-    """The position table of transformers' Marian, float32 [positions, width], bit for bit.
-
-    The first half of the columns (the larger one, if they are odd) are sines, the second cosines, of
-    position / 10000**(2k / width), k = 0, 1, ...
-    """
-    divisors = np.array([np.power(10000, 2 * k / width) for k in range((width + 1) // 2)])  # scalars: as there
-    angles = np.arange(positions)[:, None] / divisors
-    return np.concatenate([np.sin(angles), np.cos(angles[:, : width // 2])], axis=1).astype(np.float32)
+def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
+    """The tensors of the model that a configuration describes, in the order in which they are used."""
+    return translation.specification(settings(config, where))

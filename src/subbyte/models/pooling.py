@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_args
 
-from subbyte.errors import SubbyteError
-from subbyte.files import fault_list
-from subbyte.model import SENTENCE, PoolingMode, SentenceVectors, Similarity, Stage
+from subbyte.errors import SubbyteError, fault_list
+from subbyte.models.model import SENTENCE, PoolingMode, SentenceVectors, Similarity, Stage
 from subbyte.models.specification import Shape
 
 POOLINGS: tuple[str, ...] = get_args(PoolingMode)
@@ -138,3 +137,8 @@ def _stages(plain: object, faults: list[str]) -> tuple[Stage, ...]:
             )
         found.append(stage)
     return () if faults else tuple(Stage(**stage) for stage in found)
+
+
+def class_of_torch(named: object) -> str:
+    """The last part of the name of a class in torch; "" for anything else."""
+    return named.rpartition(".")[2] if isinstance(named, str) and named.startswith("torch.") else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from subbyte.model import Role
+from subbyte.models.model import Role
 
 Shape = tuple[int, ...]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from subbyte.errors import SubbyteError, UsageError
-from subbyte.files import read_json
+from subbyte.folders.files import read_json
 
 STATE, LOG, RUN, TARGETS, BEST = "state.pt", "log.jsonl", "run.json", "targets.json", "best"
 FINISHED = "finished"  # a key of run.json

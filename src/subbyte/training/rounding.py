@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from subbyte.granularity import PerTensor, group_size, grouped
-from subbyte.model import PackedMatrix
-from subbyte.quantization import CHUNK, dequantize, pack_block
-from subbyte.schemes import Clustered, Scheme, to_plain
-from subbyte.schemes.fitting import TINY, half
-from subbyte.schemes.uniform import Uniform
+from subbyte.numbers.granularity import PerTensor, group_size, grouped
+from subbyte.numbers.matrices import CHUNK, dequantize, pack_block
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import Clustered, Scheme, to_plain
+from subbyte.numbers.schemes.fitting import TINY, half
+from subbyte.numbers.schemes.uniform import Uniform
 
 PIECE = 1 << 15  # weights rounded at a time: what is computed on the way stays in the cache, and is not paged in anew
 

@@ -1,0 +1,1 @@
+"""What a model meets on text, so that rounding keeps what matters."""

@@ -1,0 +1,114 @@
+"""What an encoder has on the way when it reads a calibration text: inputs of matrices, and ranges of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from subbyte.compress.calibration.grids import ORDERING_BATCHES, Calibrated, calibrate
+from subbyte.compress.recipes.point_rules import Rounding
+from subbyte.errors import UsageError
+from subbyte.models.encoder import equalizer
+from subbyte.models.model import Model
+from subbyte.models.operands import block, turned
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.gram_sums import GramSums
+from subbyte.progress import Steps
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.text.encoder_tokenizer import EncoderTokenizer
+
+ENOUGH_TOKENS = 10_000  # of the text, as for translation (calibration.py)
+FEWEST_TEXTS = 16
+BATCH = 16  # texts; running ranges see them so many at a time
+
+Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
+
+
+def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> list[Batch]:
+    """The first texts as batches of ids, as many as are enough, without empty ones."""
+    chosen: list[tuple[str, ...]] = []
+    tokens = 0
+    for text in texts:
+        if all(part.strip() for part in text):
+            chosen.append(text)
+            tokens += len(tokenizer.encode([text])[0][0])
+        if tokens >= ENOUGH_TOKENS:
+            break
+    if len(chosen) < FEWEST_TEXTS:
+        raise UsageError(
+            f"the calibration text has {len(chosen)} texts; it should have {FEWEST_TEXTS} at least, and a few hundred "
+            "are good"
+        )
+    return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
+
+
+def grams(
+    model: Model, batches: Sequence[Batch], names: Sequence[str], progress: Steps | None = None
+) -> dict[str, Array]:
+    """Name -> float64 [cols, cols], the sum of x x' over the inputs x that the float model multiplies with these.
+
+    Embeddings are only looked up, and left out.
+    """
+    names = [name for name in names if model.roles[name].kind != "embedding"]
+    if not names:
+        return {}
+    engine = EncoderEngine(model, activations="float32")
+    sums = GramSums()
+    for done, (ids, types) in enumerate(batches, start=1):
+        sums.add(zip(names, engine.inputs(ids, types, names), strict=True))
+        if progress:
+            progress(done, len(batches))
+    return sums.sums()
+
+
+def mean_squares(model: Model, batches: Sequence[Batch], points: Sequence[str]) -> dict[str, Array]:
+    """Point -> float64 [width], the mean of the squares of each column of what the float model has there."""
+    engine = EncoderEngine(model, activations="float32")
+    sums: dict[str, Array] = {}
+    rows = 0
+    for ids, types in batches:
+        values = engine.observe(ids, types, points)
+        rows += sum(map(len, ids))
+        for point, x in zip(points, values, strict=True):
+            found = np.square(x, dtype=np.float64).sum(0)
+            sums[point] = sums[point] + found if point in sums else found
+    return {point: of_columns / rows for point, of_columns in sums.items()}
+
+
+def _operand(x: Array, factors: Array | None, rotation: int) -> Array:
+    """What matrices are to read of the values of a point."""
+    x = x if factors is None else x * factors
+    return turned(x, rotation) if rotation > 1 else x
+
+
+def ranges(
+    model: Model,
+    batches: Sequence[Batch],
+    roundings: Mapping[str, Rounding],
+    *,
+    permute: bool = False,
+    threads: int | None = None,
+    progress: Steps | None = None,
+) -> Calibrated:
+    """Static grids for these points, from what the float model has there, or what matrices are to read of it."""
+    engine = EncoderEngine(model, threads=threads, activations="float32")
+    vectors = {point: model.tensors.get(equalizer(point)) for point in roundings}
+    factors = {point: vector if isinstance(vector, np.ndarray) else None for point, vector in vectors.items()}
+
+    rotations = {point: block(engine.points[point]) if one.rotate else 1 for point, one in roundings.items()}
+
+    done, total = 0, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0)
+
+    def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
+        nonlocal done
+        values = dict(zip(points, engine.observe(*batch, points), strict=True))
+        done += 1
+        if progress:
+            progress(done, total)
+        return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
+
+    found = calibrate(observe, batches, roundings, permute)
+    grids = {point: replace(grid, rotation=rotations[point]) for point, grid in found.grids.items()}
+    return found._replace(grids=grids)

@@ -1,0 +1,91 @@
+"""What the matrices of a float model multiply when it reads a calibration text: the sums that rounding needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from subbyte.compress.rounding import quantize_model
+from subbyte.errors import UsageError
+from subbyte.models.model import Model
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.gram_sums import GramSums
+from subbyte.numbers.schemes import Uniform
+from subbyte.progress import Steps
+from subbyte.run.likelihood import batches, translations
+from subbyte.run.translation_engine import Engine
+from subbyte.text.tokenizer import Tokenizer
+
+ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
+FEWEST_LINES = 16
+QUICK = Uniform(bits=8, range="minmax")
+LOOKUP = 0.3  # what an error in a tied embedding's row counts, where one in an average output counts 1
+
+
+def readable(tokenizer: Tokenizer, lines: Iterable[str], longest: int) -> list[Sequence[int]]:
+    """The first lines as ids, as many as are enough, without empty ones and those of more than `longest` tokens."""
+    sentences: list[Sequence[int]] = []
+    tokens = 0
+    for line in lines:
+        ids = tokenizer.encode(line)
+        if line.strip() and len(ids) <= longest:
+            sentences.append(ids)
+            tokens += len(ids)
+        if tokens >= ENOUGH_TOKENS:
+            break
+    if len(sentences) < FEWEST_LINES:
+        raise UsageError(
+            f"the calibration text has {len(sentences)} sentences that the model can read; it should have "
+            f"{FEWEST_LINES} at least, and a few hundred are good"
+        )
+    return sentences
+
+
+def grams(
+    model: Model,
+    tokenizer: Tokenizer,
+    lines: Iterable[str],
+    progress: Steps | None = None,
+) -> dict[str, Array]:
+    """The sums of `grams_of` over the first lines, as many as are enough."""
+    engine = Engine(model, activations="float32")
+    return grams_of(model, engine, readable(tokenizer, lines, engine.max_positions), progress)
+
+
+def grams_of(
+    model: Model,
+    engine: Engine,
+    sentences: Sequence[Sequence[int]],
+    progress: Steps | None = None,
+) -> dict[str, Array]:
+    """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
+
+    The model translates the sentences (greedily, in int8), and x is what the float model, in `engine`, has on the way
+    to these translations. Matrices that are only looked up are left out. `progress` is called with the sentences done
+    so far and those in all.
+    """
+    names = {of: alias for alias, of in model.aliases.items()}  # any alias is as good as the others
+    aliases = [names.get(name, name) for name in model.roles]
+    speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
+    sums = GramSums()
+    done = 0
+    for sources in batches(sentences):
+        sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
+        done += len(sources)
+        if progress:
+            progress(done, len(sentences))
+    return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.sums().items()}
+
+
+def quick(model: Model) -> Model:
+    """The model in int8, which says nearly the same several times as fast."""
+    schemes = {name: QUICK for name in model.roles if isinstance(model.tensors[name], np.ndarray)}
+    return replace(quantize_model(model, schemes), activations="int8")
+
+
+def _with_lookups(gram: Array) -> Array:
+    """For an embedding that is the output matrix too: its rows are inputs themselves, all of them alike."""
+    counted: Array = gram * (len(gram) / np.trace(gram)) + LOOKUP * np.eye(len(gram))
+    return counted

@@ -1,0 +1,34 @@
+"""The presets that fit a kind of model, smallest first: what is tried where nobody names a recipe.
+
+One table for `quantize` without a recipe and for `analyze`. A preset that only works after training is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from subbyte.models.kinds import NAMES, Kind, described, kind
+from subbyte.models.model import Model
+
+CANDIDATES: Mapping[Kind, tuple[str, ...]] = {
+    "translation": ("normal3", "normal4", "normal5", "int8"),
+    "student": ("student4", "student4.4", "student8"),
+    "encoder": ("encoder4", "encoder5", "encoder6", "int8"),
+}
+
+
+def candidates(model: Model) -> tuple[str, ...]:
+    """Names of the presets that fit, smallest first."""
+    return CANDIDATES[kind(model)]
+
+
+def recipe_fault(name: str, kinds: Sequence[Kind], model: Model) -> str | None:
+    """Why a recipe for models of these kinds is not for this model; None if it is."""
+    if not kinds or kind(model) in kinds:
+        return None
+    wanted = " or ".join(NAMES[one] for one in kinds)
+    fitting = ", ".join(CANDIDATES[kind(model)])
+    return (
+        f"recipe {name} is for {wanted}, and {model.folder} is {described(model)}; take {fitting}, or another that is "
+        "for such or for all models"
+    )

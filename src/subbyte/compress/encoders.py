@@ -1,0 +1,85 @@
+"""What `quantize` asks of an encoder: its rounded form under a recipe, and how far that agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+from subbyte.compress.calibration import shipped_text
+from subbyte.compress.calibration.encoders import grams, readable
+from subbyte.compress.calibration.texts import Texts
+from subbyte.compress.choice import Verdict
+from subbyte.compress.encoder_agreement import KEPT, Answers, agreement, answers, described
+from subbyte.compress.encoder_rounding import compressed, few_bits
+from subbyte.compress.recipes.recipe import Recipe, resolve
+from subbyte.models import bert
+from subbyte.models.model import Model
+from subbyte.numbers.output_rounding import Columns, columns_of
+from subbyte.progress import Progress, phase
+from subbyte.text.encoder_tokenizer import EncoderTokenizer
+
+ALONE = 3  # of so many lines without a tab the last is paired with the one before it, for heads, which may read pairs
+
+
+class EncoderTask:
+    """A float encoder, and the texts it is rounded for and compared on, which are read once for all recipes."""
+
+    def __init__(self, model: Model, tokenizer: EncoderTokenizer, texts: Texts) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.texts = texts
+        self._sums: Mapping[str, Columns] | None = None
+        self._answers: Answers | None = None
+
+    def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
+        """The model under a recipe."""
+        lines = self.texts.calibration
+        if lines is None:
+            return compressed(self.model, recipe, self.tokenizer, None, progress)
+        texts = [*self._parts(lines)]
+        if self._sums is None and recipe.activations != "static" and few_bits(resolve(recipe, self.model)):
+            batches = readable(self.tokenizer, texts)
+            self._sums = columns_of(grams(self.model, batches, [*self.model.roles], phase(progress, "calibrating")))
+        return compressed(self.model, recipe, self.tokenizer, texts, progress, self._sums)
+
+    def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict | None:
+        """How far the result is from the model; None without a text to compare on."""
+        texts = [*self._parts(self.texts.check)]
+        if not texts:
+            return None
+        told = phase(progress, f"checking {packed.recipe['name']}") or (lambda done, total: None)
+        told(0, 2)
+        self._answers = self._answers or answers(self.model, texts)
+        told(1, 2)
+        found = agreement(self._answers, answers(packed, texts))
+        told(2, 2)
+        said = partial(described, found, self.texts.check_name)
+        return Verdict(found["distance"], found["noise"], found["limit"], KEPT * found["limit"], said, found)
+
+    def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """A line is a text, or two with a tab between, which a model without a head reads one by one.
+
+        A head may read pairs, so it gets some of single lines too.
+        """
+        head = bert.settings(self.model.config).labels > 0
+        alone = 0
+        before = ""
+        for line in lines:
+            first, tab, second = line.partition("\t")
+            alone += not tab
+            pair = head and not tab and alone % ALONE == 0
+            if tab and not head:
+                yield from ((part,) for part in (first, second) if part.strip())
+            else:
+                yield (first, second) if tab else (before, line) if pair else (line,)
+            before = line if not tab else before
+
+
+def languages(model: Model, tokenizer: EncoderTokenizer) -> tuple[str, ...]:
+    """The languages that an encoder reads, as far as a text in them ships."""
+
+    def tokens(line: str) -> int:
+        (ids,), _ = tokenizer.encode([(line,)])
+        return len(ids) + shipped_text.UNKNOWN * sum(piece in ("[UNK]", "<unk>") for piece in tokenizer.tokens(ids))
+
+    return shipped_text.read_languages(tokens)

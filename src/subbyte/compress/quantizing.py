@@ -1,0 +1,156 @@
+"""A float model folder in, a compressed one out: reading, choosing schemes, quantizing and saving put together."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbyte.compress import choice
+from subbyte.compress.calibration.texts import Texts, texts_for_named, texts_to_choose_on
+from subbyte.compress.choice import Chosen, Task, Tried
+from subbyte.compress.encoder_agreement import EncoderAgreement
+from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, require_kind
+from subbyte.compress.report import _tensor_reports
+from subbyte.compress.search.budget import search
+from subbyte.compress.task import task_of
+from subbyte.compress.translation import TranslationTask
+from subbyte.compress.translation_agreement import Agreement
+from subbyte.errors import ModelError, UsageError
+from subbyte.folders.converted import saving
+from subbyte.folders.files import named_path
+from subbyte.folders.opening import open_model, refuse_search, with_settings
+from subbyte.progress import Progress
+from subbyte.run.inspection import Inspection, inspect
+from subbyte.text.lines import read_lines
+
+logger = logging.getLogger("subbyte")
+
+ADVICE = "take a recipe with more bits, or name none, and judge it on your own text (subbyte evaluate)"
+
+
+class Quantized(Inspection):
+    """What `inspect` says of the new folder, and how it came about.
+
+    choice     what was chosen where no recipe was named, in a sentence; None where one was
+    tried      the presets that were tried for that, smallest first
+    agreement  how far the result agrees with its model; None if they were not compared
+    warnings   what is wrong with the result
+    """
+
+    choice: str | None
+    tried: list[Tried]
+    agreement: Agreement | EncoderAgreement | None
+    warnings: list[str]
+
+
+def quantize(
+    model_folder: str | Path,
+    out: str | Path,
+    recipe: str | Path | None = None,
+    *,
+    budget: str | None = None,
+    force: bool = False,
+    frequencies: str | Path | None = None,
+    calibration: str | Path | None = None,
+    check: bool = True,
+    check_text: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Compress a float32 model folder into the folder `out`; returns what `inspect(out)` says, and how it was chosen.
+
+    recipe       the name of a preset, or a TOML file; default: the smallest preset that keeps the model's answers,
+                 found by trying (choice.py), on texts that ship (texts/README.md) and on `calibration`
+    budget       the size of the weights, as "2.6bits" of each or "3MB" in all: bits are chosen by what the model is
+                 measured to mind (needs `calibration`; takes some minutes), and written to recipe.toml in `out`;
+                 `recipe` then says all but the bits, by default binary coding or affine levels with a scale a row
+    force        `out` may be a converted folder that is replaced
+    frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
+                 tab and its translation, or one sentence of either language; default: the order of the vocabulary
+    calibration  a text in the source language (.gz too), a sentence a line, like what the model will be used for:
+                 weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest,
+                 or where a preset is to be found a text that ships
+    check        both models answer some lines, report.json says how far they agree, and a warning if they do not
+    check_text   sentences for that, in the source language (.gz too); default: those that ship, or of another language
+                 those of `calibration`, or the pairs of `frequencies`, or else frequent words (agreement.py)
+    settings     search settings in the place of those of generation_config.json, by their names there (None takes one
+                 away); `out` keeps them (docs/search.md)
+    progress     called with the name of a phase (calibrating, rounding, checking, ...), what of it is done so far, and
+                 what there is in all; phases come one after the other, and none goes back
+
+    >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
+    4.21
+    """
+    if budget is not None and calibration is None:
+        raise UsageError("a budget needs a calibration text, to measure what the model minds")
+    if recipe is None and budget is None and not check:
+        raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
+    given = None if recipe is None else load_recipe(recipe)
+    model = with_settings(open_model(model_folder), settings)
+    refuse_search(model)
+    if model.compressed:
+        name = model.recipe.get("name", "unknown")
+        raise UsageError(
+            f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
+        )
+    if given:
+        require_kind(given, model)
+    saving.refuse_output(model.folder, named_path(out), force=force)
+    chosen = recipe is None and budget is None
+
+    def texts(languages: Sequence[str]) -> Texts:
+        if chosen:
+            return texts_to_choose_on(calibration, check_text, languages)
+        return texts_for_named(calibration, check_text, frequencies, languages)
+
+    task = task_of(model, texts, frequencies)
+    found = None
+    if budget is not None and calibration is not None:
+        if not isinstance(task, TranslationTask):
+            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
+        found = search(
+            model, task.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
+            recipe=given, frequencies=task.frequencies, progress=progress,
+        )  # fmt: skip
+        given = parse_recipe(found.recipe, "the recipe that was found", "found")
+    result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
+    verdict = result.verdict
+    warnings = []
+    if verdict and verdict.disagrees:
+        said = verdict.said(verdict.limit)
+        warnings = [f"disagrees with its model: {said}"]
+        logger.warning("%s disagrees with %s: %s; %s", out, model.folder, said, ADVICE)
+    how = {
+        "choice": result.sentence if chosen else None,
+        "tried": list(result.tried),
+        "agreement": verdict.document if verdict else None,
+        "warnings": warnings,
+    }
+    report = {
+        "recipe": result.recipe.name,
+        "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
+        "seed": None,  # nothing is random
+        "frequencies": Path(frequencies).name if frequencies else None,
+        "calibration": task.texts.calibration_name,
+        "check": task.texts.check_name if verdict else None,
+        **how,
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "tensors": _tensor_reports(model, result.packed),
+    }
+    saving.save(result.packed, out, report=report, recipe=found.recipe if found else None, force=force)
+    return {**inspect(out), **how}  # type: ignore[typeddict-item]
+
+
+def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
+    """The model under a recipe that somebody named. One that cannot be run is not compared, with a warning."""
+    packed = task.compressed(recipe, progress)
+    try:
+        return Chosen(recipe, packed, task.verdict(packed, progress) if check else None)
+    except ModelError as error:
+        logger.warning("the result was not compared with its model: %s", error)
+        return Chosen(recipe, packed, None)

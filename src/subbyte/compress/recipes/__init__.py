@@ -1,0 +1,1 @@
+"""Recipes: which tensor gets which scheme."""

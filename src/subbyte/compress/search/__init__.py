@@ -1,0 +1,1 @@
+"""Bits by what the model minds."""

@@ -1,0 +1,68 @@
+"""What `quantize` asks of a translation model: its rounded form under a recipe, and how far that agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from subbyte.compress.calibration.shipped_text import UNKNOWN
+from subbyte.compress.calibration.texts import Texts, translated_languages
+from subbyte.compress.calibration.translation import grams
+from subbyte.compress.choice import Verdict
+from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
+from subbyte.compress.rounding import quantize_model
+from subbyte.compress.translation_agreement import KEPT, Asked, ask, described
+from subbyte.models import marian
+from subbyte.models.model import Model
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.output_rounding import Columns, columns_of
+from subbyte.progress import Progress, phase
+from subbyte.text.marian_tokenizer import source_language
+from subbyte.text.tokenizer import Tokenizer
+
+
+class TranslationTask:
+    """A float translation model, and the texts it is rounded for and compared on, read once for all recipes."""
+
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, texts: Texts, frequencies: Mapping[str, Array] | None = None
+    ) -> None:
+        """`frequencies`: matrix name -> counts of its words, for recipes with clusters of rows."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.texts = texts
+        self.frequencies = frequencies
+        self._sums: Mapping[str, Columns] | None = None
+        self._asked: Asked | None = None
+
+    def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
+        """The model under a recipe."""
+        schemes = resolve(recipe, self.model)
+        if self.texts.calibration is not None and self._sums is None:
+            lines = self.texts.calibration
+            self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
+        rounding = phase(progress, f"rounding to {recipe.name}")
+        packed = quantize_model(self.model, schemes, self.frequencies, self._sums, rounding)
+        return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+
+    def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:
+        """How far the result is from the model. Raises ModelError where the model cannot translate."""
+        if self._asked is None:
+            asking = phase(progress, "translating the check text")
+            self._asked = ask(self.model, self.tokenizer, self.texts.check, asking)
+        found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
+        said = partial(described, found, self.texts.check_name)
+        return Verdict(found["lost"], found["noise"], found["limit"], KEPT, said, found)
+
+
+def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The languages that a translation model reads, as far as a text in them ships."""
+    unknown = tokenizer.source.unk_id()
+
+    def tokens(line: str) -> int:
+        ids: list[int] = tokenizer.source.encode(line)
+        return len(ids) + UNKNOWN * ids.count(unknown)
+
+    files = marian.sentencepiece_files(model.config) or ()
+    return translated_languages([*files[:1], source_language(model.folder)], model.folder, tokens)

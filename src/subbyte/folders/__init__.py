@@ -1,0 +1,1 @@
+"""Data from strangers and back: files, folders, the hub."""

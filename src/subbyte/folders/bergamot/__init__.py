@@ -1,0 +1,1 @@
+"""Folders of Firefox Translations and of Marian."""

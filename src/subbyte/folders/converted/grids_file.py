@@ -1,0 +1,103 @@
+"""activations.json: how the points of an encoder are rounded, in a converted folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from subbyte.errors import FormatError, SchemeError, fault_list
+from subbyte.folders.files import read_json
+from subbyte.models.encoder import multiplied
+from subbyte.numbers.grids import Grid, _faults
+
+FILE = "activations.json"
+FORMAT = 2
+KEYS = ("format", "permutation", "points")
+MOST_VALUES = 1 << 16  # of the file; BERT-base with x, h and y per embedding has 56 thousand
+MOST_BYTES = 1 << 22
+
+
+def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None) -> dict[str, Any]:
+    """What activations.json holds. `permutation` is the order of the embedding axis that the tensors are stored in.
+
+    SchemeError if that is more than is read again.
+    """
+    values = sum(2 * grid.groups + 9 for grid in grids.values()) + len(permutation or ()) + len(KEYS)
+    if values > MOST_VALUES:
+        raise SchemeError(f"{values:,} numbers of activations are more than the {MOST_VALUES:,} that a folder may have")
+    return {
+        "format": FORMAT,
+        "permutation": None if permutation is None else [int(i) for i in permutation],
+        "points": {
+            name: {
+                "bits": grid.bits,
+                "scale": list(grid.scale),
+                "zero": list(grid.zero),
+                "operand": grid.operand,
+                "rotation": grid.rotation,
+            }
+            for name, grid in grids.items()
+        },
+    }
+
+
+def from_plain(
+    document: Mapping[str, Any], points: Mapping[str, int], where: str = FILE
+) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
+    """Grids and permutation from a document that a stranger may have written; all its faults in one FormatError.
+
+    points  those that the model has -> width (models.bert.points)
+    """
+    if document.get("format") != FORMAT or type(document["format"]) is not int:
+        raise FormatError(f"{where}: is of format {document.get('format')!r}, should be {FORMAT}")
+    faults = [f"{key!r} is not a key of it" for key in document if key not in KEYS]
+    permutation = document.get("permutation")
+    width = points["embeddings.output"]
+    if permutation is not None and not _is_permutation(permutation, width):
+        faults.append(f"permutation should be the numbers 0..{width - 1} in some order, or null")
+    listed = document.get("points")
+    if not isinstance(listed, dict):
+        faults.append("points should be an object")
+        listed = {}
+    grids = {}
+    for name, plain in listed.items():
+        if found := _point_faults(name, plain, points):
+            faults += [f"{name}: {fault}" for fault in found]
+        else:
+            grids[name] = Grid(
+                plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]), plain["operand"], plain["rotation"]
+            )
+    if faults:
+        raise FormatError(fault_list(where, faults))
+    return grids, None if permutation is None else tuple(permutation)
+
+
+def _is_permutation(numbers: object, width: int) -> bool:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) == width
+        and all(type(i) is int for i in numbers)
+        and sorted(numbers) == [*range(width)]
+    )
+
+
+def _point_faults(name: str, plain: object, points: Mapping[str, int]) -> list[str]:
+    if name not in points:
+        return ["is not a point of this model"]
+    if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand", "rotation"}:
+        return ["should have bits, scale, zero, operand and rotation, and nothing else"]
+    faults = _faults(**plain)
+    if not faults and plain["operand"] and not multiplied(name):
+        faults.append("is read by no matrix, so it cannot be an operand")
+    if not faults and points[name] % len(plain["scale"]):
+        faults.append(f"{points[name]} columns do not divide into {len(plain['scale'])} groups")
+    if not faults and points[name] % plain["rotation"]:
+        faults.append(f"{points[name]} columns do not divide into blocks of {plain['rotation']}")
+    return faults
+
+
+def read(folder: Path, points: Mapping[str, int]) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
+    """Grids and permutation from the activations.json of a folder."""
+    document = read_json(folder, FILE, FormatError, MOST_BYTES, MOST_VALUES)
+    return from_plain(document, points, str(folder / FILE))

@@ -1,0 +1,236 @@
+"""Reading the model.safetensors of a converted folder without trust.
+
+Every array is compared with what the architecture and the manifest say before it is used, and all that does not fit is
+reported at once. Nothing is allocated that the file's size does not bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from subbyte.folders.converted.weights_file import LARGEST_LEVEL, cluster_bits, expand_levels, suffixes
+from subbyte.folders.tensor_files import Header
+from subbyte.models.model import Tensor
+from subbyte.models.specification import Specification
+from subbyte.numbers.bits import unpack
+from subbyte.numbers.packed import Block, PackedMatrix
+
+MOST_BLOCKS = 8
+MOST_PLANES = 4  # of binary coding
+COLUMN_BLOCK = 16  # group sizes are multiples of it, or all columns
+LARGEST_HALF = 0x7BFF  # as bits: 1..0x7BFF are the finite float16 above zero
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "U8": np.dtype("u1"), "I8": np.dtype("i1"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")
+}  # fmt: skip
+
+
+def tensors_of(
+    header: Header, body: np.ndarray, start: int, manifest: Mapping[str, Any], spec: Specification
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors that `spec` lists, as views of `body`, and every fault found; with faults, tensors are missing.
+
+    body   uint8, the file from byte `start` on
+    """
+    reader = _Reader(header, body, start)
+    tensors: dict[str, Tensor] = {}
+    described = _formats_and_tensors(manifest, reader.faults)
+    added = {name: shape for name, shape in spec.added.items() if name in header.entries}
+    for name, shape in {**spec.shapes, **added}.items():
+        if name not in spec.roles:
+            vector = reader.array(name, "F32", shape)
+            if vector is not None and not np.isfinite(vector).all():
+                reader.faults.append(f"{name}: holds a value that is not a finite number")
+            elif vector is not None:
+                tensors[name] = vector
+        elif name not in described:
+            reader.faults.append(f"missing tensor {name} {list(shape)} in the manifest")
+            reader.disown(name)
+        elif matrix := _matrix(reader, name, described[name], (shape[0], shape[1]), str(spec.roles[name])):
+            tensors[name] = matrix
+        else:
+            reader.disown(name)
+    reader.faults += [f"unexpected tensor {name} in the manifest" for name in described if name not in spec.roles]
+    reader.faults += [f"unexpected array {name}" for name in header.entries if name not in reader.claimed]
+    return tensors, reader.faults
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A matrix as the manifest describes it; fields are still unchecked."""
+
+    fields: Mapping[str, Any]
+    scheme: Mapping[str, Any]
+    blocks: list[Any]
+
+
+def _formats_and_tensors(manifest: Mapping[str, Any], faults: list[str]) -> dict[str, _Described]:
+    """The tensors of a manifest whose entries have the right outline."""
+    formats, tensors = manifest.get("formats"), manifest.get("tensors")
+    if not isinstance(formats, list) or not isinstance(tensors, dict):
+        faults.append("the manifest should have a list of formats and an object of tensors")
+        return {}
+    for i, format in enumerate(formats):
+        match format:
+            case {"scheme": dict(), "blocks": list() as blocks, **rest} if not rest and 1 <= len(blocks) <= MOST_BLOCKS:
+                pass
+            case _:
+                faults.append(f"format {i} of the manifest should have a scheme and 1 to {MOST_BLOCKS} blocks")
+                return {}
+    found = {}
+    for name, fields in tensors.items():
+        if not isinstance(fields, dict) or fields.keys() != {"shape", "role", "group_size", "format"}:
+            faults.append(f"{name}: should have exactly shape, role, group_size and format in the manifest")
+        elif type(fields["format"]) is not int or not 0 <= fields["format"] < len(formats):
+            faults.append(f"{name}: format {fields['format']!r} is none of the {len(formats)} of the manifest")
+        else:
+            format = formats[fields["format"]]
+            found[name] = _Described(fields, format["scheme"], format["blocks"])
+    return found
+
+
+@dataclass
+class _Reader:
+    """The arrays of one file, handed out once they are what was expected; what was wrong so far."""
+
+    header: Header
+    body: np.ndarray
+    start: int
+    faults: list[str] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """The array of this name, a view; None (and a fault) if it is missing or another one."""
+        self.claimed.add(name)
+        entry = self.header.entries.get(name)
+        if entry is None:
+            self.faults.append(f"missing array {name} {dtype} {list(shape)}")
+            return None
+        if (entry.dtype, entry.shape) != (dtype, shape):
+            self.faults.append(f"array {name} is {entry.dtype} {list(entry.shape)}, should be {dtype} {list(shape)}")
+            return None
+        offset = entry.start - self.start
+        if offset % DTYPES[dtype].itemsize:
+            self.faults.append(f"array {name} is not aligned to its type")
+            return None
+        return self.body[offset : entry.stop - self.start].view(DTYPES[dtype]).reshape(shape)
+
+    def disown(self, name: str) -> None:
+        """Count every array of a tensor that could not be read as expected: one fault is enough."""
+        self.claimed |= {key for key in self.header.entries if key.startswith(f"{name}.")}
+
+
+def _matrix(
+    reader: _Reader, name: str, described: _Described, shape: tuple[int, int], role: str
+) -> PackedMatrix | None:
+    """One matrix, or None (and faults)."""
+    faults_before = len(reader.faults)
+    rows, cols = shape
+    group_size = described.fields["group_size"]
+    if described.fields["shape"] != list(shape):
+        reader.faults.append(f"tensor {name} is {described.fields['shape']}, should be {list(shape)}")
+    if described.fields["role"] != role:
+        reader.faults.append(f"{name}: role is {described.fields['role']!r}, should be {role!r}")
+    if type(group_size) is not int or group_size < 1 or cols % group_size or (group_size % 16 and group_size != cols):
+        reader.faults.append(
+            f"{name}: group_size is {group_size!r}, should be {cols} or a multiple of {COLUMN_BLOCK} that divides it"
+        )
+    if len(reader.faults) > faults_before:
+        return None
+
+    cluster, counts = None, [rows]
+    if len(described.blocks) > 1:
+        cluster = _cluster(reader, name, rows, len(described.blocks))
+        if cluster is None:
+            return None
+        counts = np.bincount(cluster, minlength=len(described.blocks)).tolist()
+    blocks = [
+        _block(reader, name, suffix, description, (count, cols), cols // group_size)
+        for suffix, description, count in zip(suffixes(len(described.blocks)), described.blocks, counts, strict=True)
+    ]
+    found = tuple(block for block in blocks if block is not None)
+    if len(reader.faults) > faults_before:
+        return None
+    return PackedMatrix(shape, group_size, found, cluster, described.scheme)
+
+
+def _cluster(reader: _Reader, name: str, rows: int, blocks: int) -> np.ndarray | None:
+    """uint8 [rows], the block of each row; every block has rows."""
+    bits = cluster_bits(blocks)
+    planes = reader.array(f"{name}.cluster", "U8", (bits, -(-rows // 8)))
+    if planes is None:
+        return None
+    cluster: np.ndarray = unpack(planes[:, None], rows)[0]
+    if cluster.max() >= blocks or _padded(planes, rows):
+        reader.faults.append(f"{name}.cluster: holds ids beyond the {blocks} clusters")
+        return None
+    if empty := set(range(blocks)) - set(np.unique(cluster).tolist()):
+        reader.faults.append(f"{name}.cluster: no row is in cluster {', '.join(map(str, sorted(empty)))}")
+        return None
+    return cluster
+
+
+def _padded(planes: np.ndarray, cols: int) -> bool:
+    """Whether a bit is set beyond the last column."""
+    return bool(cols % 8) and bool((planes[..., -1] >> (cols % 8)).any())
+
+
+def _outline(description: Any) -> tuple[int, tuple[int, ...] | None] | str:
+    """Bits and levels of a block that is described as it should be, else the fault."""
+    if not isinstance(description, dict) or type(description.get("bits")) is not int:
+        return f"{description!r} does not describe a block"
+    match description:
+        case {"bits": 8, **rest} if _flags(rest, {"zero"}):
+            return 8, None
+        case {"bits": bits, "alphas": True, **rest} if 1 <= bits <= MOST_PLANES and not rest:
+            return bits, None
+        case {"bits": bits, "levels": plain, **rest} if 1 <= bits <= 7 and _flags(rest, {"zero"}):
+            levels = expand_levels(plain, bits)
+            return (bits, levels) if levels else f"levels {plain!r} are not {2**bits} whole numbers in -127..127"
+    return f"{description!r} does not describe a block"
+
+
+def _block(
+    reader: _Reader, name: str, suffix: str, description: Any, shape: tuple[int, int], groups: int
+) -> Block | None:
+    """The block that a manifest describes, or None (and faults). shape [rows, cols] of the block."""
+    rows, cols = shape
+    outline = _outline(description)
+    if isinstance(outline, str):
+        reader.faults.append(f"{name}: {outline}")
+        return None
+    bits, levels = outline
+    if bits == 8:
+        codes = reader.array(f"{name}.codes{suffix}", "I8", shape)
+        if codes is not None and codes.min() < -LARGEST_LEVEL:
+            reader.faults.append(f"{name}.codes{suffix}: holds a level of -128")
+    else:
+        codes = reader.array(f"{name}.codes{suffix}", "U8", (bits, rows, -(-cols // 8)))
+        if codes is not None and _padded(codes, cols):
+            reader.faults.append(f"{name}.codes{suffix}: has bits set beyond its {cols} columns")
+
+    stored = reader.header.entries.get(f"{name}.scale{suffix}")
+    per = (1, 1) if stored is not None and stored.shape == (1, 1) else (rows, groups)  # one scale for all, or for each
+    scale = reader.array(f"{name}.scale{suffix}", "F16", per)
+    if scale is not None and not (1 <= scale.view("<u2").min() and scale.view("<u2").max() <= LARGEST_HALF):
+        reader.faults.append(f"{name}.scale{suffix}: holds a scale that is not a finite number above zero")
+    alphas = zero = None
+    if "alphas" in description:
+        alphas = reader.array(f"{name}.alphas{suffix}", "U8", (*per, bits))
+        if alphas is not None and alphas.sum(-1, dtype=np.uint16).max() > LARGEST_LEVEL:
+            reader.faults.append(f"{name}.alphas{suffix}: a sum is above {LARGEST_LEVEL}")
+    if "zero" in description:
+        zero = reader.array(f"{name}.zero{suffix}", "I8", per)
+        if zero is not None and zero.min() < -LARGEST_LEVEL:
+            reader.faults.append(f"{name}.zero{suffix}: holds a level of -128")
+    if codes is None or scale is None:
+        return None
+    return Block(bits, codes, scale, levels, alphas, zero)
+
+
+def _flags(rest: Mapping[Any, Any], allowed: set[str]) -> bool:
+    return rest.keys() <= allowed and all(value is True for value in rest.values())

@@ -1,0 +1,147 @@
+"""What a translation model loses with its weights in few bits: under presets, a block at a time, and at best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbyte.compress.calibration.translation import grams_of, readable
+from subbyte.compress.search.budget import blank_size, choice
+from subbyte.compress.search.choosing import Cost, Option
+from subbyte.compress.search.sensitivity import LARGEST, measure
+from subbyte.compress.translation_agreement import FEWEST, LINE, LOST, SURE
+from subbyte.measure.analysis.document import BlockEffect, LeftOut, Quality, Size, short
+from subbyte.measure.analysis.noise import Statistic, figures, share_noise, standard_error
+from subbyte.measure.analysis.presets import measured, of_translation, size
+from subbyte.measure.analysis.texts import HALF, Texts
+from subbyte.measure.analysis.weights import blocks_of, weights_of
+from subbyte.models.model import Model
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.schemes import Clustered, Normal, Scheme
+from subbyte.progress import Progress, phase
+from subbyte.run.likelihood import log_probabilities, translations
+from subbyte.run.translation_engine import Engine
+from subbyte.text.tokenizer import Tokenizer
+
+OFFERED: tuple[Scheme, ...] = (Normal(2), Normal(3), Normal(4), Normal(5), Normal(6))
+BLOCK_BITS = (4, 3, 2)
+AVERAGES = (5.0, 4.0, 3.0, 2.5)  # bits of a weight, headers and scales included, that a search spends
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of a translation model; `tokens` were read in all, of so many lines."""
+
+    sizes: list[Size]
+    left_out: list[LeftOut]
+    blocks: list[BlockEffect]
+    tokens: int
+    calibrated: int
+    judged: int
+
+
+class Judge:
+    """Compares models with a float32 one on lines of text: by its own translations, and by what they say themselves."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, sentences: Sequence[Sequence[int]], threads: int) -> None:
+        """`engine` is that of the float32 model."""
+        self.tokenizer, self.sentences, self.threads = tokenizer, sentences, threads
+        self.targets = translations(engine, sentences)
+        self.before = np.array(log_probabilities(engine, sentences, self.targets))
+        self.lengths = np.array([len(target) for target in self.targets])
+
+    def __call__(self, model: Model) -> Quality:
+        """Of a model whose answers may differ."""
+        engine = Engine(model, threads=self.threads)
+        after = np.array(log_probabilities(engine, self.sentences, self.targets))
+        losses = np.nan_to_num(self.before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
+        of_line = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        sure = self.before > SURE
+        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
+        nats, lost, counted, before = (
+            np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
+        )
+        said = translations(engine, self.sentences)
+        chrf = np.array([_chrf(self._text(one), self._text(own)) for one, own in zip(said, self.targets, strict=True)])
+
+        def a_token(x: Array, tokens: Array) -> Statistic:
+            return lambda of: float(x[of].sum() / max(tokens[of].sum(), 1))
+
+        def perplexity(of: Array) -> float:
+            return float(np.exp(min((nats[of] - before[of]).sum() / self.lengths[of].sum(), LARGEST)))
+
+        metrics, noise = figures(
+            {"lost": a_token(lost, counted), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
+            len(nats),
+        )
+        noise["lost"] = max(noise["lost"], share_noise(metrics["lost"], int(counted.sum())))
+        noise["distance"] = standard_error(a_token(nats, self.lengths), len(nats))
+        by_text = nats / self.lengths.mean()  # so that their mean is that of all tokens
+        return {
+            "distance": short(max(float(by_text.mean()), 0.0)),
+            "metrics": {name: short(value) for name, value in metrics.items()},
+            "noise": {name: short(value) for name, value in noise.items()},
+            "changes": {},
+            "by_text": [short(one) for one in by_text],
+        }
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids)[:LINE]
+
+
+def analyzed(model: Model, tokenizer: Tokenizer, texts: Texts, threads: int, progress: Progress | None = None) -> Found:
+    """A float32 translation model, calibrated on every second line and judged on the others."""
+    engine = Engine(model, activations="float32", threads=threads)
+    sentences = readable(tokenizer, [text[0] for text in texts.texts], engine.max_positions)
+    seen, held_out = sentences[::HALF], sentences[1::HALF]
+
+    sums = grams_of(model, engine, seen, phase(progress, "reading"))
+    judge = Judge(engine, tokenizer, held_out, threads)
+    sizes, left_out = measured(model, of_translation(model, sums), judge, "translation", phase(progress, "presets"))
+    offered = dict.fromkeys(model.roles, OFFERED)
+    costs = measure(model, held_out, sums, offered, progress=phase(progress, "matrices"), threads=threads).costs
+    blocks: list[BlockEffect] = []
+    for block, names in blocks_of(model).items():
+        of_block = [cost for name in names for cost in costs[name]]
+        lost = {str(bits): short(sum(cost.loss(Normal(bits)) for cost in of_block)) for bits in BLOCK_BITS}
+        blocks.append({"block": block, "weights": weights_of(model, names), "lost": lost, "noise": {}, "given": {}})
+    sizes += _searched(model, costs, blocks)
+    return Found(sizes, left_out, blocks, sum(map(len, sentences)), len(seen), len(held_out))
+
+
+def _searched(model: Model, costs: Mapping[str, Sequence[Cost]], blocks: Sequence[BlockEffect]) -> list[Size]:
+    """What a search with the costs would choose at AVERAGES; notes in `blocks` which bits each of them gets."""
+    parameters = sum(int(np.prod(tensor.shape)) for tensor in model.tensors.values())
+    schemes = dict.fromkeys(model.roles, OFFERED)
+    grouped, found = blocks_of(model), []
+    for average in AVERAGES:
+        limit = int(average * parameters / 8)
+        chosen = choice(model, schemes, costs, limit)
+        count = blank_size(model, {name: option.scheme for name, option in chosen.items()})
+        if count > limit:  # there is nothing so small
+            continue
+        expected = short(sum(option.loss for option in chosen.values()))
+        found.append(size(f"--budget {average:g}bits", model, count) | {"expected": expected})
+        for block in blocks:
+            names = grouped[block["block"]]
+            bits = sum(_bits(chosen[name]) * weights_of(model, [name]) for name in names) / block["weights"]
+            block["given"][f"{average:g}"] = round(bits, 2)
+    return found
+
+
+def _chrf(said: str, wanted: str) -> float:
+    """chrF of sacrebleu of one line, 0..100."""
+    from sacrebleu.metrics.chrf import CHRF  # takes long to import, and is only needed here
+
+    return float(CHRF().sentence_score(said, [wanted]).score)
+
+
+def _bits(option: Option) -> float:
+    """Of a weight, on the average over its clusters, where more than one scheme is chosen for the rows."""
+    scheme = option.scheme
+    if not isinstance(scheme, Clustered):
+        return scheme.bits
+    shares = np.array(scheme.clusters.sizes(1 << 20), float) / (1 << 20)
+    return float(shares @ [one.bits for one in scheme.schemes])

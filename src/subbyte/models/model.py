@@ -1,0 +1,135 @@
+"""What a model is between files and engine: its tensors by name, float or packed, with their roles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from subbyte.numbers.grids import Grid
+from subbyte.numbers.packed import PackedMatrix
+
+RoleKind = Literal[
+    "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
+]
+Activations = Literal["int8", "float32", "static"]
+EQUALIZER = ".equalizer"  # behind the name of a point: a vector that compression added (operands.py)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a weight matrix is for. Recipes select tensors by these words.
+
+    Only matrices have a role; biases, layer-norm parameters and other vectors are kept in float32 and have none.
+    """
+
+    kind: RoleKind
+    stack: Literal["encoder", "decoder", "shared"]
+    layer: int | None = None  # 0-based; None outside the layer stacks
+
+    def __str__(self) -> str:
+        where = "" if self.layer is None else f".{self.layer}"
+        return f"{self.stack}{where}.{self.kind}"
+
+
+Tensor = np.ndarray | PackedMatrix
+
+
+PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+Scores = Literal["none", "sigmoid", "softmax"]  # what makes a classifier's scores of its logits
+SENTENCE = "sentence."  # before the names of the tensors behind the pooling
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A module of sentence-transformers behind the pooling; its weights are the model's tensors sentence.K....
+
+    dense       outputs = activation(weight x + bias), with residual the input (or residual weight x) added
+    layer_norm  scale (x - mean) / deviation + bias
+    normalize   to length 1
+    """
+
+    kind: Literal["dense", "layer_norm", "normalize"]
+    inputs: int = 0
+    outputs: int = 0
+    bias: bool = True
+    activation: str = "Identity"
+    residual: bool = False
+
+
+@dataclass(frozen=True)
+class SentenceVectors:
+    """How an encoder makes one vector of a text, as sentence-transformers has it.
+
+    pooling         one way or several, whose vectors are put side by side; () in a cross-encoder, of which only what
+                    concerns its texts counts
+    normalize       to length 1, behind all stages
+    max_tokens      longer texts are cut, special tokens included; None: as the tokenizer says, or what the model reads
+    stages          what happens between pooling and that
+    include_prompt  whether the prompt's tokens are pooled too
+    prompts         name -> what is put before a text
+    default_prompt  the name of the one that is, where nothing else is asked for
+    truncate_dim    vectors are cut to so many values, behind everything else
+    similarity      of two vectors
+    lowercase       texts are lowercased before the tokenizer's own rules
+    """
+
+    pooling: tuple[PoolingMode, ...] = ("mean",)
+    normalize: bool = False
+    max_tokens: int | None = None
+    stages: tuple[Stage, ...] = ()
+    include_prompt: bool = True
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    truncate_dim: int | None = None
+    similarity: Similarity = "cosine"
+    lowercase: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
+
+    config       the Hugging Face config.json as it came (with quantization_config in a converted folder)
+    generation   the Hugging Face generation_config.json as it came; {} where there is none
+    tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
+    roles        name -> role, for every weight matrix
+    aliases      tied name -> the name that holds the weights
+    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or, in encoders,
+                 "static": by `grids`, and those that have none per token
+    folder       where tokenizer and configuration files are copied from
+    grids        activation point (models.bert.points) -> how it is rounded, with "static"; matrices are turned for them
+    permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
+    sentence     how an encoder makes one vector of a text, where its folder says so
+    scores       what makes scores of a classifier's logits; None of what has no classifier
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    generation: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    roles: Mapping[str, Role]
+    aliases: Mapping[str, str]
+    folder: Path
+    activations: Activations = "float32"
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    permutation: tuple[int, ...] | None = None
+    sentence: SentenceVectors | None = None
+    scores: Scores | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the weights, tied ones once; without what compression added to them."""
+        counted = (tensor.shape for name, tensor in self.tensors.items() if not name.endswith(EQUALIZER))
+        return sum(math.prod(shape) for shape in counted)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether any of its matrices is packed."""
+        return any(isinstance(tensor, PackedMatrix) for tensor in self.tensors.values())

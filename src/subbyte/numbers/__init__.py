@@ -1,0 +1,1 @@
+"""Values to integers and bits: schemes, scales, grids. No models."""

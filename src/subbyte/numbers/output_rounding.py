@@ -1,0 +1,118 @@
+"""Rounding that keeps what a matrix multiplies out to, not its weights. Arrays in, arrays out.
+
+Nearest rounding is best for the weights; what counts are the outputs. So columns are rounded one by one, and the
+weights of a row that are not rounded yet move so that its outputs stay where they were, in least squares over the
+inputs of a calibration text (Frantar et al. 2022, "GPTQ"; the idea is LeCun's and Hassibi's). Then every code is looked
+at again, given all the others (coordinate descent). It works for every scheme, because whatever a scheme's `encode`
+does, there is a border between two levels; rows are rounded by the core, by these borders (core/kernels.hpp).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbyte import _core
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.cores import available_cores
+from subbyte.numbers.granularity import group_size
+from subbyte.numbers.schemes import Params, Scheme
+
+DAMPING = 0.01  # of the mean of the gram's diagonal, added to it: no direction counts for nothing
+SWEEPS = 2  # times that every code is looked at again; a third changes the error by less than one percent
+SMALL = 64  # columns of a triangle that is inverted as it is
+STEPS = 64  # floats that a border may lie from halfway between its levels, because `encode` rounds
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The order in which the columns of a matrix are rounded, and what the error of each does to those after it.
+
+    order   uint32 [cols]: those with the largest inputs first
+    spread  float32 [cols, cols], upper triangular, in that order: the Cholesky factor of the inverse gram
+    gram    float32 [cols, cols], in that order
+    """
+
+    order: Array
+    spread: Array
+    gram: Array
+
+    @classmethod
+    def of(cls, gram: Array) -> Columns:
+        """From float64 [cols, cols], the sum of x x' over the inputs x."""
+        cols = len(gram)
+        damped = gram + (DAMPING * float(np.trace(gram)) / cols + np.finfo(np.float32).tiny) * np.eye(cols)
+        order = np.argsort(-np.diag(damped), kind="stable")
+        damped = damped[np.ix_(order, order)]
+        # With L L' the gram turned upside down and back to front, its inverse has the factor inv(L), turned likewise.
+        spread = _inverse(np.linalg.cholesky(damped[::-1, ::-1]))[::-1, ::-1]
+        return cls(
+            order.astype(np.uint32), np.ascontiguousarray(spread, np.float32), np.ascontiguousarray(damped, np.float32)
+        )
+
+    def encode(self, w: Array, params: Params, scheme: Scheme, threads: int | None = None) -> Array:
+        """The codes, uint8 [rows, cols], of float32 w under parameters that were fitted to it; threads: all cores."""
+        rows, cols = w.shape
+        size = group_size(scheme.granularity, cols)
+        codes, values, borders = steps(scheme, params)
+        numbers = _core.compensate(
+            np.ascontiguousarray(w, np.float32), self.order, self.spread, self.gram, borders, values, SWEEPS,
+            threads=threads or available_cores(),
+        )  # fmt: skip
+        if len(codes) == 1:
+            one: Array = codes[0, 0][numbers]
+            return one
+        return np.take_along_axis(codes, numbers.reshape(rows, cols // size, size).astype(np.intp), 2).reshape(w.shape)
+
+
+def columns_of(grams: Mapping[str, Array]) -> dict[str, Columns]:
+    """The columns of each sum, made once for those that are one array: for who rounds a model by several recipes."""
+    made: dict[int, Columns] = {}
+    for gram in grams.values():
+        made[id(gram)] = made.get(id(gram)) or Columns.of(gram)
+    return {name: made[id(gram)] for name, gram in grams.items()}
+
+
+def steps(scheme: Scheme, params: Params) -> tuple[Array, Array, Array]:
+    """A scheme's `encode` as steps: its codes by rising value, [rows, groups, 2**bits], their values, and the borders.
+
+    borders  [rows, groups, 2**bits - 1]: a weight has the code whose place is the number of borders not above it. Codes
+             that `encode` never gives stand for the value of others; then two borders are one.
+    """
+    shape = params["scale"].shape
+    every = np.broadcast_to(np.arange(2**scheme.bits, dtype=np.uint8), (*shape, 2**scheme.bits))
+    values = np.sort(scheme.decode(every, params), axis=-1)
+    lower, upper = values[..., :-1], values[..., 1:]
+    borders = (lower + upper) / 2
+    for _ in range(STEPS):
+        below = -_above(-borders)
+        high = scheme.decode(scheme.encode(below, params), params) >= upper
+        low = scheme.decode(scheme.encode(borders, params), params) < upper
+        if not ((high | low) & (lower < upper)).any():
+            break
+        borders = np.where(high, below, np.where(low, _above(borders), borders))
+    borders = np.maximum.accumulate(np.where(lower < upper, borders, np.float32(-np.inf)), axis=-1)
+    return scheme.encode(values, params), values, borders
+
+
+def _above(x: Array) -> Array:
+    """The next larger float32 of each, but none that is denormal: to the core they are zeros."""
+    found = np.nextafter(x, np.float32(np.inf))
+    least = np.finfo(np.float32).tiny
+    above: Array = np.where(abs(found) >= least, found, np.where(x < 0, np.float32(0), least))
+    return above
+
+
+def _inverse(lower: Array) -> Array:
+    """The inverse of a lower triangular matrix, a third of the work of one that is not."""
+    half = len(lower) // 2
+    if len(lower) <= SMALL:
+        small: Array = np.tril(np.linalg.inv(lower))
+        return small
+    first, last = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    found = np.zeros_like(lower)
+    found[:half, :half], found[half:, half:] = first, last
+    found[half:, :half] = -last @ (lower[half:, :half] @ first)
+    return found

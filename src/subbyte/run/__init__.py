@@ -1,0 +1,1 @@
+"""Models that run: the engines, and what users call."""

@@ -1,0 +1,132 @@
+"""An encoder made ready to run on this machine: token ids in, vectors and logits out. No text, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+import subbyte._core as _core
+from subbyte.errors import KernelError
+from subbyte.models import bert, encoder
+from subbyte.models.axis_order import inverse
+from subbyte.models.model import Model
+from subbyte.numbers.grids import Grid, fake_quantize, limit
+from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+
+Ids = Sequence[Sequence[int]]
+Pooling = Literal["mean", "cls", "max"]
+
+
+class EncoderEngine(Resident[_core.Bert]):
+    """An encoder laid out for one instruction set. Calls from several threads wait for each other.
+
+    A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
+    one behind the other, without padding, so a text's answer does not depend on what else is in the batch. Of no texts
+    there are no rows.
+    """
+
+    def __init__(
+        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
+    ) -> None:
+        """`threads`: default all cores. `activations`: default what the model was made for."""
+        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
+        self.settings = s = bert.settings(model.config)
+        self.points = encoder.points(s)
+        self._grids = dict(model.grids) if self.activations == "static" else {}
+        self._order = None if model.permutation is None else inverse(model.permutation)
+        try:
+            self._core = _core.Bert(
+                hidden=s.hidden,
+                layers=s.layers,
+                heads=s.heads,
+                vocabulary=s.vocab_size,
+                positions=s.positions,
+                first_position=s.first_position,
+                types=s.types,
+                labels=s.labels,
+                norm_epsilon=s.norm_epsilon,
+                activation=s.activation,
+                pooler_activation=s.pooler_activation,
+                matrices=laid_out(model, threads),
+                vectors=vectors(model),
+                grids={name: _arrays(grid) for name, grid in self._grids.items()},
+                operands=[name for name, grid in self._grids.items() if grid.operand],
+                rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},
+                isa=isa,
+                threads=threads,
+                activations="float32" if self.activations == "float32" else "int8",
+            )
+        except ValueError as error:
+            raise KernelError(str(error)) from None
+
+    def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
+        """The last layer's values of each text, float32 [tokens, hidden]."""
+        found = self._ordered(np.asarray(self._core.states(*_lists(texts, types))))
+        ends = np.cumsum([len(text) for text in texts], dtype=int)
+        return [found[end - len(text) : end] for end, text in zip(ends, texts, strict=True)]
+
+    def pooled(self, texts: Ids, types: Ids = (), pooling: Pooling = "mean") -> np.ndarray:
+        """One vector a text, float32 [texts, hidden]: its tokens' mean, the first one's, or each value's largest."""
+        return self._ordered(np.asarray(self._core.pooled(*_lists(texts, types), pooling)))
+
+    def logits(self, texts: Ids, types: Ids = ()) -> np.ndarray:
+        """Of the classifier, float32 [texts, labels]."""
+        return np.asarray(self._core.logits(*_lists(texts, types)))
+
+    def observe(self, texts: Ids, types: Ids, points: Sequence[str]) -> list[np.ndarray]:
+        """What passes these points before it is rounded there, float32 [rows, width] each.
+
+        Points before them are rounded as the model has it. Scores and probabilities of attention come as [count, 1].
+        """
+        made = {"scores", "probabilities"}  # these never stand in memory as a whole: they are made anew
+        asked = [name for name in points if name.rpartition(".")[2] not in made]
+        layers = {name.rpartition(".")[0] for name in points if name.rpartition(".")[2] in made}
+        needed = [f"{layer}.{of}" for layer in sorted(layers) for of in ("query", "key")]
+        names = list(dict.fromkeys([*asked, *needed]))
+        arrays = self._core.observe(*_lists(texts, types), names)
+        seen = {n: np.asarray(a).reshape(-1, self.points[n]) for n, a in zip(names, arrays, strict=True)}
+        for layer in layers:
+            scores, probabilities = self._attention(layer, texts, seen)
+            seen |= {f"{layer}.scores": scores, f"{layer}.probabilities": probabilities}
+        return [seen[name] for name in points]
+
+    def inputs(self, texts: Ids, types: Ids, names: Sequence[str]) -> list[np.ndarray]:
+        """What each of these matrices multiplies, float32 [rows, columns]; embeddings multiply nothing."""
+        return [np.asarray(array) for array in self._core.inputs(*_lists(texts, types), list(names))]
+
+    def _attention(self, layer: str, texts: Ids, seen: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The scores and the probabilities of a layer before they are rounded, [count, 1], head by head."""
+        s = self.settings
+        size = s.hidden // s.heads
+        query, key = (self._rounded(f"{layer}.{name}", seen[f"{layer}.{name}"]) for name in ("query", "key"))
+        scores, probabilities = [np.zeros(0)], [np.zeros(0)]  # of no text there are none
+        ends = np.cumsum([len(text) for text in texts], dtype=int)
+        for end, text in zip(ends, texts, strict=True):
+            rows = slice(end - len(text), end)
+            q, k = (array[rows].reshape(-1, s.heads, size).transpose(1, 0, 2) for array in (query, key))
+            score = q @ k.transpose(0, 2, 1)
+            scores.append(score.ravel())
+            rounded = self._rounded(f"{layer}.scores", score.reshape(-1, 1)).reshape(score.shape) / np.sqrt(size)
+            e = np.exp(rounded - rounded.max(-1, keepdims=True))
+            probabilities.append((e / e.sum(-1, keepdims=True)).ravel())
+        both = (np.concatenate(values).astype(np.float32)[:, None] for values in (scores, probabilities))
+        return next(both), next(both)
+
+    def _ordered(self, x: np.ndarray) -> np.ndarray:
+        """Vectors with their columns as the source model has them."""
+        return x if self._order is None else x[:, self._order]
+
+    def _rounded(self, point: str, x: np.ndarray) -> np.ndarray:
+        return fake_quantize(x, self._grids[point]) if point in self._grids else x
+
+
+def _lists(texts: Ids, types: Ids) -> tuple[list[list[int]], list[list[int]]]:
+    return [list(text) for text in texts], [list(type) for type in types]
+
+
+def _arrays(grid: Grid) -> tuple[int, list[float], list[float], float]:
+    """A grid as the core wants it: bits, scales, zeros, limit."""
+    return grid.bits, list(grid.scale), [float(zero) for zero in grid.zero], float(limit(grid.bits))

@@ -1,0 +1,37 @@
+"""What a model says of its own, greedily, and how likely a model finds what was said. Ids in, ids and numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from subbyte.run.translation_engine import Engine
+
+BATCH = 32  # sentences
+
+Sentences = Sequence[Sequence[int]]
+
+
+def translations(engine: Engine, sentences: Sentences) -> list[list[int]]:
+    """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
+    most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
+    search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
+    search = replace(search, max_length_factor=0.0)
+    found = [best.tokens for batch in batches(sentences) for best, *_ in engine.translate(batch, search)]
+    return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
+
+
+def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) -> list[float]:
+    """The log-probability of every token of all targets, each given those before it, one target behind the other."""
+    return [log for logs in log_probabilities_by_target(engine, sentences, targets) for log in logs]
+
+
+def log_probabilities_by_target(engine: Engine, sentences: Sentences, targets: Sentences) -> list[list[float]]:
+    """The same, a list for each target."""
+    pairs = zip(batches(sentences), batches(targets), strict=True)
+    return [logs for batch, forced in pairs for logs in engine.score(batch, forced)]
+
+
+def batches(sentences: Sentences) -> Iterator[Sentences]:
+    """The sentences, BATCH at a time."""
+    return (sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH))

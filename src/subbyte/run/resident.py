@@ -1,0 +1,122 @@
+"""A model's tensors as the core holds them in memory, and what this machine and this process allow."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+import subbyte._core as _core
+from subbyte.errors import UsageError
+from subbyte.models.model import SENTENCE, Model
+from subbyte.numbers.cores import available_cores as available_cores
+from subbyte.numbers.packed import Block, PackedMatrix
+
+ACTIVATIONS = ("int8", "float32", "static")
+MOST_THREADS = 1024
+
+
+Core = TypeVar("Core", _core.Marian, _core.Bert)
+
+
+class Resident(Generic[Core]):
+    """A model that the core holds, and what it says of itself.
+
+    about  its architecture and the width of its weights, for people
+    """
+
+    _core: Core
+    about: str
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return str(self._core.isa)
+
+    @property
+    def threads(self) -> int:
+        """Threads that work together on a call."""
+        return int(self._core.threads)
+
+    @property
+    def few_inputs(self) -> int:
+        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
+        return int(_core.few_inputs(self.isa))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Resident bytes of the weight matrices, and of what was folded for static ranges."""
+        return int(self._core.weight_bytes)
+
+
+def instruction_sets() -> list[tuple[str, bool]]:
+    """Instruction sets this build knows, best first, and whether this machine runs each."""
+    return [(str(name), bool(runs)) for name, runs in _core.isas()]
+
+
+def checked_threads(threads: int | None) -> int:
+    """How many threads to use; None: all cores."""
+    threads = available_cores() if threads is None else threads
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads is {threads}, should be 1 to {MOST_THREADS:,}")
+    return threads
+
+
+def checked_activations(model: Model, activations: str | None) -> str:
+    """How inputs of products are rounded; None: as the model was made for."""
+    known = ACTIVATIONS if model.activations == "static" else ACTIVATIONS[:2]
+    if activations not in (None, *known):
+        raise UsageError(f"activations are {' or '.join(known)}, not {activations!r}")
+    return activations or model.activations
+
+
+def about(model: Model) -> str:
+    """The architecture of a model, and the bits of a weight in its matrices, in the mean over them."""
+    matrices = [model.tensors[name] for name in model.roles]
+    if not model.compressed:
+        return f"{model.architecture}, float32 weights"
+    bits = sum(_bits(matrix) for matrix in matrices) / sum(math.prod(matrix.shape) for matrix in matrices)
+    return f"{model.architecture}, {bits:.3g}-bit weights"
+
+
+def _bits(matrix: np.ndarray | PackedMatrix) -> int:
+    """Those of all codes of a matrix."""
+    if isinstance(matrix, np.ndarray):
+        return 32 * matrix.size
+    return sum(block.bits * matrix.shape[1] * block.codes.shape[0 if block.bits == 8 else 1] for block in matrix.blocks)
+
+
+def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:
+    """Every matrix by its name and its aliases, laid out by this many threads."""
+    with ThreadPoolExecutor(threads) as pool:  # laying out leaves the interpreter to the others
+        made = pool.map(_matrix, [model.tensors[name] for name in model.roles])
+        matrices = dict(zip(model.roles, made, strict=True))
+    return matrices | {alias: matrices[name] for alias, name in model.aliases.items()}
+
+
+def vectors(model: Model) -> dict[str, np.ndarray]:
+    """Every tensor that is no matrix, float32 [n]; those behind the pooling are not the core's."""
+    kept = {name: tensor for name, tensor in model.tensors.items() if not name.startswith(SENTENCE)}
+    return {name: _vector(tensor) for name, tensor in kept.items() if name not in model.roles}
+
+
+def _vector(tensor: np.ndarray | PackedMatrix) -> np.ndarray:
+    assert isinstance(tensor, np.ndarray)
+    return np.ascontiguousarray(tensor, np.float32)
+
+
+def _matrix(tensor: np.ndarray | PackedMatrix) -> _core.Matrix:
+    if isinstance(tensor, np.ndarray):
+        return _core.Matrix.dense(np.ascontiguousarray(tensor, np.float32))
+    rows, cols = tensor.shape
+    cluster = None if tensor.cluster is None else np.ascontiguousarray(tensor.cluster, np.uint8)
+    return _core.Matrix.packed(rows, cols, tensor.group_size, [_block(block) for block in tensor.blocks], cluster)
+
+
+def _block(block: Block) -> tuple[Any, ...]:
+    """The arrays of a block as the core wants them: contiguous, the scale in float32."""
+    levels = None if block.levels is None else np.array(block.levels, np.int8)
+    arrays = [None if a is None else np.ascontiguousarray(a) for a in (block.alphas, block.zero)]
+    return (block.bits, np.ascontiguousarray(block.codes), block.scale.astype(np.float32), levels, *arrays)

@@ -1,0 +1,169 @@
+"""A Model made ready to run on this machine: token ids in, token ids and scores out. No text, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Unpack
+
+import numpy as np
+
+import subbyte._core as _core
+from subbyte.errors import KernelError, ModelError
+from subbyte.models import marian, search_settings, translation
+from subbyte.models.generation import Generation, SearchOptions, generation_of
+from subbyte.models.model import Model
+from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+
+__all__ = ["Engine", "Generation", "Hypothesis"]
+
+LEAST_TOP_P = 1e-30  # stands for 0: the likeliest token alone
+
+LEAST_TOP_P = 1e-30  # stands for 0: the likeliest token
+
+
+class Hypothesis(NamedTuple):
+    """One translation: ids without start and end of sentence, and its score.
+
+    The score is the sum of log-probabilities divided by the number of generated tokens to the power of the length
+    penalty, as in transformers; nan where the generation asks for no scores. A prefix has no part in it.
+    """
+
+    tokens: list[int]
+    score: float
+
+
+class Engine(Resident[_core.Marian]):
+    """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
+
+    def __init__(
+        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
+    ) -> None:
+        """`threads`: default all cores. `activations`: default what the model was made for."""
+        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        self.about = about(model)
+        self._settings = marian.settings(model.config)
+        # Not the model itself: its arrays would stay in memory beside what the core makes of them.
+        self._generation = dict(model.generation or search_settings.in_config(model.config))
+        named = "generation_config.json" if model.generation else "config.json"
+        self._named_by = str(model.folder / named)
+        end = model.config.get("eos_token_id")
+        self._end: int | None = end[0] if isinstance(end, list) else end
+        matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
+        s = self._settings
+        try:
+            self._core = _core.Marian(
+                d_model=s.d_model,
+                encoder_layers=s.encoder_layers,
+                decoder_layers=s.decoder_layers,
+                encoder_heads=s.encoder_heads,
+                decoder_heads=s.decoder_heads,
+                max_positions=s.max_positions,
+                vocabulary=s.decoder_vocab_size,
+                embedding_scale=math.sqrt(s.d_model) if s.scale_embedding else 1.0,
+                norm_epsilon=s.norm_epsilon,
+                positions=s.positions,
+                recurrent=s.recurrent,
+                zero_start=s.zero_start,
+                activation_function=s.activation,
+                matrices=matrices,
+                vectors=vectors(model),
+                isa=isa,
+                threads=threads,
+                activations=self.activations,
+            )
+        except ValueError as error:
+            raise KernelError(str(error)) from None
+
+    @property
+    def max_positions(self) -> int:
+        """The longest source sentence, and the longest translation, in tokens."""
+        return self._settings.max_positions
+
+    @property
+    def start(self) -> int:
+        """The decoder's start token."""
+        start = self._generation.get("decoder_start_token_id")
+        return self._settings.decoder_start if start is None else int(start)
+
+    def generation(
+        self,
+        *,
+        num_hypotheses: int = 1,
+        prefix: Sequence[int] = (),
+        scores: bool = True,
+        **options: Unpack[SearchOptions],
+    ) -> Generation:
+        """The model's own search settings, with those given in their place. Raises UsageError or ModelError.
+
+        prefix  ids that every translation begins with
+        """
+        return generation_of(
+            self._generation, options, where=self._named_by, most=self.max_positions,
+            start=self._settings.decoder_start, end=self._end, num_hypotheses=num_hypotheses, prefix=prefix,
+            scores=scores,
+        )  # fmt: skip
+
+    def translate(
+        self, sentences: Sequence[Sequence[int]], generation: Generation, numbers: Sequence[int] | None = None
+    ) -> list[list[Hypothesis]]:
+        """The best hypotheses of each sentence (ids with the end of sentence), best first; one batch.
+
+        numbers  of the sentences, where tokens are drawn: what is drawn belongs to seed and number; default: 1, 2, ...
+        """
+        g = generation
+        found = self._core.translate(
+            [list(sentence) for sentence in sentences],
+            list(range(1, len(sentences) + 1) if numbers is None else numbers),
+            beam_size=g.beam_size,
+            num_hypotheses=g.num_hypotheses,
+            max_length=g.max_length,
+            max_length_factor=g.max_length_factor,
+            min_length=g.min_length,
+            length_penalty=g.length_penalty,
+            early_stopping="never" if g.early_stopping == "never" else "always" if g.early_stopping else "heuristic",
+            scores=g.scores,
+            renormalize=g.renormalize,
+            forced_end=-1 if g.forced_end is None else g.forced_end,
+            start=g.start,
+            end=g.end,
+            banned=list(g.banned),
+            other_ends=list(g.other_ends),
+            prefix=list(g.prefix),
+            forced_begin=-1 if g.forced_begin is None else g.forced_begin,
+            banned_at_begin=list(g.banned_at_begin),
+            banned_sequences=[list(sequence) for sequence in g.banned_sequences],
+            repetition_penalty=g.repetition_penalty,
+            no_repeat_ngram=g.no_repeat_ngram_size,
+            sample=g.do_sample,
+            temperature=g.temperature,
+            top_k=g.top_k,
+            top_p=max(g.top_p, LEAST_TOP_P),
+            seed=g.seed,
+        )
+        if not all(found):
+            raise ModelError("no translation was found: every word is banned, or the model's scores are not numbers")
+        return [
+            [Hypothesis(tokens, score if g.scores else math.nan) for tokens, score in hypotheses]
+            for hypotheses in found
+        ]
+
+    def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The log-probability of every token of each target (ids with the end of sentence), forced; one batch."""
+        batch = [list(s) for s in sentences], [list(t) for t in targets], self.start
+        return [list(logs) for logs in self._core.score(*batch)]
+
+    def inputs(
+        self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], names: Sequence[str]
+    ) -> list[np.ndarray]:
+        """What each of these matrices multiplies, float32 [rows, columns], with the targets forced; one batch.
+
+        Rows come in the same order for every model with the same sentences and targets. Without any targets only the
+        encoder runs, and the keys and values that the decoder reads of it.
+        """
+        batch = [list(s) for s in sentences], [list(t) for t in targets], self.start, list(names)
+        return [np.asarray(array) for array in self._core.inputs(*batch)]
+
+    def logits(self, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
+        """Logits float32 [len(target), vocabulary] of the token after each of `target`, which begins with the start."""
+        return np.asarray(self._core.logits(list(source), list(target)))

@@ -1,0 +1,57 @@
+"""sentencepiece models, read with care."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from subbyte.errors import ModelError
+from subbyte.folders.compressed_file import read_plain
+
+PIECES_LIMIT = 1 << 26  # bytes
+SPACE = "\u2581"
+
+
+def _languages(pieces: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(piece for piece in pieces if len(piece) > 4 and piece[:2] == ">>" and piece[-2:] == "<<"))
+
+
+def _sentencepiece(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
+    data = read_plain(folder, name, ModelError, PIECES_LIMIT)
+    processor = _Processor()
+    try:
+        processor.LoadFromSerializedProto(data)
+        processor.id_to_piece(list(range(processor.get_piece_size())))
+    except UnicodeDecodeError:
+        raise ModelError(f"{folder / name}: holds a piece that is not UTF-8") from None
+    except RuntimeError:
+        raise ModelError(f"{folder / name}: is not a sentencepiece model") from None
+    return processor
+
+
+class _Processor(sentencepiece.SentencePieceProcessor):
+    """sentencepiece, but what it raises where a model that it took is damaged inside is an error of ours."""
+
+    def encode(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().encode(*arguments, **options)
+
+    def decode(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().decode(*arguments, **options)
+
+    def decode_pieces(self, *arguments: Any, **options: Any) -> Any:
+        with _damaged():
+            return super().decode_pieces(*arguments, **options)
+
+
+@contextmanager
+def _damaged() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, UnicodeError) as e:
+        raise ModelError(f"a sentencepiece model is damaged: {e}") from None

@@ -1,0 +1,295 @@
+"""The loop for encoders: weights and ranges, their rounding, the losses, and steps of the optimizer.
+
+Products use rounded weights, whose gradients move the weights behind them (straight through, as in trainer.py); scales
+of weights follow by least squares, and are fitted anew now and then. Activations are rounded to grids that are trained
+too (activation_rounding.py), or per token where there is none. What comes of it is a `Model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from subbyte.errors import ModelError
+from subbyte.models import bert
+from subbyte.models.encoder import WORDS
+from subbyte.models.model import Model
+from subbyte.numbers.granularity import PerTensor
+from subbyte.numbers.grids import Grid
+from subbyte.numbers.matrices import quantize_matrix
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.encoders.activation_rounding import Quantizer
+from subbyte.training.encoders.batches import Batch, Example, endless, to_tensors
+from subbyte.training.encoders.distillation import attention_loss, soft_label_loss, state_loss, value_loss
+from subbyte.training.encoders.network import Dropout, EncoderNetwork, Result, product_inputs
+from subbyte.training.encoders.settings import EncoderFinetuning
+from subbyte.training.encoders.word_rows import WordRows
+from subbyte.training.layers import rounded_per_token
+from subbyte.training.rounding import Rounded, Rounder
+from subbyte.training.translation.trainer import FOLLOW, MOST_DROPPED
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class EncoderTrainer:
+    """An encoder while it is finetuned. `step` until `update` is as wanted; `model` is what there is to save."""
+
+    def __init__(
+        self,
+        model: Model,
+        schemes: Mapping[str, Scheme | Clustered],
+        examples: Sequence[Example],
+        settings: EncoderFinetuning,
+        *,
+        rounded: Mapping[str, PackedMatrix] | None = None,
+        precision: str = "no",
+        seed: int = 0,
+    ) -> None:
+        """The model before the first update.
+
+        model    a float32 classifier. `grids` are those of activations, as they are at first; `activations` says how
+                 inputs of products without a grid are rounded: not at all with "float32", else per token. It is the
+                 teacher, too
+        schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
+        rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
+        precision  of products: no or bf16
+        """
+        torch.manual_seed(seed)
+        self.source, self.settings, self.examples, self.seed, self.precision = (
+            model,
+            settings,
+            examples,
+            seed,
+            precision,
+        )
+        self.shape = bert.settings(model.config)
+        grids = model.grids
+        exact = EncoderNetwork(self.shape, rotations={point: grid.rotation for point, grid in grids.items()})
+        rounds = model.activations != "float32"
+        self.dynamic = frozenset(product_inputs(self.shape)) - grids.keys() if rounds else frozenset()
+        self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
+        self.teacher = exact if settings.distils else None
+        self.words = _words(schemes.get(WORDS), examples, self.shape.vocab_size)
+        self.parameters: dict[str, nn.Parameter] = {
+            name: nn.Parameter(torch.from_numpy(np.array(self._trained(name, array))))
+            for name, array in model.tensors.items()
+            if isinstance(array, np.ndarray)
+        }
+        self.original = (
+            {name: value.detach().clone() for name, value in self.parameters.items()} if self.teacher else {}
+        )
+        self.rounders = {
+            name: Rounder((self.parameters[name].shape[0], self.parameters[name].shape[1]), scheme)
+            for name, scheme in schemes.items()
+        }
+        self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
+        self.rounded: dict[str, Tensor] = {}
+        self.update = 0
+        self._start(rounded or {})
+        self.optimizer = self._optimizer()
+        self._batches = endless(examples, settings.batch_size, seed)
+        self._packed_words: PackedMatrix | None = None
+
+    def step(self) -> float:
+        """One update; returns the loss of its batch."""
+        batch = to_tensors(next(self._batches))
+        if self.words:
+            batch = batch._replace(tokens=batch.tokens._replace(ids=self.words.numbered(batch.tokens.ids)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self._loss(batch)
+        loss.backward()
+        for quantizer in self.quantizers.values():
+            quantizer.settle()
+        nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
+        share = self._share_of_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["most"] * share
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.update += 1
+        self._round()
+        return float(loss.detach())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the weights, in the next update."""
+        return self.settings.learning_rate * self._share_of_rate()
+
+    @property
+    def whole(self) -> bool:
+        """Whether `model` may be asked for now: always."""
+        return True
+
+    def grids(self) -> dict[str, Grid]:
+        """The grids of activations as they stand."""
+        return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
+
+    def model(self, **changes: Any) -> Model:
+        """The model as it stands, with every matrix packed as it was trained, and the grids."""
+        with torch.no_grad():
+            tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
+        return replace(self.source, tensors=tensors, grids=self.grids(), **changes)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here."""
+        return {
+            "update": self.update,
+            "weights": {name: value.detach() for name, value in self.parameters.items()},
+            "grids": {point: quantizer.state_dict() for point, quantizer in self.quantizers.items()},
+            "rounders": {name: rounder.state_dict() for name, rounder in self.rounders.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.update = state["update"]
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                value.copy_(state["weights"][name])
+        for point, quantizer in self.quantizers.items():
+            quantizer.load_state_dict(state["grids"][point])
+        for name, rounder in self.rounders.items():
+            rounder.load_state_dict(state["rounders"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self._batches = endless(self.examples, self.settings.batch_size, self.seed, skip=self.update)
+        self._round(fit=False)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        used: dict[str, Tensor] = {
+            name: Rounded.apply(value, self.rounded[name]) if name in self.rounded else value
+            for name, value in self.parameters.items()
+        }
+        result = self.network.run(used, batch.tokens, self._at, self._read)
+        taught = None
+        if self.teacher:
+            with torch.no_grad():
+                taught = self.teacher.run(self.original, batch.tokens)
+        return self._losses(batch, result, taught)
+
+    def _losses(self, batch: Batch, result: Result, taught: Result | None) -> Tensor:
+        s, logits = self.settings, _logits(result)
+        loss = torch.zeros(())
+        if s.label_loss > 0 and self.shape.regression:
+            loss = loss + s.label_loss * F.mse_loss(logits[:, 0], batch.labels)
+        elif s.label_loss > 0:
+            loss = loss + s.label_loss * F.cross_entropy(logits, batch.labels.long())
+        if taught is None:
+            return loss
+        if s.output_distillation > 0 and self.shape.regression:
+            loss = loss + s.output_distillation * F.mse_loss(logits, _logits(taught))
+        elif s.output_distillation > 0:
+            loss = loss + s.output_distillation * soft_label_loss(logits, _logits(taught), s.temperature)
+        if s.state_distillation > 0:
+            loss = loss + s.state_distillation * state_loss(result.outputs, taught.outputs)
+        if s.relations:
+            ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
+            if s.attention_distillation > 0:
+                loss = loss + s.attention_distillation * attention_loss(ours, theirs, batch.tokens.seen)
+            if s.value_distillation > 0:
+                loss = loss + s.value_distillation * value_loss(ours, theirs, batch.tokens.seen)
+        return loss
+
+    def _at(self, point: str, x: Tensor) -> Tensor:
+        """What comes of the values of a point for all that reads them."""
+        quantizer = self.quantizers.get(point)
+        return quantizer(x) if quantizer and not quantizer.operand else x
+
+    def _read(self, point: str, x: Tensor) -> Tensor:
+        """What comes of them for matrices: where there is no grid, int8 with a scale a token, as in the engine."""
+        if point in self.dynamic:
+            return rounded_per_token(x)
+        quantizer = self.quantizers.get(point)
+        return quantizer(x) if quantizer and quantizer.operand else x
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        s = self.settings
+        matrices = [value for value in self.parameters.values() if value.ndim == 2]
+        vectors = [value for value in self.parameters.values() if value.ndim == 1]
+        ranges = [p for quantizer in self.quantizers.values() for p in quantizer.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "most": s.learning_rate, "weight_decay": s.weight_decay},
+            {"params": vectors, "most": s.learning_rate, "weight_decay": 0.0},
+            {"params": ranges, "most": s.scale_rate, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
+
+    def _share_of_rate(self) -> float:
+        """Of the highest learning rates, in the next update."""
+        total, warm = self.settings.updates, round(self.settings.warmup * self.settings.updates)
+        if self.update < warm:
+            return (self.update + 1) / warm
+        return max(0.0, (total - self.update) / max(1, total - warm))
+
+    @torch.no_grad()
+    def _start(self, rounded: Mapping[str, PackedMatrix]) -> None:
+        for name, rounder in self.rounders.items():
+            if name in rounded:
+                self.parameters[name].copy_(rounder.adopt(rounded[name]))
+            else:
+                rounder.fit(self.parameters[name].detach())
+        self._round(fit=False)
+
+    @torch.no_grad()
+    def _round(self, *, fit: bool = True) -> None:
+        for name, rounder in self.rounders.items():
+            value = self.parameters[name].detach()
+            if fit and self.update % self.settings.refit == 0:
+                rounder.fit(value)
+            elif fit and self.update % FOLLOW == 0:
+                rounder.rescale(value)
+            self.rounded[name] = rounder.round(value, self.rounded.get(name))
+
+    def _trained(self, name: str, array: np.ndarray) -> np.ndarray:
+        """What of a tensor is trained."""
+        return array[self.words.rows] if self.words and name == WORDS else array
+
+    def _stored(self, name: str, value: Tensor) -> np.ndarray | PackedMatrix:
+        """A tensor whole, as it is stored."""
+        packed = self.rounders[name].pack(value) if name in self.rounders else None
+        if not self.words or name != WORDS:
+            return packed or value.numpy().copy()
+        whole = self.source.tensors[WORDS]
+        assert isinstance(whole, np.ndarray)
+        if packed is None:
+            whole = whole.copy()
+            whole[self.words.rows] = value.numpy()
+            return whole
+        if self._packed_words is None:
+            self._packed_words = quantize_matrix(whole, self.rounders[name].scheme)
+        return self.words.merged(self._packed_words, packed)
+
+
+def _words(scheme: Scheme | Clustered | None, examples: Sequence[Example], count: int) -> WordRows | None:
+    """The words that are trained; None where rows cannot be rounded one by one, then all are."""
+    if scheme is not None and (isinstance(scheme, Clustered) or scheme.granularity == PerTensor()):
+        return None
+    return WordRows((example.ids for example in examples), count)
+
+
+def _logits(result: Result) -> Tensor:
+    assert result.logits is not None  # a bare encoder is refused before
+    return result.logits.float()
+
+
+def _dropout(config: Mapping[str, Any]) -> Dropout:
+    """As transformers has it, where a text is classified."""
+    distilled = config.get("model_type") == "distilbert"
+    outputs = "dropout" if distilled else "hidden_dropout_prob"
+    attention = "attention_dropout" if distilled else "attention_probs_dropout_prob"
+    shares = {name: config.get(name, 0.1) for name in (outputs, attention)}
+    classifier = "seq_classif_dropout" if distilled else "classifier_dropout"
+    shares[classifier] = config.get(classifier) or (0.2 if distilled else shares[outputs])
+    for name, share in shares.items():
+        if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
+            raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
+    return Dropout(*map(float, shares.values()))

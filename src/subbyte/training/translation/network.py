@@ -1,0 +1,139 @@
+"""The forward pass of MarianMT and of Marian's students in torch, as a function of weights by name.
+
+The names are those of `model.Model`, so that a method of training is free to say what the weights of a matrix are: as
+they stand, rounded, or rounded with a gradient. Equal to the engine's arithmetic but for the order of float sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from subbyte.models import translation
+from subbyte.models.translation import BIAS, DECODER, ENCODER, OUTPUT, Settings
+from subbyte.training.layers import ACTIVATION, drop, rounded_per_token
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """The share of values that are dropped: of sub-layer outputs, attention weights, and activations."""
+
+    outputs: float = 0.0
+    attention: float = 0.0
+    activations: float = 0.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A translation model without weights.
+
+    settings    its shape
+    aliases     tied name -> the name that holds the weights
+    round_inputs  whether the inputs of matrix products are rounded to int8, a scale a token, as the engine does
+    """
+
+    settings: Settings
+    aliases: Mapping[str, str]
+    round_inputs: bool
+    dropout: Dropout = Dropout()
+
+    def logits(self, weights: Weights, source: Tensor, target: Tensor, wanted: Tensor) -> Tensor:
+        """Logits [tokens, words] at the positions of the target that are wanted.
+
+        source  int64 [sentences, positions], filled up with -1
+        target  int64 [sentences, positions], what the decoder reads: it begins with the start token
+        wanted  bool [sentences, positions]
+        """
+        memory, seen = self._encode(weights, source)
+        states = self._decode(weights, target, memory, seen)[wanted]
+        return self._linear(weights, self._name(OUTPUT), BIAS, states)
+
+    def _encode(self, w: Weights, source: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's states [sentences, positions, width], and which positions are not filling [.., 1, 1, ..]."""
+        s = self.settings
+        seen = (source >= 0)[:, None, None, :]
+        x = self._embed(w, ENCODER, source.clamp(min=0))
+        for i in range(s.encoder_layers):
+            layer = f"model.encoder.layers.{i}"
+            x = self._attend(w, f"{layer}.self_attn", x, x, s.encoder_heads, seen)
+            x = self._feed_forward(w, layer, x)
+        return x, seen
+
+    def _decode(self, w: Weights, target: Tensor, memory: Tensor, seen: Tensor) -> Tensor:
+        s = self.settings
+        x = self._embed(w, DECODER, target, zero_start=s.zero_start)
+        for i in range(s.decoder_layers):
+            layer = f"model.decoder.layers.{i}"
+            if s.recurrent:
+                x = self._recur(w, layer, x)
+            else:
+                x = self._attend(w, f"{layer}.self_attn", x, x, s.decoder_heads, None)
+            x = self._attend(w, f"{layer}.encoder_attn", x, memory, s.decoder_heads, seen)
+            x = self._feed_forward(w, layer, x)
+        return x
+
+    def _name(self, name: str) -> str:
+        return self.aliases.get(name, name)
+
+    def _embed(self, w: Weights, table: str, ids: Tensor, *, zero_start: bool = False) -> Tensor:
+        s = self.settings
+        x = F.embedding(ids, w[self._name(table)]) * (math.sqrt(s.d_model) if s.scale_embedding else 1.0)
+        if zero_start:
+            x = torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:]], dim=1)
+        return drop(x + positions(s, ids.shape[1]), self.dropout.outputs)
+
+    def _linear(self, w: Weights, weight: str, bias: str | None, x: Tensor) -> Tensor:
+        return F.linear(rounded_per_token(x) if self.round_inputs else x, w[weight], w[bias] if bias else None)
+
+    def _norm(self, w: Weights, name: str, x: Tensor) -> Tensor:
+        s = self.settings
+        return F.layer_norm(x.float(), (s.d_model,), w[f"{name}.weight"], w[f"{name}.bias"], s.norm_epsilon)
+
+    def _attend(self, w: Weights, name: str, x: Tensor, read: Tensor, heads: int, seen: Tensor | None) -> Tensor:
+        """norm(x + attention of x to `read`), to the positions that are `seen`; without it to those before."""
+
+        def projected(part: str, of: Tensor) -> Tensor:
+            y = self._linear(w, f"{name}.{part}.weight", f"{name}.{part}.bias", of)
+            return y.float().unflatten(-1, (heads, -1)).transpose(1, 2)
+
+        q, k, v = projected("q_proj", x), projected("k_proj", read), projected("v_proj", read)
+        with torch.autocast("cpu", enabled=False):  # torch 2.13 takes ten times as long for its gradient in bf16
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=seen, dropout_p=self.dropout.attention, is_causal=seen is None
+            )
+        y = self._linear(w, f"{name}.out_proj.weight", f"{name}.out_proj.bias", y.transpose(1, 2).flatten(2))
+        return self._norm(w, f"{name}_layer_norm", x + drop(y, self.dropout.outputs))
+
+    def _recur(self, w: Weights, layer: str, x: Tensor) -> Tensor:
+        """The simpler simple recurrent unit (Kim et al. 2019)."""
+        forget = torch.sigmoid(self._linear(w, f"{layer}.ssru.forget.weight", f"{layer}.ssru.forget.bias", x).float())
+        new = (1 - forget) * self._linear(w, f"{layer}.ssru.input.weight", None, x)
+        state = torch.zeros_like(new[:, 0])
+        states = []
+        for f, n in zip(forget.unbind(1), new.unbind(1), strict=True):
+            state = f * state + n
+            states.append(state)
+        return self._norm(w, f"{layer}.ssru_layer_norm", x + drop(F.relu(torch.stack(states, 1)), self.dropout.outputs))
+
+    def _feed_forward(self, w: Weights, layer: str, x: Tensor) -> Tensor:
+        y = ACTIVATION[self.settings.activation](self._linear(w, f"{layer}.fc1.weight", f"{layer}.fc1.bias", x))
+        y = drop(y, self.dropout.activations)
+        y = self._linear(w, f"{layer}.fc2.weight", f"{layer}.fc2.bias", y)
+        return self._norm(w, f"{layer}.final_layer_norm", x + drop(y, self.dropout.outputs))
+
+
+def positions(s: Settings, count: int) -> Tensor:
+    """The first `count` rows of the position table, float32 [count, width]."""
+    if s.positions == "transformers":
+        return torch.from_numpy(translation.sinusoidal_positions(count, s.d_model))
+    divisors = 10000.0 ** (np.arange(s.d_model // 2) / (s.d_model // 2 - 1))
+    angles = np.arange(count)[:, None] / divisors
+    return torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32))

@@ -1,0 +1,284 @@
+"""The loop: weights, their rounding, the loss, and steps of the optimizer. What comes of it is a `Model`.
+
+One step is the same for all methods; they differ in what the products use and in what is kept after a step:
+
+straight_through  products use Q(W), the step moves W. W starts as the float32 weights.
+error_feedback    the same, W starts as Q(W). Aji & Heafield write it as a quantized weight and a residual R = W - Q(W)
+                  that is added to the next step; that is this, step for step (tests/training/test_methods.py).
+periodic          products use W, and every `period` steps W becomes Q(W).
+scales            products use Q(W) times factors of its scales; the step moves these, and codes stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from subbyte.errors import ModelError
+from subbyte.models import marian
+from subbyte.models.model import Model
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.rounding import Rounded, Rounder
+from subbyte.training.translation.batches import FILL, Batch, Pair, endless, to_tensors
+from subbyte.training.translation.network import Dropout, Network
+from subbyte.training.translation.settings import Finetuning
+
+BETAS = (0.9, 0.98)
+EPSILON = 1e-9
+MOST_DROPPED = 0.9
+FOLLOW = 8  # updates between least-squares steps of the scales, where products use rounded weights
+SHADOWED = ("straight_through", "error_feedback")  # methods that keep weights behind the rounded ones
+WORDS = ("embedding", "output")  # roles that the first phase rounds
+PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
+
+
+class Weights(nn.Module):
+    """The tensors of a model as parameters, by their names; `forward` is the loss of a batch."""
+
+    def __init__(self, model: Model, network: Network, teacher: Network | None, settings: Finetuning) -> None:
+        super().__init__()
+        self.network, self.teacher, self.settings = network, teacher, settings
+        self.names = list(model.tensors)
+        self.values = nn.ParameterList(torch.from_numpy(np.array(model.tensors[name])) for name in self.names)
+        self.factors = nn.ModuleList()  # of the scales of each matrix, where these are trained
+        self.scaled: dict[str, tuple[Rounder, nn.ParameterList]] = {}
+        self.original = {name: value.detach().clone() for name, value in self.named()} if teacher else {}
+
+    def train_scales(self, rounders: Mapping[str, Rounder]) -> None:
+        """From now on matrices stand as they are, and factors of their scales are trained in their place."""
+        for name, value in self.named():
+            if name in rounders:
+                value.requires_grad_(False)
+                factors = nn.ParameterList(rounders[name].ones())
+                self.factors.append(factors)
+                self.scaled[name] = (rounders[name], factors)
+
+    def named(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters."""
+        return list(zip(self.names, self.values, strict=True))
+
+    def forward(self, batch: Batch, rounded: Mapping[str, Tensor]) -> Tensor:
+        """Nats per token of the batch; the matrices in `rounded` are used as they stand there."""
+        used: dict[str, Tensor] = {
+            name: Rounded.apply(value, rounded[name]) if name in rounded else value for name, value in self.named()
+        }
+        for name, (rounder, factors) in self.scaled.items():
+            used[name] = rounder.scaled(used[name], list(factors))
+        wanted = batch.labels != FILL
+        logits = self.network.logits(used, batch.source, batch.inputs, wanted).float()
+        weight = self.settings.distillation if self.teacher else 0.0
+        loss = torch.zeros(())
+        if weight < 1:
+            smoothing = self.settings.label_smoothing
+            loss = (1 - weight) * F.cross_entropy(logits, batch.labels[wanted], label_smoothing=smoothing)
+        if self.teacher and weight > 0:
+            with torch.no_grad():
+                taught = self.teacher.logits(self.original, batch.source, batch.inputs, wanted).float().softmax(-1)
+            loss = loss + weight * F.cross_entropy(logits, taught)
+        return loss
+
+
+class Trainer:
+    """A model while it is finetuned. `step` until `update` is the number wanted; `model` is what there is to save."""
+
+    def __init__(
+        self,
+        model: Model,
+        schemes: Mapping[str, Scheme | Clustered],
+        pairs: Sequence[Pair],
+        settings: Finetuning,
+        *,
+        clusters: Mapping[str, np.ndarray] | None = None,
+        rounded: Model | None = None,
+        activations: str = "int8",
+        precision: str = "no",
+        seed: int = 0,
+    ) -> None:
+        """The model before the first update.
+
+        schemes    of the matrices that are rounded; {} finetunes the float32 model
+        clusters   name -> uint8 [rows], the cluster of each row, for clustered schemes
+        rounded    the model under `schemes` that training starts from; default: `model`, rounded to the nearest
+        precision  of products: no or bf16
+        """
+        torch.manual_seed(seed)
+        self.source, self.settings, self.pairs, self.seed = model, settings, pairs, seed
+        self.shape = marian.settings(model.config)
+        exact = Network(self.shape, dict(model.aliases), round_inputs=False)
+        dropout = _dropout(model.config) if settings.dropout else Dropout()
+        network = replace(exact, round_inputs=bool(schemes) and activations == "int8", dropout=dropout)
+        teacher = exact if settings.distillation > 0 else None
+        self.weights = Weights(model, network, teacher, settings)
+        self.parameters = dict(self.weights.named())
+        self.rounders = {
+            name: Rounder(tuple(model.tensors[name].shape), scheme, (clusters or {}).get(name))
+            for name, scheme in schemes.items()
+        }
+        self.rounded: dict[str, Tensor] = {}  # of the matrices whose rounded values products use
+        self._fitted: dict[str, int] = {}  # the update at which each was fitted from scratch
+        self.update = 0
+        self.precision = precision  # not accelerate's, which is one for all that a process ever trains
+        self.accelerator = Accelerator(cpu=True)
+        self._start(rounded)
+        trained = [parameter for parameter in self.weights.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=0.0, betas=BETAS, eps=EPSILON)
+        self.loss, self.optimizer = self.accelerator.prepare(self.weights, optimizer)
+        self._batches = self._batches_from(0)
+
+    def step(self) -> float:
+        """One update; returns the loss of its batch, in nats per token."""
+        batch = to_tensors(next(self._batches), self.shape.decoder_start)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.loss(batch, self.rounded)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.update += 1
+        self._after_step()
+        return float(loss.detach())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next update."""
+        s = self.settings
+        if self.update < s.warmup:
+            return s.learning_rate * (self.update + 1) / s.warmup
+        return s.learning_rate * max(0.0, (s.updates - self.update) / max(1, s.updates - s.warmup))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the weights are now what `model` gives: between overwritings they are not."""
+        return self.settings.method != "periodic" or not self.rounders or self._overwrites()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every matrix is rounded by now: before the last phase they are not."""
+        return len(self._active) == len(self.rounders)
+
+    def model(self, **changes: Any) -> Model:
+        """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
+        active = set(self._active)
+        with torch.no_grad():
+            tensors = {
+                name: self._packed(name, value) if name in active else value.numpy().copy()
+                for name, value in self.weights.named()
+            }
+        return replace(self.source, tensors=tensors, **changes)
+
+    def _packed(self, name: str, value: Tensor) -> PackedMatrix:
+        _, factors = self.weights.scaled.get(name, (None, None))
+        return self.rounders[name].pack(value, list(factors) if factors else None)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here."""
+        return {
+            "update": self.update,
+            "weights": self.weights.state_dict(),
+            "rounders": {name: self.rounders[name].state_dict() for name in self._fitted},
+            "fitted": dict(self._fitted),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.update = state["update"]
+        self.weights.load_state_dict(state["weights"])
+        self._fitted = dict(state["fitted"])
+        for name, parameters in state["rounders"].items():
+            self.rounders[name].load_state_dict(parameters)
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self._batches = self._batches_from(self.update)
+        if self.settings.method in SHADOWED:
+            self._round(self._active)
+
+    def _batches_from(self, update: int) -> Any:
+        """Every process takes its own of them, one behind the other."""
+        processes, mine = self.accelerator.num_processes, self.accelerator.process_index
+        batches = endless(self.pairs, self.settings.batch_tokens, self.seed, skip=update * processes)
+        return (batch for i, batch in enumerate(batches) if i % processes == mine)
+
+    @torch.no_grad()
+    def _start(self, rounded: Model | None) -> None:
+        names = self._active
+        for name in names:
+            if rounded and isinstance(packed := rounded.tensors[name], PackedMatrix):
+                self.parameters[name].copy_(self.rounders[name].adopt(packed))
+                self._fitted[name] = 0
+        for name, value in rounded.tensors.items() if rounded else ():
+            if isinstance(value, np.ndarray) and name not in self.rounders:
+                self.parameters[name].copy_(torch.from_numpy(value.copy()))
+        self._fit([name for name in names if name not in self._fitted])
+        if self.settings.method in ("error_feedback", "scales"):
+            self._overwrite(names)
+        if self.settings.method in SHADOWED:
+            self._round(names)
+        if self.settings.method == "scales":
+            self.weights.train_scales(self.rounders)
+
+    def _after_step(self) -> None:
+        names = self._active
+        if self.settings.method == "periodic" and self._overwrites():
+            self._fit(names)
+            self._overwrite(names)
+        if self.settings.method not in SHADOWED:
+            return
+        joining = [name for name in names if name not in self.rounded]
+        self._fit(names)
+        if self.settings.method == "error_feedback":  # what joins starts from its rounded values, too
+            self._overwrite(joining)
+        self._round(names)
+
+    @property
+    def _active(self) -> list[str]:
+        """The matrices that are rounded by now."""
+        if not self.settings.phases or self.settings.method == "scales":
+            return list(self.rounders)
+        stacks = PHASES[min(len(PHASES) - 1, max(0, self.update - 1) * len(PHASES) // self.settings.updates)]
+        roles = self.source.roles
+        return [name for name in self.rounders if roles[name].kind in WORDS or roles[name].stack in stacks]
+
+    def _overwrites(self) -> bool:
+        """Whether weights are overwritten after this update: at every period, and at the end of a phase."""
+        s = self.settings
+        ends = [-(-s.updates * (i + 1) // len(PHASES)) for i in range(len(PHASES))] if s.phases else [s.updates]
+        return self.update % s.period == 0 or self.update in ends
+
+    @torch.no_grad()
+    def _fit(self, names: Sequence[str]) -> None:
+        for name in names:
+            if self.update - self._fitted.get(name, -self.settings.refit) >= self.settings.refit:
+                self.rounders[name].fit(self.parameters[name])
+                self._fitted[name] = self.update
+            elif self.update % FOLLOW == 0 or self.settings.method == "periodic":
+                self.rounders[name].rescale(self.parameters[name])
+
+    @torch.no_grad()
+    def _overwrite(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.parameters[name].copy_(self.rounders[name].round(self.parameters[name]))
+
+    @torch.no_grad()
+    def _round(self, names: Sequence[str]) -> None:
+        self.rounded = {name: self.rounders[name].round(self.parameters[name]) for name in names}
+
+
+def _dropout(config: Mapping[str, Any]) -> Dropout:
+    """As transformers' Marian has it."""
+    shares = {name: config.get(name) or 0.0 for name in ("dropout", "attention_dropout", "activation_dropout")}
+    for name, share in shares.items():
+        if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
+            raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
+    return Dropout(*map(float, shares.values()))
