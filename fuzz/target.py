@@ -27,7 +27,6 @@ import subbyte
 from subbyte.errors import FormatError, KernelError, ModelError, SchemeError
 from subbyte.folders.converted import saving, sums
 from subbyte.folders.opening import open_model
-from subbyte.models.bert import is_encoder
 from subbyte.models.encoder import WORDS
 from subbyte.models.model import Model
 from subbyte.run.encoder_engine import EncoderEngine
@@ -67,7 +66,7 @@ def memory_bound(files: Files, model: Model | None) -> int:
         values = sum(
             np.size(t) if isinstance(t, np.ndarray) else t.shape[0] * t.shape[1] for t in model.tensors.values()
         )
-        if is_encoder(model.architecture):
+        if model.task == "encode":
             words = model.tensors[WORDS].shape[0]
         else:
             words = model.config["vocab_size"] + (model.config.get("decoder_vocab_size") or 0)
@@ -84,7 +83,7 @@ def run_case(files: Files, folder: Path, number: int) -> Outcome:
     with _peak(counted=number % TRACED == 0) as peak:
         try:
             model = open_model(folder)
-            load = load_encoder_tokenizer if is_encoder(model.architecture) else load_tokenizer
+            load = load_encoder_tokenizer if model.task == "encode" else load_tokenizer
             tokenizer = load(folder, model.config)
         except OPENING as error:
             str(error).encode("utf-8", "backslashreplace")
@@ -151,7 +150,7 @@ def _steps(model: Model, tokenizer, folder: Path, number: int) -> Iterator[tuple
         if engine.settings.labels:
             assert engine.logits(ids, types).shape == (2, engine.settings.labels)
 
-    encoder = is_encoder(model.architecture)
+    encoder = model.task == "encode"
     yield ("encode", encode) if encoder else ("translate", translate)
     if number % 4 == 0:
         yield "inspect", lambda: subbyte.inspect(folder)

@@ -44,7 +44,7 @@ ACTIVATIONS = {
 def described(config: dict[str, Any]) -> Model:
     """A model of this configuration that has no tensors: enough for recipes."""
     spec = bert.specification(config)
-    return Model(config["architectures"][0], config, {}, {}, spec.roles, spec.aliases, Path())
+    return Model(config["architectures"][0], "encode", config, {}, {}, spec.roles, spec.aliases, Path())
 
 
 def random_model(**overrides: Any) -> Model:
@@ -53,7 +53,7 @@ def random_model(**overrides: Any) -> Model:
     spec = bert.specification(config)
     rng = np.random.default_rng(0)
     tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in spec.shapes.items()}
-    return Model(config["architectures"][0], config, {}, tensors, spec.roles, spec.aliases, Path())
+    return Model(config["architectures"][0], "encode", config, {}, tensors, spec.roles, spec.aliases, Path())
 
 
 def per_token(x: np.ndarray) -> np.ndarray:

@@ -195,6 +195,7 @@ def test_the_card_names_the_model_not_what_that_was_trained_from(model: Model, n
 
 GOLDEN_MODEL = Model(
     architecture="Golden",
+    task="translate",
     config={},
     generation={},
     tensors={

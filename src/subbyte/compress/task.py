@@ -11,7 +11,6 @@ from subbyte.compress.calibration.words import word_frequencies
 from subbyte.compress.encoders import EncoderTask
 from subbyte.compress.translation import TranslationTask
 from subbyte.errors import UsageError
-from subbyte.models import bert
 from subbyte.models.model import Model
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.lines import read_lines
@@ -26,7 +25,7 @@ def task_of(
     texts        called with the languages that the model reads, as far as text in them ships
     frequencies  a text whose words are counted; UsageError for an encoder
     """
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         if frequencies is not None:
             raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
         reader = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)

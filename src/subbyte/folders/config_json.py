@@ -24,7 +24,7 @@ def architecture_of(config: Mapping[str, Any], where: str) -> str:
         if (
             config.get("model_type") == architecture.model_type
             and named in (None, [name])
-            and not bert.is_encoder(name)
+            and architecture.task != "encode"
         ):
             return name
     supported = ", ".join(f"{name} (model_type {a.model_type})" for name, a in ARCHITECTURES.items())

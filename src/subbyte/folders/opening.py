@@ -18,6 +18,7 @@ from subbyte.folders.hugging_face.checkpoint import open_checkpoint
 from subbyte.folders.hugging_face.sentence_transformers import MODULES, read_modules, transformer_folder
 from subbyte.folders.tensor_files import Entry
 from subbyte.models import bert, families, search_settings
+from subbyte.models.families import ARCHITECTURES
 from subbyte.models.model import Model
 
 
@@ -68,7 +69,7 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
     if not settings:
         return model
     search_settings.refuse_unknown(settings)
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         raise UsageError(f"{model.folder}: is a {model.architecture}; search settings are those of translation models")
     generation = {**(model.generation or search_settings.in_config(model.config)), **settings}
     try:
@@ -80,7 +81,7 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
 
 def refuse_search(model: Model) -> None:
     """Raise ModelError if a translation model's settings are not followed: ask before the work starts."""
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         return
     settings = model.generation or search_settings.in_config(model.config)
     where = model.folder / ("generation_config.json" if model.generation else "config.json")
@@ -104,7 +105,7 @@ def load(folder: Path) -> Model:
         return student.load(folder)
     config = read_json(inner, CONFIG, ModelError)
     name = architecture_of(config, str(inner / CONFIG))
-    if bert.is_encoder(name):
+    if ARCHITECTURES[name].task == "encode":
         return encoders.load(inner, config, {}, folder)
     return translation.load(folder, config, read_generation(folder))
 

@@ -77,11 +77,6 @@ def architecture_of(config: Mapping[str, Any]) -> str | None:
     return ARCHITECTURES[family][named[:1] == [ARCHITECTURES[family][1]]]
 
 
-def is_encoder(architecture: str) -> bool:
-    """Whether this is one of the architectures here."""
-    return any(architecture in names for names in ARCHITECTURES.values())
-
-
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     """The checked settings of a configuration; all its faults in one ModelError."""
     faults: list[str] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from subbyte.models import bert, marian
+from subbyte.models.model import Task
 from subbyte.models.specification import Specification
 
 
@@ -15,15 +16,16 @@ class Architecture:
     """What the rest of the package knows of an architecture."""
 
     model_type: str
+    task: Task
     specification: Callable[[Mapping[str, Any], str], Specification]
     check_generation: Callable[[Mapping[str, Any], Mapping[str, Any], str], None]
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    name: Architecture("marian", marian.specification, marian.check_generation)
+    name: Architecture("marian", "translate", marian.specification, marian.check_generation)
     for name in (marian.ARCHITECTURE, marian.STUDENT)
 } | {
-    name: Architecture(family, bert.specification, bert.check_generation)
+    name: Architecture(family, "encode", bert.specification, bert.check_generation)
     for family, names in bert.ARCHITECTURES.items()
     for name in names
 }

@@ -18,32 +18,32 @@ NAMES: Mapping[Kind, str] = {
 
 def described(model: Model) -> str:
     """What a model is, for a sentence: its architecture, and what it does."""
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         return f"a {model.architecture}, which translates"
     return f"a {model.architecture}, {'a classifier' if labels_of(model) else 'an encoder'}"
 
 
 def labels_of(model: Model) -> int:
     """How many labels an encoder's head has; 0 without a head, and of translation models."""
-    return bert.settings(model.config).labels if bert.is_encoder(model.architecture) else 0
+    return bert.settings(model.config).labels if model.task == "encode" else 0
 
 
 def task_of(model: Model) -> Literal["translation", "classification", "sts"]:
     """What it is evaluated on unless somebody says otherwise."""
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         return "translation"
     return "classification" if labels_of(model) else "sts"
 
 
 def require_translator(model: Model) -> None:
     """Raise ModelError for a model that does not translate."""
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         raise ModelError(f"{model.folder}: is {described(model)}; this needs a translation model; {use(model)}")
 
 
 def require_encoder(model: Model) -> None:
     """Raise ModelError for a model that makes no vectors."""
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         raise ModelError(f"{model.folder}: is {described(model)}; this needs an encoder; {use(model)}")
 
 
@@ -65,6 +65,6 @@ Kind = Literal["translation", "student", "encoder"]
 
 def kind(model: Model) -> Kind:
     """Which row of CANDIDATES a model is in."""
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         return "encoder"
     return "student" if model.architecture == marian.STUDENT else "translation"

@@ -16,6 +16,7 @@ from subbyte.numbers.packed import PackedMatrix
 RoleKind = Literal[
     "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
 ]
+Task = Literal["translate", "encode"]
 Activations = Literal["int8", "float32", "static"]
 EQUALIZER = ".equalizer"  # behind the name of a point: a vector that compression added (operands.py)
 
@@ -95,6 +96,7 @@ class SentenceVectors:
 class Model:
     """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
 
+    task         what it does
     config       the Hugging Face config.json as it came (with quantization_config in a converted folder)
     generation   the Hugging Face generation_config.json as it came; {} where there is none
     tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
@@ -110,6 +112,7 @@ class Model:
     """
 
     architecture: str
+    task: Task
     config: Mapping[str, Any]
     generation: Mapping[str, Any]
     tensors: Mapping[str, Tensor]

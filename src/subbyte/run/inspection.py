@@ -101,7 +101,7 @@ def inspect(folder: str | Path) -> Inspection:
     stored = opening.stored(Path(folder))
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
-    engine = EncoderEngine(model, threads=1) if bert.is_encoder(model.architecture) else Engine(model, threads=1)
+    engine = EncoderEngine(model, threads=1) if model.task == "encode" else Engine(model, threads=1)
     return {
         "architecture": model.architecture,
         "parameters": parameters,
@@ -118,7 +118,7 @@ def inspect(folder: str | Path) -> Inspection:
 
 def answers(model: Model) -> str | None:
     """What an encoder makes of a text, and how, in one line; None for what translates."""
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         return None
     settings = bert.settings(model.config)
     if settings.labels:

@@ -239,7 +239,7 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
 
     Raises RecipeError with the name of every matrix that no rule covers, and for a recipe that is not for such a model.
     """
-    if recipe.activations == "static" and not bert.is_encoder(model.architecture):
+    if recipe.activations == "static" and model.task != "encode":
         raise RecipeError(
             f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "
             f'take a recipe with activations = "int8", such as uniform4'

@@ -168,7 +168,7 @@ def model_of(student: Student, folder: Path, tensor_of: Callable[[Item, Place, S
             "%s: the lexical shortlist %s is not used: translations may have any word", folder, " ".join(shortlists)
         )
     spec = student.spec
-    return Model(marian.STUDENT, student.config, generation, tensors, spec.roles, spec.aliases, folder)
+    return Model(marian.STUDENT, "translate", student.config, generation, tensors, spec.roles, spec.aliases, folder)
 
 
 def stored(folder: Path) -> dict[str, tuple[Path, Entry]]:

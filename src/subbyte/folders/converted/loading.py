@@ -19,7 +19,8 @@ from subbyte.folders.converted.weights_file import WEIGHTS, check_version, read_
 from subbyte.folders.converted.weights_reader import tensors_of
 from subbyte.folders.files import open_regular, read_json, regular_file
 from subbyte.folders.tensor_files import Header, read_header
-from subbyte.models import bert, encoder, families, pooling
+from subbyte.models import bert, encoder, pooling
+from subbyte.models.families import ARCHITECTURES
 from subbyte.models.model import Model, Scores, SentenceVectors
 from subbyte.numbers.grids import Grid
 
@@ -44,9 +45,9 @@ def load(folder: str | Path) -> Model:
         raise FormatError(f"{folder / 'config.json'}: quantization_config has no recipe")
     try:
         name = config_json.architecture_of(config, str(folder / "config.json"))
-        architecture = families.ARCHITECTURES[name]
+        architecture = ARCHITECTURES[name]
         spec = architecture.specification(config, str(folder / "config.json"))
-        generation = {} if bert.is_encoder(name) else config_json.read_generation(folder)
+        generation = {} if architecture.task == "encode" else config_json.read_generation(folder)
         architecture.check_generation(config, generation, str(folder / "generation_config.json"))
     except ModelError as e:
         raise FormatError(str(e)) from None
@@ -70,11 +71,12 @@ def load(folder: str | Path) -> Model:
     grids: Mapping[str, Grid] = {}
     permutation = None
     if rounding == "static":
-        if not bert.is_encoder(name):
+        if architecture.task != "encode":
             raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
         grids, permutation = grids_file.read(folder, encoder.points(bert.settings(config)))
     return Model(
-        name, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids, permutation,
+        name, architecture.task, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids,
+        permutation,
         sentence=sentence, scores=scores,
     )  # fmt: skip
 
@@ -83,7 +85,7 @@ def _answers(
     quantization: Mapping[str, Any], config: Mapping[str, Any], name: str, where: str
 ) -> tuple[SentenceVectors | None, Scores | None]:
     """How an encoder makes vectors of texts, and scores of logits; None of what makes none."""
-    if not bert.is_encoder(name):
+    if ARCHITECTURES[name].task != "encode":
         return None, None
     settings = bert.settings(config)
     plain = quantization.get("sentence")

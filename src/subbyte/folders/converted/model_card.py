@@ -100,7 +100,7 @@ SENTENCES = _Use(
 
 
 def _use(model: Model) -> _Use:
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         return TRANSLATION
     return CLASSIFICATION if bert.settings(model.config).labels else SENTENCES
 

@@ -55,6 +55,7 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any],
     places = modules.places() if modules else {}
     return Model(
         architecture=architecture,
+        task="encode",
         config={**config, "architectures": [architecture]} if config.get("architectures") else config,
         generation={},
         tensors={name: checkpoint.read(sources[name]) for name in spec.shapes}

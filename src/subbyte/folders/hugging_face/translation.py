@@ -40,6 +40,7 @@ def load(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any])
     _check_ties(spec, checkpoint, sources, tensors)
     return Model(
         architecture=STUDENT if config.get("architectures") == [STUDENT] else ARCHITECTURE,
+        task="translate",
         config=config,
         generation=generation,
         tensors=tensors,

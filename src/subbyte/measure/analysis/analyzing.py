@@ -18,7 +18,6 @@ from subbyte.measure.analysis.judging import DISTANCES, Judge, batches
 from subbyte.measure.analysis.leave_one_out import leave_one_out
 from subbyte.measure.analysis.page import page
 from subbyte.measure.analysis.presets import EncoderCalibration, measured, of_encoder
-from subbyte.models import bert
 from subbyte.models.model import Model
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
@@ -64,7 +63,7 @@ def analyze(
     threads = checked_threads(threads)
     with ExitStack() as stack:
         files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
-        encodes = bert.is_encoder(opened.architecture)
+        encodes = opened.task == "encode"
         document = (_encoder if encodes else _translation)(opened, read, threads, progress)
         document["recommended"] = recommended(document)
         document["findings"] = findings(document)

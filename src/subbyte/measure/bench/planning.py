@@ -73,7 +73,7 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
 
 def kind_of(model: Model) -> Literal["marian", "student", "encoder"]:
     """What sort of model it is, as far as engines mind."""
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         return "encoder"
     return "student" if model.config.get("architectures") == [marian.STUDENT] else "marian"
 
@@ -165,7 +165,7 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
 
 def longest_of(model: Model) -> int:
     """The most tokens of a source, and of a translation with its start; of an encoder, of a text."""
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         return bert.settings(model.config).longest
     return marian.settings(model.config).max_positions
 

@@ -81,7 +81,7 @@ def finetune_encoder(
     model = open_model(model_folder)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    if not bert.is_encoder(model.architecture):
+    if model.task != "encode":
         raise ModelError(
             f"{model_folder}: is {described(model)}; labelled texts are for classifiers, and translation models are "
             "finetuned on text (--source, --valid-source)"

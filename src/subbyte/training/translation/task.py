@@ -20,7 +20,6 @@ from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, refuse_search
 from subbyte.metrics import score
-from subbyte.models import bert
 from subbyte.models.kinds import described
 from subbyte.models.marian import settings
 from subbyte.models.model import Model
@@ -94,7 +93,7 @@ def finetune(
     refuse_search(model)
     if model.compressed:
         raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
-    if bert.is_encoder(model.architecture):
+    if model.task == "encode":
         raise ModelError(
             f"{model_folder}: is {described(model)}; source and target texts are for translation models, and "
             "classifiers are finetuned on labelled texts (--train, --valid)"
