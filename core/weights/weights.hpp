@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "kernels/kernels.hpp"
@@ -24,7 +23,7 @@ class Buffer {
     if (size > size_) {
       // calloc knows which memory is fresh from the system and zero already; its block starts before ours.
       void* block = std::calloc(size * sizeof(T) + 2 * kLine, 1);
-      if (!block) throw std::bad_alloc();
+      if (!block) no_memory();
       prefer_large_pages(block, size * sizeof(T));
       char* start = static_cast<char*>(block) + 2 * kLine - reinterpret_cast<uintptr_t>(block) % kLine;
       data_ = {reinterpret_cast<T*>(start), Free{block}};

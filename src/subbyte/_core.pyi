@@ -7,9 +7,9 @@ import numpy
 from numpy.typing import NDArray
 
 
-def isas() -> list[tuple[str, bool]]:
+def isas() -> list[tuple[str, bool, str]]:
     """
-    Instruction sets compiled in, best first, and whether this machine runs each.
+    Instruction sets compiled in, best first: name, whether this machine runs it, its flag in /proc/cpuinfo.
     """
 
 def few_inputs(isa: str) -> int:

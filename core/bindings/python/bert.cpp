@@ -30,7 +30,7 @@ class BertSession {
  public:
   BertSession(const BertConfig& config, const Tensors& tensors, const std::map<std::string, Grid>& grids,
               const std::map<std::string, size_t>& rotations, const std::string& isa, size_t threads, Rounding rounding)
-      : model_(config, tensors, grids, rotations, kernels_for(isa), threads, rounding), matrices_(tensors.matrices) {}
+      : model_(config, tensors, grids, rotations, kernels_of(isa), threads, rounding), matrices_(tensors.matrices) {}
 
   Out states(const Ids& tokens, const Ids& types) {
     const size_t d = model_.config().hidden;

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/kernels.hpp"
+#include "kernels/dispatch.hpp"
 #include "weights/grid.hpp"
 #include "weights/ops.hpp"
 
@@ -23,6 +23,15 @@ using Out = nb::ndarray<nb::numpy, float>;
 inline void require(bool ok, const std::string& what) {
   if (!ok) throw std::invalid_argument(what);
 }
+
+// What was made, or its fault raised.
+template <class T>
+T made(Result<T> result) {
+  if (!result) throw std::invalid_argument(result.fault().text());
+  return std::move(*result);
+}
+
+inline const Kernels& kernels_of(const std::string& isa) { return *made(kernels_for(isa)); }
 
 inline Out to_numpy(std::vector<float> values, std::vector<size_t> shape) {
   auto* owned = new std::vector<float>(std::move(values));

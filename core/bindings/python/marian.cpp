@@ -38,7 +38,7 @@ class MarianSession {
  public:
   MarianSession(const MarianConfig& config, const Tensors& tensors, const std::string& isa, size_t threads,
                 Rounding rounding)
-      : model_(config, tensors, kernels_for(isa), threads, rounding), matrices_(tensors.matrices) {
+      : model_(config, tensors, kernels_of(isa), threads, rounding), matrices_(tensors.matrices) {
     source_vocabulary_ = tensors.matrices.at("model.encoder.embed_tokens.weight")->rows();
   }
 
