@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.hpp"
 #include "platform/cpu.hpp"
+#include "platform/fault.hpp"
 
 namespace subbyte {
 
@@ -64,7 +65,10 @@ class Matrix {
   // Float32 weights [rows, cols].
   Matrix(const float* weights, size_t rows, size_t cols);
   // Low-bit weights. cluster: [rows] the block each row is in, or null with a single block.
-  Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& blocks, const uint8_t* cluster);
+  static Result<std::shared_ptr<Matrix>> packed(size_t rows, size_t cols, size_t group_size,
+                                                const std::vector<BlockSource>& blocks, const uint8_t* cluster);
+  // What is wrong with these sizes of low-bit weights; groups of columns have a scale each.
+  static Fault fault_of(size_t rows, size_t cols, size_t group_size);
 
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
@@ -84,6 +88,7 @@ class Matrix {
   size_t stride() const { return stride_; }
 
  private:
+  Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& blocks, const uint8_t* cluster);
   void unpack_row(const Packed& w, size_t row, float* out) const;
 
   struct Block {

@@ -24,10 +24,14 @@ inline void require(bool ok, const std::string& what) {
   if (!ok) throw std::invalid_argument(what);
 }
 
-// What was made, or its fault raised.
+// Faults are raised.
+inline void check(const Fault& fault) {
+  if (fault) throw std::invalid_argument(fault.text());
+}
+
 template <class T>
 T made(Result<T> result) {
-  if (!result) throw std::invalid_argument(result.fault().text());
+  if (!result) check(result.fault());
   return std::move(*result);
 }
 
