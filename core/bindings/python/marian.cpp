@@ -15,6 +15,7 @@
 
 #include "bindings/python/bindings.hpp"
 #include "models/beam.hpp"
+#include "models/forced.hpp"
 #include "platform/cpu.hpp"
 
 namespace subbyte::bindings {
@@ -52,7 +53,7 @@ class MarianSession {
     nb::gil_scoped_release release;
     std::lock_guard<std::mutex> lock(mutex_);
     FloatMode mode;
-    return search(model_, sentences, numbers, options, memory_, cache_);
+    return search(model_, sentences, numbers, options);
   }
 
   std::vector<std::vector<float>> score(const std::vector<std::vector<uint32_t>>& sentences,
@@ -63,7 +64,7 @@ class MarianSession {
     nb::gil_scoped_release release;
     std::lock_guard<std::mutex> lock(mutex_);
     FloatMode mode;
-    return subbyte::score(model_, sentences, targets, start, memory_, cache_);
+    return subbyte::score(model_, sentences, targets, start);
   }
 
   // The rows that each of these matrices multiplied while the sentences were encoded and their targets forced, in the
@@ -85,9 +86,9 @@ class MarianSession {
       FloatMode mode;
       const Watch watch(model_.ops(), seen);
       if (targets.empty())
-        model_.encode(sentences, memory_);
+        model_.encode(sentences);
       else
-        subbyte::walk(model_, sentences, targets, start, memory_, cache_);
+        subbyte::walk(model_, sentences, targets, start);
     }
     std::vector<Out> arrays;
     for (const std::string& name : names) {
@@ -103,18 +104,12 @@ class MarianSession {
     check({source});
     const size_t vocabulary = model_.config().vocabulary;
     check_target(target);
-    std::vector<float> all(target.size() * vocabulary);
+    std::vector<float> all;
     {
       nb::gil_scoped_release release;
       std::lock_guard<std::mutex> lock(mutex_);
       FloatMode mode;
-      model_.encode({source}, memory_);
-      cache_.start(1);
-      for (size_t t = 0; t < target.size(); ++t) {
-        model_.step({target[t]}, {0}, t, memory_, cache_);
-        const float* logits = model_.logits();
-        std::copy(logits, logits + vocabulary, all.begin() + static_cast<ptrdiff_t>(t * vocabulary));
-      }
+      all = forced_logits(model_, source, target);
     }
     return to_numpy(std::move(all), {target.size(), vocabulary});
   }
@@ -176,8 +171,6 @@ class MarianSession {
   }
 
   Marian model_;
-  Memory memory_;
-  Cache cache_;
   std::mutex mutex_;
   size_t source_vocabulary_;
   std::map<std::string, std::shared_ptr<const Matrix>> matrices_;
