@@ -99,6 +99,7 @@ class Marian : public Decoder {
   const MarianConfig& config() const { return config_; }
   Ops& ops() { return ops_; }
 
+  size_t source_vocabulary() const { return source_embedding_->rows(); }
   size_t vocabulary() const override { return config_.vocabulary; }
   const Kernels& kernels() const override { return ops_.kernels(); }
   void encode(const std::vector<std::vector<uint32_t>>& sentences) override;

@@ -3,13 +3,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "kernels/dispatch.hpp"
+#include "session/session.hpp"
 #include "weights/grid.hpp"
-#include "weights/ops.hpp"
 
 namespace subbyte::bindings {
 
@@ -43,19 +45,33 @@ inline Out to_numpy(std::vector<float> values, std::vector<size_t> shape) {
   return Out(owned->data(), shape.size(), shape.data(), owner);
 }
 
-inline Activation activation_of(const std::string& name) {
-  if (name == "relu") return Activation::relu;
-  if (name == "swish" || name == "silu") return Activation::swish;
-  if (name == "gelu") return Activation::gelu;
-  if (name == "tanh") return Activation::tanh;
-  throw std::invalid_argument("activation_function \"" + name + "\" is not supported; relu, swish and gelu are");
+inline Out to_numpy(Table table) { return to_numpy(std::move(table.values), {table.rows, table.cols}); }
+
+inline std::vector<Out> to_numpy(std::vector<Table> tables) {
+  std::vector<Out> arrays;
+  for (Table& table : tables) arrays.push_back(to_numpy(std::move(table)));
+  return arrays;
 }
 
-inline Rounding rounding_of(const std::string& activations) {
-  if (activations == "int8") return Rounding::int8;
-  if (activations == "float32") return Rounding::none;
-  throw std::invalid_argument("activations: must be int8 or float32, not \"" + activations + "\"");
+// What f() makes while others have the interpreter.
+template <class F>
+auto unlocked(const F& f) {
+  nb::gil_scoped_release release;
+  return made(f());
 }
+
+using Matrices = std::map<std::string, std::shared_ptr<Matrix>>;
+using Vectors = std::map<std::string, In<float, 1>>;
+
+inline Tensors tensors_of(const Matrices& matrices, const Vectors& vectors) {
+  Tensors tensors;
+  for (const auto& [name, matrix] : matrices) tensors.matrices[name] = matrix;
+  for (const auto& [name, array] : vectors) tensors.vectors[name].assign(array.data(), array.data() + array.shape(0));
+  return tensors;
+}
+
+using SettingsDict = std::map<std::string, nb::object>;
+Settings settings_of(const SettingsDict& dict);  // module.cpp
 
 using GridArrays = std::tuple<size_t, std::vector<float>, std::vector<float>, float>;  // bits, scale, zero, limit
 

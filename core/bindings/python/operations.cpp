@@ -23,7 +23,7 @@ void define_operations(nb::module_& m) {
          const std::string& activations, size_t threads) {
         require(x.shape(1) == w.cols(), "x: must be [m, cols]");
         require(!bias || bias->shape(0) == w.rows(), "bias: must be [rows]");
-        Ops ops(kernels_of(isa), threads, rounding_of(activations));
+        Ops ops(kernels_of(isa), threads, made(rounding_of(activations)));
         std::vector<float> y(x.shape(0) * w.rows());
         FloatMode mode;
         Inputs inputs = {x.data(), x.shape(0), x.shape(1)};
@@ -182,7 +182,7 @@ void define_operations(nb::module_& m) {
       [](const std::string& kind, In<float, 1> x, const std::string& isa) {
         std::vector<float> y(x.data(), x.data() + x.shape(0));
         FloatMode mode;
-        kernels_of(isa).activate(activation_of(kind), y.data(), y.size());
+        kernels_of(isa).activate(made(activation_of(kind)), y.data(), y.size());
         return to_numpy(std::move(y), {x.shape(0)});
       },
       "kind"_a, "x"_a, nb::kw_only(), "isa"_a = "best");
