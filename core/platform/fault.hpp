@@ -29,7 +29,9 @@ class [[nodiscard]] Result {
   explicit operator bool() const { return std::holds_alternative<T>(made_); }
   const Fault& fault() const { return *std::get_if<Fault>(&made_); }
   T& operator*() { return *std::get_if<T>(&made_); }
+  const T& operator*() const { return *std::get_if<T>(&made_); }
   T* operator->() { return std::get_if<T>(&made_); }
+  const T* operator->() const { return std::get_if<T>(&made_); }
 
  private:
   std::variant<T, Fault> made_;

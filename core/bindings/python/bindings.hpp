@@ -77,12 +77,7 @@ using GridArrays = std::tuple<size_t, std::vector<float>, std::vector<float>, fl
 
 inline Grid grid_of(const std::string& name, const GridArrays& arrays) {
   const auto& [bits, scale, zero, limit] = arrays;
-  require(!scale.empty() && scale.size() == zero.size() && limit >= 1 && limit <= (bits == 16 ? 32512.0f : 127.0f),
-          name + ": a grid needs as many zeros as scales, and codes of 127 at most, or 32,512 at 16 bits");
-  Grid grid;
-  grid.bits = bits;
-  for (size_t i = 0; i < scale.size(); ++i) grid.groups.push_back({1.0f / scale[i], scale[i], zero[i], limit});
-  return grid;
+  return made(subbyte::grid_of(name, bits, scale, zero, limit));
 }
 
 void define_matrices(nb::module_& m);    // matrices.cpp
