@@ -8,8 +8,8 @@ import pytest
 
 from subbyte import _core
 
-ISAS = [name for name, _ in _core.isas()]
-SUPPORTED = dict(_core.isas())
+ISAS = [name for name, *_ in _core.isas()]
+SUPPORTED = {name: runs for name, runs, _ in _core.isas()}
 FAST = [name for name in ISAS if name != "reference"]
 
 # (rows, cols, groups): one, a prime, less and more than a block; the columns need no padding where there are groups.

@@ -208,6 +208,8 @@ constexpr size_t self_attention_scratch(size_t length, size_t head_dim) {
   return (length + 2 * kTile - 1) / (2 * kTile) * (2 * kTile) * (head_dim + kQueries);
 }
 
+// What one instruction set does. The file of an instruction set, core/kernels/.../NAME.cpp, exports one function,
+// NAME_kernels, that puts what it does better over the table of the next weaker one.
 struct Kernels {
   const char* isa;
   size_t few_inputs;  // up to so many inputs, linear_int8 unpacks codes in registers; above, once into the scratch
@@ -230,14 +232,5 @@ struct Kernels {
   float (*exp_sum)(const float* x, size_t n, float max);
   void (*compensate)(const Compensate&);
 };
-
-extern const Kernels kReference;
-#if defined(__x86_64__)
-extern const Kernels kAvx2;
-extern const Kernels kAvx512Vnni;
-#if defined(__linux__)
-extern const Kernels kAmx;
-#endif
-#endif
 
 }  // namespace subbyte

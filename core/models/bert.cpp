@@ -46,9 +46,11 @@ Bert::Bert(const BertConfig& config, const Tensors& tensors, const std::map<std:
   // Inputs on a grid are only multiplied as codes where weights are codes too.
   const auto product = [&](const std::string& name, size_t cols, size_t rows, const Point& inputs) {
     Product made = {read.linear(name, cols, rows), nullptr, nullptr};
-    if (inputs.grid && !made.linear.weight->dense() && rounding == Rounding::int8)
-      made.fixed = std::make_unique<StaticProduct>(*made.linear.weight, made.linear.bias, *inputs.grid);
-    else if (inputs.grid && inputs.grid->operand)
+    if (inputs.grid && !made.linear.weight->dense() && rounding == Rounding::int8) {
+      auto fixed = StaticProduct::of(*made.linear.weight, made.linear.bias, *inputs.grid);
+      if (!fixed) throw std::invalid_argument(fixed.fault().text());
+      made.fixed = std::move(*fixed);
+    } else if (inputs.grid && inputs.grid->operand)
       made.grid = &*inputs.grid;
     return made;
   };

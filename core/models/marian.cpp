@@ -57,12 +57,21 @@ const float* Sinusoids::row(size_t position) {
   return table_.data() + position * d_;
 }
 
-void Cache::start(size_t hypotheses) { history.assign(hypotheses, {}); }
+void Cache::start(const std::vector<size_t>& sentences_of) {
+  sentences = sentences_of;
+  history.assign(sentences.size(), {});
+  time = 0;
+}
 
 void Cache::reorder(const std::vector<size_t>& parents) {
   next_.resize(parents.size());
-  for (size_t i = 0; i < parents.size(); ++i) next_[i] = history[parents[i]];
+  next_sentences_.resize(parents.size());
+  for (size_t i = 0; i < parents.size(); ++i) {
+    next_[i] = history[parents[i]];
+    next_sentences_[i] = sentences[parents[i]];
+  }
   history.swap(next_);
+  sentences.swap(next_sentences_);
 }
 
 Marian::Marian(const MarianConfig& config, const Tensors& tensors, const Kernels& kernels, size_t threads,
@@ -120,8 +129,7 @@ void Marian::attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
 }
 
 // One step of the SSRU; `states` takes the new ones, `stride` values apart.
-void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states,
-                   size_t stride) {
+void Marian::recur(const RecurrentLayer& layer, size_t m, size_t offset, float* states, size_t stride) {
   const size_t d = config_.d_model;
   float* input = query_.grow(m * d);
   float* forget = context_.grow(m * d);
@@ -129,7 +137,7 @@ void Marian::recur(const RecurrentLayer& layer, size_t m, size_t time, size_t of
   ops_.linear(*layer.input.weight, inputs, nullptr, input, d);
   ops_.linear(*layer.forget.weight, inputs, layer.forget.bias.data(), forget, d);
   ops_.for_rows(m, 32 * d, [&](size_t i, size_t) {
-    const float* previous = time == 0 ? nullptr : cache.history[i][time - 1] + offset;
+    const float* previous = cache_.time == 0 ? nullptr : cache_.history[i][cache_.time - 1] + offset;
     ops_.kernels().ssru({forget + i * d, input + i * d, previous, states + i * stride, input + i * d, d});
   });
   ops_.layer_norm(x_.data(), input, layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
@@ -147,7 +155,7 @@ void Marian::feed_forward(const FeedForward& layer, size_t m) {
   ops_.layer_norm(x_.data(), query_.data(), layer.norm.gamma, layer.norm.beta, config_.norm_epsilon, m, x_.data());
 }
 
-void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory) {
+void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences) {
   const size_t d = config_.d_model;
   size_t tokens = 0;
   for (const auto& sentence : sentences) tokens += sentence.size();
@@ -158,15 +166,15 @@ void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory&
   // Sentences stand one behind the other, without padding; a token sees the rows of its own sentence.
   std::vector<std::vector<const float*>> rows(sentences.size());
   std::vector<const std::vector<const float*>*> rows_of_token;
-  memory.rows.assign(sentences.size(), {});
-  memory.layer_stride = tokens * 2 * d;
-  memory.key_values.grow(config_.decoder_layers * memory.layer_stride);
+  memory_.rows.assign(sentences.size(), {});
+  memory_.layer_stride = tokens * 2 * d;
+  memory_.key_values.grow(config_.decoder_layers * memory_.layer_stride);
   size_t token = 0;
   for (size_t s = 0; s < sentences.size(); ++s) {
     for (size_t position = 0; position < sentences[s].size(); ++position, ++token) {
       embed(*source_embedding_, sentences[s][position], position, x + token * d);
       rows[s].push_back(kv + token * 2 * d);
-      memory.rows[s].push_back(memory.key_values.data() + token * 2 * d);
+      memory_.rows[s].push_back(memory_.key_values.data() + token * 2 * d);
       rows_of_token.push_back(&rows[s]);
     }
   }
@@ -180,20 +188,19 @@ void Marian::encode(const std::vector<std::vector<uint32_t>>& sentences, Memory&
   Inputs encoded = {x, tokens, d};
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const AttentionLayer& cross = decoder_[i].cross;
-    float* at = memory.key_values.data() + i * memory.layer_stride;
+    float* at = memory_.key_values.data() + i * memory_.layer_stride;
     ops_.linear(*cross.key.weight, encoded, cross.key.bias.data(), at, 2 * d);
     ops_.linear(*cross.value.weight, encoded, cross.value.bias.data(), at + d, 2 * d);
   }
 }
 
-void Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
-                  const Memory& memory, Cache& cache) {
-  const size_t d = config_.d_model, m = tokens.size();
+void Marian::step(const std::vector<uint32_t>& tokens) {
+  const size_t d = config_.d_model, m = tokens.size(), time = cache_.time;
   float* x = x_.grow(m * d);
   query_.grow(m * d);
-  if (cache.steps.size() <= time) cache.steps.resize(time + 1);
+  if (cache_.steps.size() <= time) cache_.steps.resize(time + 1);
   const size_t stride = decoder_.size() * 2 * d;
-  float* kv = cache.steps[time].grow(m * stride);
+  float* kv = cache_.steps[time].grow(m * stride);
 
   self_rows_.resize(m);
   cross_rows_.resize(m);
@@ -202,9 +209,9 @@ void Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>
       std::copy_n(positions_.row(0), d, x + i * d);
     else
       embed(*target_embedding_, tokens[i], time, x + i * d);
-    cache.history[i].push_back(kv + i * stride);
-    self_rows_[i] = &cache.history[i];
-    cross_rows_[i] = &memory.rows[sentences[i]];
+    cache_.history[i].push_back(kv + i * stride);
+    self_rows_[i] = &cache_.history[i];
+    cross_rows_[i] = &memory_.rows[cache_.sentences[i]];
   }
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const DecoderLayer& layer = decoder_[i];
@@ -215,13 +222,14 @@ void Marian::step(const std::vector<uint32_t>& tokens, const std::vector<size_t>
       ops_.linear(*self->value.weight, inputs, self->value.bias.data(), at + d, stride);
       attend(*self, inputs, config_.decoder_heads, self_rows_, i * 2 * d);
     } else {
-      recur(std::get<RecurrentLayer>(layer.cell), m, time, i * 2 * d, cache, at, stride);
+      recur(std::get<RecurrentLayer>(layer.cell), m, i * 2 * d, at, stride);
     }
     Inputs crossing = {x, m, d};
-    attend(layer.cross, crossing, config_.decoder_heads, cross_rows_, i * memory.layer_stride);
+    attend(layer.cross, crossing, config_.decoder_heads, cross_rows_, i * memory_.layer_stride);
     feed_forward(layer.feed_forward, m);
   }
   hypotheses_ = m;
+  ++cache_.time;
 }
 
 float* Marian::logits() {

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "models/decoder.hpp"
 #include "models/tensors.hpp"
 #include "weights/ops.hpp"
 #include "weights/screen.hpp"
@@ -59,18 +60,20 @@ struct Memory {
   size_t layer_stride = 0;
 };
 
-// The decoder's state by time step, and for every running hypothesis the rows it descends from. A row holds a key and a
-// value (self-attention) or a state (SSRU).
+// The decoder's state by time step, and for every running hypothesis its sentence and the rows it descends from. A row
+// holds a key and a value (self-attention) or a state (SSRU).
 struct Cache {
   std::vector<Buffer<float>> steps;                // [time] of [hypotheses, decoder_layers, 2 * d_model]
   std::vector<std::vector<const float*>> history;  // [hypotheses][time] rows of layer 0
+  std::vector<size_t> sentences;                   // [hypotheses]
+  size_t time = 0;                                 // steps done
 
-  void start(size_t hypotheses);
-  // Hypothesis i becomes a continuation of parents[i].
+  void start(const std::vector<size_t>& sentences_of);
   void reorder(const std::vector<size_t>& parents);
 
  private:
   std::vector<std::vector<const float*>> next_;
+  std::vector<size_t> next_sentences_;
 };
 
 // The position table, [sin | cos] of position * rate, computed in double as transformers does. Rows are made when they
@@ -88,7 +91,7 @@ class Sinusoids {
   std::vector<float> table_;  // [rows_, d]
 };
 
-class Marian {
+class Marian : public Decoder {
  public:
   // Throws std::invalid_argument naming a tensor that is missing or of another shape.
   Marian(const MarianConfig& config, const Tensors& tensors, const Kernels& kernels, size_t threads, Rounding rounding);
@@ -96,23 +99,16 @@ class Marian {
   const MarianConfig& config() const { return config_; }
   Ops& ops() { return ops_; }
 
-  // Encodes sentences of token ids into `memory`.
-  void encode(const std::vector<std::vector<uint32_t>>& sentences, Memory& memory);
-
-  // One decoder step: hypothesis i reads tokens[i] at position `time` and the memory of sentences[i]. What comes of it
-  // is asked for by one of the next two.
-  void step(const std::vector<uint32_t>& tokens, const std::vector<size_t>& sentences, size_t time,
-            const Memory& memory, Cache& cache);
-
-  // Logits of the last step, [hypotheses, vocabulary], valid until the next call.
-  float* logits();
-
-  // Shows the states of the last step, which `logits` multiplies, to those who watch the output matrix.
-  void watch_output();
-
-  // tokens[i] = the token with the greatest logit of hypothesis i after the last step that is not banned, kNoOutput if
-  // all are; the lowest of equals. False: that is not to be had for less than all logits, and nothing was found.
-  bool likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens);
+  size_t source_vocabulary() const { return source_embedding_->rows(); }
+  size_t vocabulary() const override { return config_.vocabulary; }
+  const Kernels& kernels() const override { return ops_.kernels(); }
+  void encode(const std::vector<std::vector<uint32_t>>& sentences) override;
+  void start(const std::vector<size_t>& sentences) override { cache_.start(sentences); }
+  void reorder(const std::vector<size_t>& parents) override { cache_.reorder(parents); }
+  void step(const std::vector<uint32_t>& tokens) override;
+  float* logits() override;
+  bool likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens) override;
+  void watch_output() override;
 
   size_t screen_bytes() const { return screen_ ? screen_->bytes() : 0; }  // resident, beside the matrices
 
@@ -120,8 +116,7 @@ class Marian {
   void embed(const Matrix& table, uint32_t token, size_t position, float* out);
   void attend(const AttentionLayer& layer, Inputs& queries, size_t heads,
               const std::vector<const std::vector<const float*>*>& rows, size_t offset);
-  void recur(const RecurrentLayer& layer, size_t m, size_t time, size_t offset, const Cache& cache, float* states,
-             size_t stride);
+  void recur(const RecurrentLayer& layer, size_t m, size_t offset, float* states, size_t stride);
   void feed_forward(const FeedForward& layer, size_t m);
 
   MarianConfig config_;
@@ -132,6 +127,8 @@ class Marian {
   std::unique_ptr<Screen> screen_;  // of output_; null if there is none
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;
+  Memory memory_;
+  Cache cache_;
   // The arena: grows to the largest batch seen and is used again for every layer and token.
   Buffer<float> x_, query_, context_, hidden_, logits_, key_values_;
   std::vector<Buffer<float>> scores_;  // one a worker

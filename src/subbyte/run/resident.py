@@ -53,7 +53,7 @@ class Resident(Generic[Core]):
 
 def instruction_sets() -> list[tuple[str, bool]]:
     """Instruction sets this build knows, best first, and whether this machine runs each."""
-    return [(str(name), bool(runs)) for name, runs in _core.isas()]
+    return [(str(name), bool(runs)) for name, runs, _ in _core.isas()]
 
 
 def checked_threads(threads: int | None) -> int:
