@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
 from subbyte.errors import ModelError, UsageError
-from subbyte.folders.opening import open_to_run, refuse_search, with_settings
+from subbyte.folders.opening import refuse_search, with_settings
 from subbyte.models.generation import SearchOptions
 from subbyte.models.kinds import require_translator
 from subbyte.models.model import Model
-from subbyte.run.opening import Opened, remembered
+from subbyte.run.opening import Opened, opened, remembered
 from subbyte.run.translation_engine import Engine, Generation, Hypothesis
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.given import checked, checked_pairs, checked_text, one_or_many
-from subbyte.text.lines import in_batches, one_line
+from subbyte.text.lines import one_line
 from subbyte.text.sentences import Segments, language_of, segments
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
 logger = logging.getLogger("subbyte")
 
-DEFAULT_BATCH_SIZE = 32
 LANGUAGES_SHOWN = 12
 
 
@@ -115,11 +115,8 @@ class Translator(Opened):
 
         A folder whose search settings are not supported is opened with a warning: it scores, and does not translate.
         """
-        opened = folder if isinstance(folder, Model) else open_to_run(folder, activations)
-        require_translator(opened)
-        model = with_settings(opened, settings)
-        require_translator(model)
-        if opened is not folder:
+        model = with_settings(opened(folder, require_translator, activations), settings)
+        if not isinstance(folder, Model):
             try:
                 refuse_search(model)
             except ModelError as error:
