@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbyte.text.sentences import Segments, language_of, segments
+from subbyte.text.sentences import Segments, segments
+from subbyte.text.target_languages import language_of
 
 # what borders are made of, so that random texts have some
 PARTS = [

@@ -47,7 +47,7 @@ class Encoder(Opened):
         sentence: SentenceVectors,
         tensors: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """`tensors`: of the stages behind the pooling, where `sentence` has some (encoder_vectors.stage_tensors)."""
+        """`tensors`: of the stages behind the pooling, where `sentence` has some (vectors.stage_tensors)."""
         self.engine = engine
         self.tokenizer = tokenizer
         self.sentence = sentence
