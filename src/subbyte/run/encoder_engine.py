@@ -13,7 +13,8 @@ from subbyte.models import bert, encoder
 from subbyte.models.axis_order import inverse
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
-from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.runtime import Runtime
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
@@ -31,7 +32,8 @@ class EncoderEngine(Resident[_core.Bert]):
         self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
-        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        runtime = Runtime(threads, isa, activations)
+        self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
         self.settings = s = bert.settings(model.config)
         self.points = encoder.points(s)

@@ -18,6 +18,7 @@ from subbyte.models.model import Model, SentenceVectors
 from subbyte.models.pooling import width_of
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.opening import engine_of
 from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine
 
@@ -103,7 +104,7 @@ def inspect(folder: str | Path) -> Inspection:
     stored = opening.stored(Path(folder))
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
-    engine = EncoderEngine(model, threads=1) if model.task == "encode" else Engine(model, threads=1)
+    engine = engine_of(model, threads=1)
     return {
         "architecture": model.architecture,
         "parameters": parameters,

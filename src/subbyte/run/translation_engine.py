@@ -13,7 +13,8 @@ from subbyte.errors import KernelError, ModelError
 from subbyte.models import marian, search_settings, translation
 from subbyte.models.generation import Generation, SearchOptions, generation_of
 from subbyte.models.model import Model
-from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.runtime import Runtime
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
 
@@ -38,7 +39,8 @@ class Engine(Resident[_core.Marian]):
         self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
-        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        runtime = Runtime(threads, isa, activations)
+        self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
         self._settings = marian.settings(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.

@@ -23,12 +23,12 @@ from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.models import bert
 from subbyte.models.kinds import described
 from subbyte.models.model import Model
+from subbyte.numbers.cores import available_cores
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.run.resident import available_cores
 from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.text.labelled import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.training import loop

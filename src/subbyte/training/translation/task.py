@@ -23,12 +23,12 @@ from subbyte.metrics import score
 from subbyte.models.kinds import described
 from subbyte.models.marian import settings
 from subbyte.models.model import Model
+from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.run.resident import available_cores
 from subbyte.run.translation_engine import Engine
 from subbyte.run.translator import Translator
 from subbyte.text.lines import read_lines
