@@ -28,7 +28,7 @@ enum class Pooling { mean, cls, max };
 
 class Encoder {
  public:
-  // `grids` and `rotations`: of points, by the names of models/bert.py.
+  // `grids` and `rotations`: of points, by the names of `point`.
   static Result<std::unique_ptr<Encoder>> of(const EncoderConfig& config, const Tensors& tensors,
                                              const std::map<std::string, Grid>& grids,
                                              const std::map<std::string, size_t>& rotations, const Kernels& kernels,
