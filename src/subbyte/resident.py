@@ -17,7 +17,7 @@ ACTIVATIONS = ("int8", "float32", "static")
 MOST_THREADS = 1024
 
 
-Core = TypeVar("Core", _core.Marian, _core.Bert)
+Core = TypeVar("Core", _core.Translation, _core.Encoder)
 
 
 class Resident(Generic[Core]):
