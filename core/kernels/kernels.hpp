@@ -149,8 +149,8 @@ struct LayerNorm {
 //   e
 struct Attention {
   const float* q;            // [heads * head_dim]
-  const float* const* rows;  // [length] each [key (heads * head_dim), value (heads * head_dim)]
-  size_t offset;             // added to every row pointer
+  const float* const* rows;  // [length]
+  size_t key, value;         // where they begin, from every row pointer; [heads * head_dim] each
   float* y;                  // [heads * head_dim]
   float* scores;             // [length rounded up to 16], scratch
   size_t length, heads, head_dim;

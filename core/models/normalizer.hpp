@@ -1,9 +1,10 @@
 // Log-probabilities of logits.
 #pragma once
-#include <cstddef>
+#include <algorithm>
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "models/log.hpp"
 
 namespace subbyte {
 
@@ -17,8 +18,15 @@ struct Normalizer {
 };
 
 // Leaves the maxima of runs of kRun logits in `maxima`, and returns the largest.
-float max_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima);
+inline float max_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
+  maxima.resize((n + kRun - 1) / kRun);
+  kernels.run_max(logits, n, maxima.data());
+  return *std::max_element(maxima.begin(), maxima.end());
+}
 
-Normalizer normalizer_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima);
+inline Normalizer normalizer_of(const Kernels& kernels, const float* logits, size_t n, std::vector<float>& maxima) {
+  const float max = max_of(kernels, logits, n, maxima);
+  return {max, static_cast<float>(log_of(kernels.exp_sum(logits, n, max)))};
+}
 
 }  // namespace subbyte

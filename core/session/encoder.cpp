@@ -3,8 +3,8 @@
 namespace subbyte {
 namespace {
 
-Result<BertConfig> config_of(Settings& settings) {
-  BertConfig c = {};
+Result<EncoderConfig> config_of(Settings& settings) {
+  EncoderConfig c = {};
   settings.read("hidden", c.hidden);
   settings.read("layers", c.layers);
   settings.read("heads", c.heads);
@@ -34,9 +34,9 @@ Result<std::unique_ptr<EncoderSession>> EncoderSession::make(Settings settings, 
                                                              const Runtime& runtime) {
   auto config = config_of(settings);
   if (!config) return config.fault();
-  auto model =
-      std::make_unique<Bert>(*config, tensors, grids, rotations, *runtime.kernels, runtime.threads, runtime.rounding);
-  return std::unique_ptr<EncoderSession>(new EncoderSession(std::move(model), tensors));
+  auto model = Encoder::of(*config, tensors, grids, rotations, *runtime.kernels, runtime.threads, runtime.rounding);
+  if (!model) return model.fault();
+  return std::unique_ptr<EncoderSession>(new EncoderSession(std::move(*model), tensors));
 }
 
 Result<Table> EncoderSession::states(const Ids& tokens, const Ids& types) {
@@ -86,7 +86,7 @@ Result<std::vector<Table>> EncoderSession::observe(const Ids& tokens, const Ids&
   auto texts = texts_of(tokens, types);
   if (!texts) return texts.fault();
   struct Watching {  // ends with its scope, however that is left
-    Bert& model;
+    Encoder& model;
     std::map<std::string, std::vector<float>>& seen;
     ~Watching() {
       for (auto& [name, values] : seen) model.point(name)->seen = nullptr;
@@ -118,7 +118,7 @@ void EncoderSession::pass(const std::vector<Text>& texts) {
 
 // Texts that were checked.
 Result<std::vector<Text>> EncoderSession::texts_of(const Ids& tokens, const Ids& types) const {
-  const BertConfig& config = model_->config();
+  const EncoderConfig& config = model_->config();
   if (!types.empty() && types.size() != tokens.size()) return Fault("there must be as many lists of types as texts");
   std::vector<Text> texts(tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "models/bert.hpp"
+#include "models/encoder.hpp"
 #include "session/session.hpp"
 
 namespace subbyte {
@@ -14,7 +14,7 @@ Result<Pooling> pooling_of(const std::string& name);
 
 class EncoderSession : public Session {
  public:
-  // settings: those of BertConfig. grids and rotations: of points.
+  // settings: those of EncoderConfig. grids and rotations: of points.
   static Result<std::unique_ptr<EncoderSession>> make(Settings settings, const Tensors& tensors,
                                                       const std::map<std::string, Grid>& grids,
                                                       const std::map<std::string, size_t>& rotations,
@@ -35,13 +35,13 @@ class EncoderSession : public Session {
   size_t weight_bytes() const { return matrix_bytes() + model_->folded_bytes(); }  // resident
 
  private:
-  EncoderSession(std::unique_ptr<Bert> model, const Tensors& tensors)
+  EncoderSession(std::unique_ptr<Encoder> model, const Tensors& tensors)
       : Session(model->ops(), tensors), model_(std::move(model)) {}
 
   Result<std::vector<Text>> texts_of(const Ids& tokens, const Ids& types) const;
   void pass(const std::vector<Text>& texts);
 
-  std::unique_ptr<Bert> model_;
+  std::unique_ptr<Encoder> model_;
 };
 
 }  // namespace subbyte

@@ -8,8 +8,8 @@
 namespace subbyte {
 namespace {
 
-Result<MarianConfig> config_of(Settings& settings) {
-  MarianConfig c = {};
+Result<TranslationConfig> config_of(Settings& settings) {
+  TranslationConfig c = {};
   settings.read("d_model", c.d_model);
   settings.read("encoder_layers", c.encoder_layers);
   settings.read("decoder_layers", c.decoder_layers);
@@ -20,7 +20,7 @@ Result<MarianConfig> config_of(Settings& settings) {
   settings.read("embedding_scale", c.embedding_scale);
   settings.read("norm_epsilon", c.norm_epsilon);
   settings.read("activation", c.activation, kActivations);
-  settings.read("positions", c.positions, {{"transformers", Positions::transformers}, {"marian", Positions::marian}});
+  settings.read("positions", c.rates, {{"transformers", Rates::below_one}, {"marian", Rates::to_one}});
   settings.read("recurrent", c.recurrent);
   settings.read("zero_start", c.zero_start);
   if (Fault fault = settings.fault()) return fault;
@@ -69,8 +69,9 @@ Result<std::unique_ptr<TranslationSession>> TranslationSession::make(Settings se
                                                                      const Runtime& runtime) {
   auto config = config_of(settings);
   if (!config) return config.fault();
-  auto model = std::make_unique<Marian>(*config, tensors, *runtime.kernels, runtime.threads, runtime.rounding);
-  return std::unique_ptr<TranslationSession>(new TranslationSession(std::move(model), tensors));
+  auto model = Translation::of(*config, tensors, *runtime.kernels, runtime.threads, runtime.rounding);
+  if (!model) return model.fault();
+  return std::unique_ptr<TranslationSession>(new TranslationSession(std::move(*model), tensors));
 }
 
 Result<std::vector<std::vector<Hypothesis>>> TranslationSession::translate(const Ids& sentences,

@@ -5,14 +5,14 @@
 #include <vector>
 
 #include "models/beam.hpp"
-#include "models/marian.hpp"
+#include "models/translation.hpp"
 #include "session/session.hpp"
 
 namespace subbyte {
 
 class TranslationSession : public Session {
  public:
-  // settings: those of MarianConfig.
+  // settings: those of TranslationConfig.
   static Result<std::unique_ptr<TranslationSession>> make(Settings settings, const Tensors& tensors,
                                                           const Runtime& runtime);
 
@@ -34,14 +34,14 @@ class TranslationSession : public Session {
   size_t weight_bytes() const { return matrix_bytes() + model_->screen_bytes(); }  // resident
 
  private:
-  TranslationSession(std::unique_ptr<Marian> model, const Tensors& tensors)
+  TranslationSession(std::unique_ptr<Translation> model, const Tensors& tensors)
       : Session(model->ops(), tensors), model_(std::move(model)) {}
 
   Fault sentences_fault(const Ids& sentences) const;
   Fault targets_fault(const Ids& targets, uint32_t start) const;
   Fault options_fault(const SearchOptions& options) const;
 
-  std::unique_ptr<Marian> model_;
+  std::unique_ptr<Translation> model_;
 };
 
 }  // namespace subbyte

@@ -125,7 +125,8 @@ TEST(attention_is_that_of_the_reference) {
                                 h ? &grid : nullptr});
       std::vector<const float*> rows;
       for (size_t t = 0; t < length; ++t) rows.push_back(keys.data() + t * 2 * d);
-      kernels.attention({q.data(), rows.data(), 0, out.data() + length * d, scores.data(), length, heads, size, 0.2f});
+      kernels.attention(
+          {q.data(), rows.data(), 0, d, out.data() + length * d, scores.data(), length, heads, size, 0.2f});
       return out;
     });
   }

@@ -83,11 +83,11 @@ def compensate(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), ord
     The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the order of rounding, borders and values [rows or 1, groups, levels].
     """
 
-class Marian:
-    """A MarianMT model ready to run."""
+class Translation:
+    """A translation model ready to run."""
 
     def __init__(self, settings: Mapping[str, object], matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], *, isa: str, threads: int, activations: str) -> None:
-        """settings: those of MarianConfig in C++, by name."""
+        """settings: those of TranslationConfig in C++, by name."""
 
     def translate(self, sentences: Sequence[Sequence[int]], numbers: Sequence[int], options: Mapping[str, object]) -> list[list[tuple[list[int], float]]]:
         """
@@ -117,11 +117,11 @@ class Marian:
     def weight_bytes(self) -> int:
         """Resident bytes of the matrices, tied ones once, and of the screen."""
 
-class Bert:
-    """An encoder of BERT's family ready to run."""
+class Encoder:
+    """An encoder of texts ready to run."""
 
     def __init__(self, settings: Mapping[str, object], matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], rotations: Mapping[str, int], *, isa: str, threads: int, activations: str) -> None:
-        """settings: those of BertConfig in C++, by name."""
+        """settings: those of EncoderConfig in C++, by name."""
 
     def states(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
         """

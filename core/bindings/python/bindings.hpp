@@ -80,9 +80,9 @@ inline Grid grid_of(const std::string& name, const GridArrays& arrays) {
   return made(subbyte::grid_of(name, bits, scale, zero, limit));
 }
 
-void define_matrices(nb::module_& m);    // matrices.cpp
-void define_operations(nb::module_& m);  // operations.cpp
-void define_marian(nb::module_& m);      // marian.cpp
-void define_bert(nb::module_& m);        // bert.cpp
+void define_matrices(nb::module_& m);     // matrices.cpp
+void define_operations(nb::module_& m);   // operations.cpp
+void define_translation(nb::module_& m);  // translation.cpp
+void define_encoder(nb::module_& m);      // encoder.cpp
 
 }  // namespace subbyte::bindings

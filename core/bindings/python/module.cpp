@@ -50,6 +50,6 @@ NB_MODULE(_core, m) {
       "Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.");
   define_matrices(m);
   define_operations(m);
-  define_marian(m);
-  define_bert(m);
+  define_translation(m);
+  define_encoder(m);
 }

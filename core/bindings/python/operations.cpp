@@ -79,8 +79,8 @@ void define_operations(nb::module_& m) {
         for (size_t t = 0; t < length; ++t) rows.push_back(key_values.data() + t * 2 * width);
         std::vector<float> y(width), scores(steps_of(length) * kTile);
         FloatMode mode;
-        kernels_of(isa).attention({q.data(), rows.data(), 0, y.data(), scores.data(), length, heads, width / heads,
-                                   1.0f / std::sqrt(static_cast<float>(width / heads))});
+        kernels_of(isa).attention({q.data(), rows.data(), 0, width, y.data(), scores.data(), length, heads,
+                                   width / heads, 1.0f / std::sqrt(static_cast<float>(width / heads))});
         return to_numpy(std::move(y), {width});
       },
       "q"_a, "key_values"_a, "heads"_a, nb::kw_only(), "isa"_a = "best",

@@ -26,7 +26,6 @@ inline F32x16 exponentials(float* scores, size_t length, F32x16 max) {
 }
 
 void attention(const Attention& a) {
-  const size_t width = a.heads * a.head_dim;
   for (size_t h = 0; h < a.heads; ++h) {
     const size_t first = h * a.head_dim;
     F32x16 max = splat(-INFINITY);
@@ -36,7 +35,7 @@ void attention(const Attention& a) {
       for (size_t j = 0; j < kTile; ++j) {
         sums[j] = splat(0.0f);
         if (j >= keys) continue;
-        const float* key = a.rows[t + j] + a.offset + first;
+        const float* key = a.rows[t + j] + a.key + first;
         for (size_t k = 0; k < a.head_dim; k += kTile)
           sums[j] =
               multiply_add(load_upto(a.q + first + k, a.head_dim - k), load_upto(key + k, a.head_dim - k), sums[j]);
@@ -50,7 +49,7 @@ void attention(const Attention& a) {
       F32x16 sum = splat(0.0f);
       for (size_t t = 0; t < a.length; ++t)
         sum =
-            multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.offset + width + first + k, a.head_dim - k), sum);
+            multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.value + first + k, a.head_dim - k), sum);
       store_upto(a.y + first + k, sum * inverse, a.head_dim - k);
     }
   }

@@ -20,7 +20,7 @@ Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
 
 
-class EncoderEngine(Resident[_core.Bert]):
+class EncoderEngine(Resident[_core.Encoder]):
     """An encoder laid out for one instruction set. Calls from several threads wait for each other.
 
     A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
@@ -40,7 +40,7 @@ class EncoderEngine(Resident[_core.Bert]):
         self._grids = dict(model.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         try:
-            self._core = _core.Bert(
+            self._core = _core.Encoder(
                 {
                     "hidden": s.hidden,
                     "layers": s.layers,

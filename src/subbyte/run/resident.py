@@ -12,7 +12,7 @@ import subbyte._core as _core
 from subbyte.models.model import SENTENCE, Model
 from subbyte.numbers.packed import Block, PackedMatrix
 
-Core = TypeVar("Core", _core.Marian, _core.Bert)
+Core = TypeVar("Core", _core.Translation, _core.Encoder)
 
 
 class Resident(Generic[Core]):

@@ -32,7 +32,7 @@ class Hypothesis(NamedTuple):
     score: float
 
 
-class Engine(Resident[_core.Marian]):
+class Engine(Resident[_core.Translation]):
     """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Engine(Resident[_core.Marian]):
         matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
         s = self._settings
         try:
-            self._core = _core.Marian(
+            self._core = _core.Translation(
                 {
                     "d_model": s.d_model,
                     "encoder_layers": s.encoder_layers,

@@ -11,16 +11,16 @@
 
 namespace subbyte::bindings {
 
-void define_marian(nb::module_& m) {
+void define_translation(nb::module_& m) {
   using Model = TranslationSession;
-  nb::class_<Model>(m, "Marian", "A MarianMT model ready to run.")
+  nb::class_<Model>(m, "Translation", "A translation model ready to run.")
       .def(nb::new_([](const SettingsDict& settings, const Matrices& matrices, const Vectors& vectors,
                        const std::string& isa, size_t threads, const std::string& activations) {
              return made(Model::make(settings_of(settings), tensors_of(matrices, vectors),
                                      made(runtime_of(isa, threads, activations))));
            }),
            "settings"_a, "matrices"_a, "vectors"_a, nb::kw_only(), "isa"_a, "threads"_a, "activations"_a,
-           "settings: those of MarianConfig in C++, by name.")
+           "settings: those of TranslationConfig in C++, by name.")
       .def(
           "translate",
           [](Model& self, const Ids& sentences, const std::vector<uint64_t>& numbers, const SettingsDict& options) {

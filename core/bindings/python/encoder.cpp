@@ -11,9 +11,9 @@
 
 namespace subbyte::bindings {
 
-void define_bert(nb::module_& m) {
+void define_encoder(nb::module_& m) {
   using Model = EncoderSession;
-  nb::class_<Model>(m, "Bert", "An encoder of BERT's family ready to run.")
+  nb::class_<Model>(m, "Encoder", "An encoder of texts ready to run.")
       .def(nb::new_([](const SettingsDict& settings, const Matrices& matrices, const Vectors& vectors,
                        const std::map<std::string, GridArrays>& grids, const std::vector<std::string>& operands,
                        const std::map<std::string, size_t>& rotations, const std::string& isa, size_t threads,
@@ -25,7 +25,7 @@ void define_bert(nb::module_& m) {
                                      made(runtime_of(isa, threads, activations))));
            }),
            "settings"_a, "matrices"_a, "vectors"_a, "grids"_a, "operands"_a, "rotations"_a, nb::kw_only(), "isa"_a,
-           "threads"_a, "activations"_a, "settings: those of BertConfig in C++, by name.")
+           "threads"_a, "activations"_a, "settings: those of EncoderConfig in C++, by name.")
       .def(
           "states",
           [](Model& self, const Ids& tokens, const Ids& types) {
