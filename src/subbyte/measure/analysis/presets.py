@@ -13,8 +13,9 @@ from subbyte.compress.recipes.recipe import Recipe, load_recipe, resolve
 from subbyte.compress.rounding import under
 from subbyte.errors import RecipeError, SchemeError
 from subbyte.folders.converted.saving import weights_size
-from subbyte.measure.analysis.document import LeftOut, Quality, Size, short
+from subbyte.measure.analysis.document import LeftOut, Size, short
 from subbyte.measure.analysis.keeping import LIMITS
+from subbyte.measure.analysis.quality import Judge
 from subbyte.models.kinds import Kind, kind
 from subbyte.models.model import Model
 from subbyte.progress import Steps
@@ -63,7 +64,7 @@ def ways(model: Model) -> list[Way]:
 def measured(
     model: Model,
     calibrated: Callable[[Recipe, Steps], Model],
-    judge: Callable[[Model], Quality],
+    judge: Judge,
     task: str,
     progress: Steps | None = None,
 ) -> tuple[list[Size], list[LeftOut]]:
