@@ -4,7 +4,7 @@ import pytest
 
 from subbyte import _core
 
-ISAS = dict(_core.isas())
+ISAS = {name: runs for name, runs, _ in _core.isas()}
 
 
 @pytest.fixture(params=[name for name in ISAS if name != "reference"])

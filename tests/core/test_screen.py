@@ -20,11 +20,11 @@ from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
 from subbyte.run.translation_engine import Engine
 
-SUPPORTED = [name for name, runs in _core.isas() if runs]
+SUPPORTED = [name for name, runs, _ in _core.isas() if runs]
 NONE = 2**32 - 1
 
 
-@pytest.fixture(params=[name for name, _ in _core.isas()])
+@pytest.fixture(params=[name for name, *_ in _core.isas()])
 def isa(request: pytest.FixtureRequest) -> str:
     if request.param not in SUPPORTED:
         pytest.skip(f"this machine has no {request.param}")

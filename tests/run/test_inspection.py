@@ -18,7 +18,7 @@ from subbyte.run.translation_engine import Engine
 
 KEYS = ["architecture", "parameters", "bytes_on_disk", "bytes_float32", "compression", "average_bits"]
 KEYS += ["resident_weight_bytes", "tensors", "kernels", "answers"]
-TENSOR_KEYS = ["name", "role", "shape", "scheme", "bits", "granularity", "bytes", "sqnr_db"]
+TENSOR_KEYS = ["name", "role", "shape", "scheme", "bits", "granularity", "bytes", "sqnr_db", "rule"]
 
 
 @pytest.mark.parametrize("recipe", ["uniform4", "nmt-mixed", "int8", "log1"])
@@ -74,8 +74,37 @@ def test_the_report_is_not_trusted(tiny_folder, tmp_path):
     edit_json(tmp_path / "out" / "report.json", tensors={name: {"sqnr_db": "loud"}})
     with pytest.raises(subbyte.FormatError, match=r"sqnr_db of .* is 'loud', should be a number"):
         subbyte.inspect(tmp_path / "out")
+    edit_json(tmp_path / "out" / "report.json", tensors={name: {"rule": 3}})
+    with pytest.raises(subbyte.FormatError, match=r"rule of .* is 3, should be text"):
+        subbyte.inspect(tmp_path / "out")
     (tmp_path / "out" / "report.json").unlink()
-    assert {tensor["sqnr_db"] for tensor in subbyte.inspect(tmp_path / "out")["tensors"]} == {None}
+    for tensor in subbyte.inspect(tmp_path / "out")["tensors"]:
+        assert tensor["sqnr_db"] is tensor["rule"] is None
+
+
+def test_the_rule_that_chose_a_scheme_is_said(tiny_folder, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n'
+        '[[tensors]]\nmatch = ["*.fc1.*", "*.fc2.*"]\nstack = "decoder"\nlayer = 0\nfamily = "uniform"\nbits = 8\n'
+    )
+    document = subbyte.quantize(tiny_folder, tmp_path / "out", recipe)
+    for tensor in document["tensors"]:
+        rule = 'mine, [[tensors]] 1: match = "*"'
+        if "decoder.layers.0.fc" in tensor["name"]:
+            rule = 'mine, [[tensors]] 2: match = ["*.fc1.*", "*.fc2.*"], stack = "decoder", layer = 0'
+        assert tensor["rule"] == (rule if tensor["role"] else None)
+
+
+def test_a_long_rule_is_cut_and_a_budget_is_the_reason_itself(tiny_folder, tmp_path):
+    names = [tensor["name"] for tensor in subbyte.inspect(tiny_folder)["tensors"] if tensor["role"]]
+    recipe = tmp_path / "long.toml"
+    recipe.write_text(f'[[tensors]]\nmatch = {json.dumps(names)}\nfamily = "uniform"\nbits = 4\n')
+    assert len(subbyte.quantize(tiny_folder, tmp_path / "long", recipe)["tensors"][0]["rule"]) == 123
+    text = tmp_path / "text"
+    text.write_text("a dog runs .\n" * 60)
+    found = subbyte.quantize(tiny_folder, tmp_path / "found", budget="10bits", calibration=text)
+    assert {tensor["rule"] for tensor in found["tensors"] if tensor["role"]} == {"--budget 10bits"}
 
 
 def test_the_document_is_json(tiny_folder):

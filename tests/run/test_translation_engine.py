@@ -18,7 +18,8 @@ from builders.tiny_packed import EVERY_KIND, quantized
 from subbyte.errors import KernelError, UsageError
 from subbyte.folders.opening import open_model
 from subbyte.models.model import Model
-from subbyte.run.resident import available_cores, instruction_sets
+from subbyte.numbers.cores import available_cores
+from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine
 
 

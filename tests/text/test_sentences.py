@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.random_texts import TEXTS
-from subbyte.text.sentences import Segments, language_of, segments
+from subbyte.text.sentences import Segments, segments
+from subbyte.text.target_languages import language_of
 
 SPLIT = [
     "A dog runs.|Two men sleep.|What?|Yes!",

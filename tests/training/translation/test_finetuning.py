@@ -101,6 +101,7 @@ def test_the_folder_is_whole_and_runs_without_torch(done: Path) -> None:
 
 def test_report_and_log_say_what_was_done(done: Path) -> None:
     report = json.loads((done / "report.json").read_text())
+    assert all("[[tensors]] " in tensor["rule"] for tensor in report["tensors"].values())
     assert report["recipe"] == "mine" and report["seed"] == 0
     assert report["finetune"]["method"] == "straight_through" and report["finetune"]["updates"] == 24
     assert report["text"] == {"sentences": 80, "distilled": False}

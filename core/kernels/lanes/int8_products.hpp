@@ -3,25 +3,13 @@
 // The including file has defined
 //   kFewInputs                                   inputs that one pass over the codes of a block can serve
 //   expand<width>(w, block, bias, out)           levels plus bias of one block, [steps, quad, 64]
-//   int8_block<width, inputs>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus kBias in
-//   a.scratch kBias
+//   int8_block<width, inputs>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus kBias, which
+//                                                stand in a.scratch
 #pragma once
-#include "kernels/kernels.hpp"
+#include "kernels/lanes/vectors.hpp"
 
 namespace subbyte {
 namespace {
-
-// f<width>() for the width of a matrix.
-#define SUBBYTE_BY_WIDTH(width, f, ...) \
-  switch (width) {                      \
-    case 8: return f<8>(__VA_ARGS__);   \
-    case 4: return f<4>(__VA_ARGS__);   \
-    case 3: return f<3>(__VA_ARGS__);   \
-    case 2: return f<2>(__VA_ARGS__);   \
-    default: return f<1>(__VA_ARGS__);  \
-  }
-
-void expand_levels(const Packed& w, size_t block, uint8_t* out) { SUBBYTE_BY_WIDTH(w.width, expand, w, block, 0, out) }
 
 // int8_block for n inputs, 1 <= n <= inputs.
 template <int width, size_t inputs>
