@@ -21,7 +21,7 @@ from safetensors.numpy import save_file  # noqa: E402
 import subbyte  # noqa: E402
 from builders.tiny_encoder import tiny_encoder_folder  # noqa: E402
 from subbyte.compress.calibration.encoders import readable  # noqa: E402
-from subbyte.compress.encoder_rounding import calibrated, compressed  # noqa: E402
+from subbyte.compress.encoder_rounding import Calibrated, calibrated  # noqa: E402
 from subbyte.compress.recipes.recipe import load_recipe, resolve  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
 from subbyte.folders.converted import sums  # noqa: E402
@@ -308,7 +308,7 @@ def test_a_calibrated_start_is_what_quantize_makes_and_is_trained_on(place: Path
     start = trainer.model()
     model = open_model(place / "model")
     tokenizer, texts = load_encoder_tokenizer(model.folder, model.config), read_labelled(place / "train.tsv").texts
-    made = compressed(model, load_recipe(place / "mine.toml"), tokenizer, texts)
+    made = Calibrated(model, readable(tokenizer, texts)).under(load_recipe(place / "mine.toml"))
     nearest = trainer_of(place, "mine.toml").model()
     differ = 0
     for name, packed in made.tensors.items():
