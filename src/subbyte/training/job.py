@@ -10,18 +10,18 @@ from typing import Any, Literal
 
 import torch
 
-from subbyte.compress.recipes.recipe import load_recipe, require_kind, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, refuse_search
 from subbyte.models.kinds import described
 from subbyte.models.model import Model
+from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.run.resident import available_cores
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.encoders.task import EncoderTask
 from subbyte.training.loop import train
@@ -98,6 +98,7 @@ def finetune(
         "recipe": chosen.name, "seed": seed, "finetune": {**vars(trainer.settings), "precision": precision},
         "text": task.described(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tensors": {name: {"rule": rule} for name, rule in reasons(chosen, model).items()},
     }  # fmt: skip
 
     def keep_best() -> None:
