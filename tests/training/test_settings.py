@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from subbyte.compress.recipes.recipe import load_recipe, presets
 from subbyte.errors import RecipeError
 from subbyte.training.encoders.settings import SCALE_RATE, EncoderFinetuning
-from subbyte.training.settings import from_table
+from subbyte.training.settings import declarations, from_table
 from subbyte.training.translation.settings import Finetuning
 
+DOCS = Path(__file__).parents[2] / "docs"
 METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log": "error_feedback"}
 
 
@@ -84,3 +87,24 @@ def test_scales_have_the_rate_of_weights_where_they_are_trained_as_these() -> No
     assert EncoderFinetuning(learning_rate=3e-5).scale_rate == 3e-5
     assert EncoderFinetuning(gradient="mse").scale_rate == SCALE_RATE
     assert EncoderFinetuning(gradient="mse", scale_learning_rate=0.01).scale_rate == 0.01
+
+
+def table(kind: Any) -> str:
+    """The declarations as they stand on a page."""
+    defaults = {one.name: one.default for one in fields(kind)}
+    rows = ["| key | default | unit and meaning |", "|---|---|---|"]
+    for name, (_, one) in declarations(kind).items():
+        rows.append(f"| `{name}` | {json.dumps(defaults[name])} | {one.help} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("page, kind", [("finetune.md", Finetuning), ("finetune_encoders.md", EncoderFinetuning)])
+def test_the_table_of_the_page_is_what_the_declarations_say(page: str, kind: Any) -> None:
+    assert table(kind) in (DOCS / page).read_text("utf-8"), f"{page} should have\n{table(kind)}"
+
+
+@pytest.mark.parametrize("kind", [Finetuning, EncoderFinetuning])
+def test_every_number_has_limits_which_its_default_is_within(kind: Any) -> None:
+    assert kind()  # is checked
+    for name, (hint, one) in declarations(kind).items():
+        assert (one.limits is not None) is (hint in (int, float)), name
