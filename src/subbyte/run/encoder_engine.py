@@ -21,7 +21,7 @@ Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
 
 
-class EncoderEngine(Resident[_core.Bert]):
+class EncoderEngine(Resident[_core.Encoder]):
     """An encoder laid out for one instruction set. Calls from several threads wait for each other.
 
     A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
@@ -41,20 +41,22 @@ class EncoderEngine(Resident[_core.Bert]):
         self._grids = dict(model.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         try:
-            self._core = _core.Bert(
-                hidden=s.hidden,
-                layers=s.layers,
-                heads=s.heads,
-                vocabulary=s.vocab_size,
-                positions=s.positions,
-                first_position=s.first_position,
-                types=s.types,
-                labels=s.labels,
-                norm_epsilon=s.norm_epsilon,
-                activation=s.activation,
-                pooler_activation=s.pooler_activation,
-                matrices=laid_out(model, threads),
-                vectors=vectors(model),
+            self._core = _core.Encoder(
+                {
+                    "hidden": s.hidden,
+                    "layers": s.layers,
+                    "heads": s.heads,
+                    "vocabulary": s.vocab_size,
+                    "positions": s.positions,
+                    "first_position": s.first_position,
+                    "types": s.types,
+                    "labels": s.labels,
+                    "norm_epsilon": s.norm_epsilon,
+                    "activation": s.activation,
+                    "pooler_activation": s.pooler_activation,
+                },
+                laid_out(model, threads),
+                vectors(model),
                 grids={name: _arrays(grid) for name, grid in self._grids.items()},
                 operands=[name for name, grid in self._grids.items() if grid.operand],
                 rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},

@@ -12,7 +12,7 @@ import subbyte._core as _core
 from subbyte.models.model import SENTENCE, Model
 from subbyte.numbers.packed import Block, PackedMatrix
 
-Core = TypeVar("Core", _core.Marian, _core.Bert)
+Core = TypeVar("Core", _core.Translation, _core.Encoder)
 
 
 class Resident(Generic[Core]):
@@ -47,7 +47,7 @@ class Resident(Generic[Core]):
 
 def instruction_sets() -> list[tuple[str, bool]]:
     """Instruction sets this build knows, best first, and whether this machine runs each."""
-    return [(str(name), bool(runs)) for name, runs in _core.isas()]
+    return [(str(name), bool(runs)) for name, runs, _ in _core.isas()]
 
 
 def about(model: Model) -> str:

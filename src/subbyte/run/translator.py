@@ -106,7 +106,7 @@ class Translator(Opened):
         """Opens a converted folder, a float32 Hugging Face MarianMT folder, or a Bergamot folder.
 
         threads      cores to use; default: all
-        isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
+        isa          instruction set: best, or one that `subbyte inspect` names (the results are the same bits)
         activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says.
                      A Bergamot folder runs in its own int8 codes, and with float32 in float32 weights as well
         settings     search settings in the place of those of generation_config.json, by their names there; None takes

@@ -13,7 +13,7 @@ import torch
 
 from subbyte.compress.calibration.encoders import Batch, grams, readable
 from subbyte.compress.encoder_rounding import calibrated, few_bits
-from subbyte.compress.recipes.recipe import load_recipe, require_kind, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import loading, saving
@@ -127,6 +127,7 @@ def finetune_encoder(
         "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "metric": metric, "precision": precision},
         "text": {"examples": len(examples)},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tensors": {name: {"rule": rule} for name, rule in reasons(chosen, model).items()},
     }  # fmt: skip
 
     def keep_best() -> None:

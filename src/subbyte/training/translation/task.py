@@ -13,7 +13,7 @@ import torch
 
 from subbyte.compress.calibration.translation import grams
 from subbyte.compress.calibration.words import count_words, word_frequencies
-from subbyte.compress.recipes.recipe import load_recipe, require_kind, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.folders.converted import loading, saving
@@ -151,6 +151,7 @@ def finetune(
         "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "precision": precision},
         "text": {"sentences": len(pairs), "distilled": target is None},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tensors": {name: {"rule": rule} for name, rule in reasons(chosen, model).items()},
     }  # fmt: skip
 
     def keep_best() -> None:
