@@ -12,9 +12,9 @@ from typing import Any, Literal, Unpack, overload
 
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.opening import refuse_search, with_settings
-from subbyte.models.generation import SearchOptions
 from subbyte.models.kinds import require_translator
 from subbyte.models.model import Model
+from subbyte.models.search_options import SearchOptions
 from subbyte.run.opening import Opened, opened, remembered
 from subbyte.run.translation_engine import Engine, Generation, Hypothesis
 from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
