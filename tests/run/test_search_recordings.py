@@ -14,7 +14,7 @@ from test_recordings import quantized, recording
 from builders.search_cases import BEAMS, CASES, MODELS
 from builders.tiny_marian import RECORDINGS
 from subbyte.folders.opening import with_settings
-from subbyte.models.generation import SearchOptions
+from subbyte.models.search_options import SearchOptions
 from subbyte.run.translation_engine import Engine
 
 
