@@ -40,10 +40,6 @@ ActivationsOption = Annotated[
         help="How the inputs of matrix products are rounded.  [default: as the folder says]",
     ),
 ]
-BeamSize = Annotated[
-    int | None,
-    typer.Option(min=1, max=256, show_default=False, help="Beams; 1 is greedy.  [default: as the model says]"),
-]
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, show_default=False, help="Lines at a time.  [default: 32; 1 when typed at a terminal]"),
@@ -51,92 +47,7 @@ BatchSize = Annotated[
 BatchSizeOfFiles = Annotated[
     int | None, typer.Option("--batch-size", min=1, show_default=False, help="Lines at a time.  [default: 32]")
 ]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(
-        min=2, show_default=False, help="Longest translation, in tokens, start included.  [default: as the model says]"
-    ),
-]
-LengthPenalty = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="Scores are divided by the number of tokens to this power.  [default: as the model says]",
-    ),
-]
-MaxNewTokens = Annotated[
-    int | None,
-    typer.Option(min=1, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
-]
-MinLength = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="Shortest translation, in tokens, start included.  [default: as the model says]"
-    ),
-]
-MinNewTokens = Annotated[
-    int | None,
-    typer.Option(min=0, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
-]
-EarlyStopping = Annotated[
-    Literal["true", "false", "never"] | None,
-    typer.Option(
-        show_default=False,
-        help="Beam search ends when as many translations as beams are found (true), when better ones are unlikely "
-        "(false), or impossible (never).  [default: as the model says]",
-    ),
-]
-NoRepeatNgramSize = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="No run of so many tokens twice; 0 allows all.  [default: as the model says]"
-    ),
-]
-RepetitionPenalty = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="Above 1, tokens that are there already become less likely; 1 is none.  [default: as the model says]",
-    ),
-]
 Prefix = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")]
-Sample = Annotated[
-    bool | None,
-    typer.Option(
-        "--sample/--no-sample",
-        show_default=False,
-        help="Draw tokens by their probabilities; --num-hypotheses then draws so many.  [default: as the model says]",
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="With --sample: below 1 likely tokens become likelier, above 1 less.  [default: as the model says, or 1]",
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        show_default=False,
-        help="With --sample: among the K likeliest tokens; 0: all.  [default: as the model says, or 50]",
-    ),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="With --sample: among the likeliest tokens with this probability together.  [default: as the model says, "
-        "or 1]",
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="With --sample: other seeds draw others, the same draws the same.  [default: 0]"
-    ),
-]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

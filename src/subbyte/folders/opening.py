@@ -71,7 +71,7 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
     search_settings.refuse_unknown(settings)
     if model.task == "encode":
         raise UsageError(f"{model.folder}: is a {model.architecture}; search settings are those of translation models")
-    generation = {**(model.generation or search_settings.in_config(model.config)), **settings}
+    generation = {**search_settings.followed(model)[0], **settings}
     try:
         families.ARCHITECTURES[model.architecture].check_generation(model.config, generation, "search settings")
     except ModelError as error:
@@ -83,9 +83,7 @@ def refuse_search(model: Model) -> None:
     """Raise ModelError if a translation model's settings are not followed: ask before the work starts."""
     if model.task == "encode":
         return
-    settings = model.generation or search_settings.in_config(model.config)
-    where = model.folder / ("generation_config.json" if model.generation else "config.json")
-    search_settings.refuse_unsupported(settings, str(where))
+    search_settings.refuse_unsupported(*search_settings.followed(model))
 
 
 def is_model(folder: Path) -> bool:
