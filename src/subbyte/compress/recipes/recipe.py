@@ -17,14 +17,14 @@ bits = 8
 
 Static activations are rounded by rules too: those of point_rules.py.
 
-permute = true                  # the embedding axis is ordered by range before groups are formed (permutation.py)
+permute = true                  # the embedding axis is ordered by range before groups are formed (models/axis_order.py)
 
 [[points]]
 match = "*"                     # or by layer and half
 bits = 8                        # 2 to 8, or 16; 32: not rounded
 groups = 1                      # of consecutive columns with a scale each
 symmetric = false
-range = "running"               # the estimator of the range: ranges.py
+range = "running"               # the estimator of the range: numbers/ranges.py
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from subbyte.compress.rounding import under
 from subbyte.compress.search.budget import blank_size, choice
 from subbyte.compress.search.choosing import Cost, Option
 from subbyte.compress.search.sensitivity import LARGEST, measure
-from subbyte.compress.translation_agreement import FEWEST, LINE, LOST, SURE
+from subbyte.compress.translation_agreement import LINE, LOST, counted
 from subbyte.measure.analysis.document import Analysis, BlockEffect, Quality, Size, blank, short
 from subbyte.measure.analysis.noise import Statistic
 from subbyte.measure.analysis.presets import measured, size
@@ -47,9 +47,8 @@ class TranslationJudge:
         after = np.array(log_probabilities(engine, self.sentences, self.targets))
         losses = np.nan_to_num(self.before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
         of_line = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        sure = self.before > SURE
-        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
-        nats, lost, counted, before = (
+        sure = counted(self.before)
+        nats, lost, tokens, before = (
             np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
         )
         said = translations(engine, self.sentences)
@@ -63,8 +62,8 @@ class TranslationJudge:
 
         return quality(
             nats / self.lengths.mean(),  # so that their mean is that of all tokens
-            {"lost": a_token(lost, counted), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
-            shares={"lost": int(counted.sum())},
+            {"lost": a_token(lost, tokens), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
+            shares={"lost": int(tokens.sum())},
             gains={},
             distance=a_token(nats, self.lengths),
         )
@@ -101,11 +100,10 @@ def analyzed(model: Model, texts: Texts, threads: int, progress: Progress | None
 
 def _searched(model: Model, costs: Mapping[str, Sequence[Cost]], blocks: Sequence[BlockEffect]) -> list[Size]:
     """What a search with the costs would choose at AVERAGES; notes in `blocks` which bits each of them gets."""
-    parameters = sum(int(np.prod(tensor.shape)) for tensor in model.tensors.values())
     schemes = dict.fromkeys(model.roles, OFFERED)
     grouped, found = blocks_of(model), []
     for average in AVERAGES:
-        limit = int(average * parameters / 8)
+        limit = int(average * model.parameters / 8)
         chosen = choice(model, schemes, costs, limit)
         count = blank_size(model, {name: option.scheme for name, option in chosen.items()})
         if count > limit:  # there is nothing so small

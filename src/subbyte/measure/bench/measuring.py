@@ -97,7 +97,7 @@ def benchmark(
 ) -> Benchmark:
     """Time a model folder in subbyte beside other engines.
 
-    against       names of rivals (`engines.RIVALS`); they get the same model, converted from its float32 folder
+    against       names of rivals (`rivals.RIVALS`); they get the same model, converted from its float32 folder
     source_model  that folder, where `folder` is a compressed one
     recipes       what to compress it with, to be measured too
     text          source sentences, a line each (.gz too); default: those of the demo, over and over

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
         recipes=tuple(recipes),
         name=str(model.recipe.get("name", "unknown")) if compressed else "float32",
         kind=kind(model),
-        parameters=sum(math.prod(shape) for shape in _shapes(model).values()),
+        parameters=model.parameters,
     )
 
 

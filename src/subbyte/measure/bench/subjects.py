@@ -56,7 +56,7 @@ class Models:
     recipes     what subbyte is to make of the source, and run too
     name        of what runs in DIR: "float32", its recipe, or "int8 as stored", a student's own codes
     kind        few engines run all of them
-    parameters  elements of all tensors
+    parameters  elements of its weights
     samples     ids of sentences, for rivals that look at activations when they convert
     lines       the text they are from, for recipes that do
     """
