@@ -21,7 +21,7 @@ from subbyte.compress.translation_agreement import Agreement
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import saving
 from subbyte.folders.files import named_path
-from subbyte.folders.opening import open_model, refuse_search, with_settings
+from subbyte.folders.opening import open_model, require_float, with_settings
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
 
@@ -89,12 +89,7 @@ def quantize(
         raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
     given = None if recipe is None else load_recipe(recipe)
     model = with_settings(open_model(model_folder), settings)
-    refuse_search(model)
-    if model.compressed:
-        name = model.recipe.get("name", "unknown")
-        raise UsageError(
-            f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
-        )
+    require_float(model)
     if given:
         require_kind(given, model)
     saving.refuse_output(model.folder, named_path(out), force=force)

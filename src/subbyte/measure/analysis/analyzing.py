@@ -9,7 +9,7 @@ from pathlib import Path
 
 from subbyte.errors import UsageError
 from subbyte.folders.atomic import new_file
-from subbyte.folders.opening import open_model, refuse_search
+from subbyte.folders.opening import open_model, require_float
 from subbyte.measure.analysis import encoders, texts, translation
 from subbyte.measure.analysis.advice import recommended
 from subbyte.measure.analysis.document import Analysis
@@ -55,9 +55,7 @@ def analyze(
     read = texts.read_texts(data, most_texts)
     paths = [] if out is None else _paths(Path(out))
     opened = model if isinstance(model, Model) else open_model(model)
-    refuse_search(opened)
-    if opened.compressed or opened.activations != "float32":
-        raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
+    require_float(opened)
     threads = Runtime(threads).cores
     with ExitStack() as stack:
         files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
