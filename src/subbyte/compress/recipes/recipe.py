@@ -45,7 +45,7 @@ from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, i
 from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
 from subbyte.models import bert, encoder
-from subbyte.models.kinds import Kind, described
+from subbyte.models.kinds import Kind, described, kind
 from subbyte.models.model import Activations, Model, Role, RoleKind
 from subbyte.numbers.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
 
@@ -246,7 +246,7 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
 
     Raises RecipeError with the name of every matrix that no rule covers, and for a recipe that is not for such a model.
     """
-    if recipe.activations == "static" and model.task != "encode":
+    if recipe.activations == "static" and kind(model) != "encoder":
         raise RecipeError(
             f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "
             f'take a recipe with activations = "int8", such as uniform4'
