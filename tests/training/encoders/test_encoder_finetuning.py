@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from safetensors.numpy import save_file  # noqa: E402
 
 import subbyte  # noqa: E402
+from builders.killing import KILLING  # noqa: E402
 from builders.tiny_encoder import tiny_encoder_folder  # noqa: E402
 from subbyte.compress.calibration.encoders import readable  # noqa: E402
 from subbyte.compress.encoder_rounding import Calibrated, calibrated  # noqa: E402
@@ -69,23 +70,13 @@ operand = true
 [finetune]""",
 )
 EASED = OPERANDS.replace("operand = true\n", "operand = true\nrotate = true\nequalize = true\n")
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from subbyte.training import job, loop
-loop.SAVE_SECONDS = -1.0
-replace, states = os.replace, []
-
-def replace_until_killed(a, b):
-    states.extend([b] if Path(b).name == "state.pt" else [])
-    if len(states) == 14:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(a, b)
-
-os.replace = replace_until_killed
+KILLED = (
+    KILLING
+    + """
 model, out, recipe, train, valid = sys.argv[1:]
 job.finetune(model, out, recipe, train=train, valid=valid, threads=1)
 """
+)
 
 
 def write_texts(path: Path, seed: int, count: int = 64, score: bool = False) -> Path:
