@@ -23,4 +23,5 @@ def test_includes_go_down() -> None:
 def test_only_the_bindings_for_python_throw() -> None:
     for folder in (*FOLDERS, "bindings/c"):
         for path in files(folder):
-            assert not re.search(r"\b(throw|try|catch)\b *[({;s]|nanobind|Python\.h", path.read_text()), path
+            code = re.sub(r"//.*", "", path.read_text())
+            assert not re.search(r"\b(throw|try|catch)\b|nanobind|Python\.h", code), path
