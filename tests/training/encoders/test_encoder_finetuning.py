@@ -226,7 +226,7 @@ def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
     tokens = to_tensors(examples).tokens
     assert trainer.words
     tokens = tokens._replace(ids=trainer.words.numbered(tokens.ids))
-    used = {name: trainer.rounded.get(name, value) for name, value in trainer.parameters.items()}
+    used = {name: trainer.matrices.rounded.get(name, value) for name, value in trainer.parameters.items()}
     with torch.no_grad():
         found = trainer.network.run(used, tokens, trainer._at, trainer._read).logits
     assert found is not None
