@@ -42,7 +42,7 @@ def quantize_model(
 
     frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
     grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`), or
-                 what `compensation.columns_of` made of it, to be used again
+                 what `output_rounding.columns_of` made of it, to be used again
     progress     called with the weights done so far and those in all
     """
     matrices = _matrices(model, schemes, frequencies or {})

@@ -79,6 +79,16 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
     return replace(model, generation=generation)
 
 
+def require_float(model: Model) -> None:
+    """Refuse a model that cannot be compressed, trained or analyzed: UsageError, and what `refuse_search` raises."""
+    refuse_search(model)
+    if model.compressed:
+        name = model.recipe.get("name", "unknown")
+        raise UsageError(
+            f"{model.folder}: is compressed already (recipe {name}); give the float32 model it was made from"
+        )
+
+
 def refuse_search(model: Model) -> None:
     """Raise ModelError if a translation model's settings are not followed: ask before the work starts."""
     if model.task == "encode":

@@ -14,7 +14,7 @@ from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, 
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
-from subbyte.folders.opening import open_model, refuse_search
+from subbyte.folders.opening import open_model, require_float
 from subbyte.models.kinds import described
 from subbyte.models.model import Model
 from subbyte.numbers.cores import available_cores
@@ -60,9 +60,7 @@ def finetune(
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
-    refuse_search(model)
-    if model.compressed:
-        raise UsageError(f"{model_folder}: is compressed already; give the float32 model it was made from")
+    require_float(model)
     kind = TASKS[model.task]
     given = {name: value for name, value in options.items() if value is not None}
     of_texts, of_settings = kind.declared

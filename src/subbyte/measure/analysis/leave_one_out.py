@@ -15,7 +15,7 @@ from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.compress.recipes.recipe import load_recipe
 from subbyte.errors import RecipeError
 from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
-from subbyte.measure.analysis.judging import Judge
+from subbyte.measure.analysis.quality import Judge
 from subbyte.models import bert
 from subbyte.models.model import Model
 from subbyte.progress import Steps

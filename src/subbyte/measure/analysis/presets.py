@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from subbyte.compress.candidates import candidates
 from subbyte.compress.encoder_rounding import few_bits
 from subbyte.compress.recipes.recipe import Recipe, load_recipe, resolve
 from subbyte.compress.rounding import under
 from subbyte.errors import RecipeError, SchemeError
 from subbyte.folders.converted.saving import weights_size
-from subbyte.measure.analysis.document import LeftOut, Quality, Size, short
+from subbyte.measure.analysis.document import LeftOut, Size, short
 from subbyte.measure.analysis.keeping import LIMITS
+from subbyte.measure.analysis.quality import Judge
+from subbyte.measure.analysis.weights import weights_of
 from subbyte.models.kinds import Kind, kind
 from subbyte.models.model import Model
 from subbyte.progress import Steps
@@ -63,13 +63,13 @@ def ways(model: Model) -> list[Way]:
 def measured(
     model: Model,
     calibrated: Callable[[Recipe, Steps], Model],
-    judge: Callable[[Model], Quality],
+    judge: Judge,
     task: str,
     progress: Steps | None = None,
 ) -> tuple[list[Size], list[LeftOut]]:
     """Every preset that fits, and those that do not. `calibrated` makes the model under a recipe, with the text."""
     every = ways(model)
-    whole = sum(int(np.prod(model.tensors[name].shape)) for name in model.roles)
+    whole = weights_of(model, [*model.roles])
     sizes: list[Size] = []
     left_out: list[LeftOut] = []
     for at, way in enumerate(every):
@@ -94,8 +94,7 @@ def measured(
 
 def size(name: str, model: Model, count: int) -> Size:
     """Of `count` bytes, with nothing known of its quality."""
-    parameters = sum(int(np.prod(tensor.shape)) for tensor in model.tensors.values())
-    bits = 8 * count / parameters
+    bits = 8 * count / model.parameters
     return {
         "name": name,
         "bytes": count,
