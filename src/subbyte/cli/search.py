@@ -30,6 +30,7 @@ def with_search_options(*names: str, behind: str) -> Callable[[Command], Command
             if one.name == behind:
                 parameters += map(_parameter, names)
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
         return command
 
     return changed
