@@ -52,8 +52,8 @@ class Encoder {
   void classify(const std::vector<Text>& texts, float* out);
 
  private:
-  Encoder(const EncoderConfig& config, const Kernels& kernels, size_t threads, Rounding rounding);
-  void read(const TensorReader& tensors);
+  Encoder(const EncoderConfig& config, const TensorReader& tensors, const Kernels& kernels, size_t threads,
+          Rounding rounding);
   void read_points(const TensorReader& tensors, const std::map<std::string, Grid>& grids,
                    const std::map<std::string, size_t>& rotations);
   Fault fit(Rounding rounding);

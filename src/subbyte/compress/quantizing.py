@@ -16,9 +16,7 @@ from subbyte.compress.choice import Chosen, Task, Tried
 from subbyte.compress.encoder_agreement import EncoderAgreement
 from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind
 from subbyte.compress.report import tensor_reports
-from subbyte.compress.search.budget import search
 from subbyte.compress.task import task_of
-from subbyte.compress.translation import TranslationTask
 from subbyte.compress.translation_agreement import Agreement
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import saving
@@ -26,7 +24,6 @@ from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, refuse_search, with_settings
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.text.lines import read_lines
 
 logger = logging.getLogger("subbyte")
 
@@ -111,12 +108,7 @@ def quantize(
     task = task_of(model, texts, frequencies)
     found = None
     if budget is not None and calibration is not None:
-        if not isinstance(task, TranslationTask):
-            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        found = search(
-            model, task.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
-            recipe=given, frequencies=task.frequencies, progress=progress,
-        )  # fmt: skip
+        found = task.searched(budget, Path(calibration), given, progress)
         given = parse_recipe(found.recipe, "the recipe that was found", "found")
     result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
     verdict = result.verdict

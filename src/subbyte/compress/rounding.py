@@ -1,4 +1,4 @@
-"""A model with its matrices packed; which matrix gets which scheme is told."""
+"""A model with its matrices packed, by a recipe or as it is told which matrix gets which scheme."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.errors import SchemeError
 from subbyte.models.model import Model, Tensor
 from subbyte.numbers.arrays import Array
@@ -15,6 +16,19 @@ from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.output_rounding import Columns
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Steps
+
+
+def under(
+    recipe: Recipe,
+    model: Model,
+    frequencies: Mapping[str, Array] | None = None,
+    grams: Mapping[str, Array | Columns] | None = None,
+    progress: Steps | None = None,
+) -> Model:
+    """The model under a recipe; the rest is as `quantize_model` has it."""
+    schemes = resolve(recipe, model)
+    packed = quantize_model(model, schemes, frequencies, grams, progress)
+    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
 
 
 def quantize_model(

@@ -1,10 +1,12 @@
-"""What a model says of its own, greedily, and how likely a model finds what was said. Ids in, ids and numbers out."""
+"""What a model says of its own, and how likely a model finds what was said. Ids in, ids and numbers out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from subbyte.models.generation import Generation
+from subbyte.progress import Steps
 from subbyte.run.translation_engine import Engine
 
 BATCH = 32  # sentences
@@ -12,13 +14,26 @@ BATCH = 32  # sentences
 Sentences = Sequence[Sequence[int]]
 
 
-def translations(engine: Engine, sentences: Sentences) -> list[list[int]]:
-    """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
-    most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
-    search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
-    search = replace(search, max_length_factor=0.0)
-    found = [best.tokens for batch in batches(sentences) for best, *_ in engine.translate(batch, search)]
-    return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
+def translations(
+    engine: Engine, sentences: Sentences, search: Generation | None = None, progress: Steps | None = None
+) -> list[list[int]]:
+    """Translations, each with its end of sentence, unless it was cut because it did not come to one.
+
+    search  default: greedy, with a length that is enough for models that do not fall apart
+    """
+    if search is None:
+        most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
+        search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
+        search = replace(search, max_length_factor=0.0)
+    order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # a batch is as long as its longest
+    found: list[list[int]] = [[] for _ in sentences]
+    for first in range(0, len(order), BATCH):
+        some = order[first : first + BATCH]
+        for i, (best, *_) in zip(some, engine.translate([sentences[i] for i in some], search), strict=True):
+            found[i] = best.tokens if len(best.tokens) >= search.max_length - 2 else [*best.tokens, search.end]
+        if progress:
+            progress(first + len(some), len(order))
+    return found
 
 
 def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) -> list[float]:

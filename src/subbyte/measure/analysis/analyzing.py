@@ -7,6 +7,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.errors import UsageError
 from subbyte.folders.atomic import new_file
 from subbyte.folders.opening import open_model, refuse_search
@@ -17,7 +18,7 @@ from subbyte.measure.analysis.findings import findings
 from subbyte.measure.analysis.judging import DISTANCES, Judge, batches
 from subbyte.measure.analysis.leave_one_out import leave_one_out
 from subbyte.measure.analysis.page import page
-from subbyte.measure.analysis.presets import EncoderCalibration, measured, of_encoder
+from subbyte.measure.analysis.presets import measured
 from subbyte.models.model import Model
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
@@ -98,10 +99,14 @@ def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress |
     document["points"], document["residual"] = outliers.outliers(
         engine, every, lambda id: tokenizer.tokens([id])[0], phase(progress, "activations")
     )
-    calibration = EncoderCalibration(model, batches(tokenizer, seen, judge.task), threads)
-    document["leave_one_out"] = leave_one_out(calibration, judge, len(held_out.texts), phase(progress, "leave one out"))
+    calibrated = Calibrated(model, batches(tokenizer, seen, judge.task), threads)
+    document["leave_one_out"] = leave_one_out(calibrated, judge, len(held_out.texts), phase(progress, "leave one out"))
     document["sizes"], document["left_out"] = measured(
-        model, of_encoder(calibration), judge, judge.task, phase(progress, "presets")
+        model,
+        lambda recipe, steps: calibrated.under(recipe, rounding=steps),
+        judge,
+        judge.task,
+        phase(progress, "presets"),
     )
     document["blocks"] = weights.blocks(model, judge, phase(progress, "weights"))
     return document

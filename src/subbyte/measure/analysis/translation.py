@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from subbyte.compress.calibration.translation import grams_of, readable
+from subbyte.compress.rounding import under
 from subbyte.compress.search.budget import blank_size, choice
 from subbyte.compress.search.choosing import Cost, Option
 from subbyte.compress.search.sensitivity import LARGEST, measure
 from subbyte.compress.translation_agreement import FEWEST, LINE, LOST, SURE
 from subbyte.measure.analysis.document import BlockEffect, LeftOut, Quality, Size, short
 from subbyte.measure.analysis.noise import Statistic, figures, share_noise, standard_error
-from subbyte.measure.analysis.presets import measured, of_translation, size
+from subbyte.measure.analysis.presets import measured, size
 from subbyte.measure.analysis.texts import HALF, Texts
 from subbyte.measure.analysis.weights import blocks_of, weights_of
 from subbyte.models.model import Model
@@ -99,7 +100,10 @@ def analyzed(model: Model, tokenizer: Tokenizer, texts: Texts, threads: int, pro
 
     sums = grams_of(model, engine, seen, phase(progress, "reading"))
     judge = Judge(engine, tokenizer, held_out, threads)
-    sizes, left_out = measured(model, of_translation(model, sums), judge, "translation", phase(progress, "presets"))
+    sizes, left_out = measured(
+        model, lambda recipe, steps: under(recipe, model, grams=sums, progress=steps), judge, "translation",
+        phase(progress, "presets"),
+    )  # fmt: skip
     offered = dict.fromkeys(model.roles, OFFERED)
     costs = measure(model, held_out, sums, offered, progress=phase(progress, "matrices"), threads=threads).costs
     blocks: list[BlockEffect] = []

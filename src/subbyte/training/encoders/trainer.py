@@ -42,6 +42,8 @@ EPSILON = 1e-8
 class EncoderTrainer:
     """An encoder while it is finetuned. `step` until `update` is as wanted; `model` is what there is to save."""
 
+    whole = complete = True  # in every update
+
     def __init__(
         self,
         model: Model,
@@ -122,11 +124,6 @@ class EncoderTrainer:
     def learning_rate(self) -> float:
         """Of the weights, in the next update."""
         return self.settings.learning_rate * self._share_of_rate()
-
-    @property
-    def whole(self) -> bool:
-        """Whether `model` may be asked for now: always."""
-        return True
 
     def grids(self) -> dict[str, Grid]:
         """The grids of activations as they stand."""
