@@ -16,15 +16,16 @@ from subbyte.cli.options import (
     Json,
     ModelFolder,
     Threads,
+    with_options,
 )
 from subbyte.cli.printing import print_json, print_pairs, stages
-from subbyte.cli.search import with_search_options
+from subbyte.cli.search import search_options
 
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "accuracy": "accuracy", "f1": "F1", "matthews": "Matthews"}
 NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
 
 
-@with_search_options("beam_size", "max_length", "length_penalty", behind="data")
+@with_options(search_options("beam_size", "max_length", "length_penalty"))
 def evaluate(
     folder: ModelFolder,
     task: Annotated[
@@ -49,6 +50,7 @@ def evaluate(
             "sentence2 (.gz too).",
         ),
     ] = None,
+    *,
     batch_size: BatchSizeOfFiles = None,
     threads: Threads = None,
     isa: Isa = "best",

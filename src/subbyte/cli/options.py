@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -12,6 +14,7 @@ from subbyte.progress import Progress
 from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
+Command = TypeVar("Command", bound=Callable[..., Any])
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
@@ -58,6 +61,23 @@ Settings = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def with_options(options: Iterable[Parameter]) -> Callable[[Command], Command]:
+    """A command with these options in the place of its last parameter, `**`; in --help they come where `*` stands."""
+
+    def changed(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        first, last = (
+            [one for one in signature.parameters.values() if one.kind is kind]
+            for kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        )
+        parameters = [*first, *options, *last]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return changed
 
 
 def followed(found: Iterable[Found], read: LineReader, name: str, progress: Progress | None) -> Iterator[Found]:

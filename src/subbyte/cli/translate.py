@@ -20,18 +20,20 @@ from subbyte.cli.options import (
     Settings,
     Threads,
     followed,
+    with_options,
 )
 from subbyte.cli.printing import print_json, stages
-from subbyte.cli.search import in_python, with_search_options
+from subbyte.cli.search import in_python, search_options
 from subbyte.models.search_options import OPTIONS, SearchOptions
 from subbyte.models.search_settings import parsed
 from subbyte.text.lines import LineReader, one_line, without_end
 
 
-@with_search_options(*OPTIONS, behind="file")
+@with_options(search_options(*OPTIONS))
 def translate(
     folder: ModelFolder,
     file: InputFile = None,
+    *,
     batch_size: BatchSize = None,
     prefix: Prefix = "",
     settings: Settings = None,
