@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from subbyte.progress import Progress
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
@@ -45,12 +46,13 @@ ActivationsOption = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, show_default=False, help="Lines at a time.  [default: 32; 1 when typed at a terminal]"),
+    typer.Option(
+        min=1,
+        show_default=False,
+        help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]",
+    ),
 ]
-BatchSizeOfFiles = Annotated[
-    int | None, typer.Option("--batch-size", min=1, show_default=False, help="Lines at a time.  [default: 32]")
-]
-Prefix = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")]
+BatchSizeOfFiles = Annotated[int, typer.Option("--batch-size", min=1, help="Lines at a time.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
