@@ -14,8 +14,8 @@ import pytest
 from numpy_bert import DISTILBERT, ROBERTA, TINY, forward, random_model
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import KernelError, UsageError
-from subbyte.models import bert, encoder
-from subbyte.models.encoder import multiplied
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.grids import Grid, from_range, limit
@@ -64,7 +64,7 @@ def isa(request: pytest.FixtureRequest) -> str:
 def batch(model: Model, lengths: tuple[int, ...] = (5, 1, 11, 3), seed: int = 0) -> tuple[list[list[int]], ...]:
     """Ids and types of texts of these lengths."""
     rng = np.random.default_rng(seed)
-    s = bert.settings(model.config)
+    s = encoder_of(model.config)
     ids = [rng.integers(0, s.vocab_size, n).tolist() for n in lengths]
     return ids, [rng.integers(0, max(s.types, 1), n).tolist() for n in lengths]
 
@@ -98,13 +98,17 @@ def grid(name: str, point: str, bits: int, groups: int = 1, symmetric: bool = Fa
     return from_range(columns.min((0, 2)), columns.max((0, 2)), bits, symmetric)
 
 
+def multiplied(model: Model, point: str) -> bool:
+    return encoder_of(model.config).points()[point].multiplied
+
+
 def static(name: str, scheme: str | None, **grids: Any) -> Model:
     """A model with a grid at every point, in groups where columns are; `grids` are the arguments of `grid`."""
     model = packed(name, scheme) if scheme else random_model(**CONFIGS[name])
     groups = grids.pop("groups", 1)
     made = {
-        point: grid(name, point, groups=groups if width > 8 else 1, **grids)
-        for point, width in encoder.points(bert.settings(model.config)).items()
+        point: grid(name, point, groups=groups if of.width > 8 else 1, **grids)
+        for point, of in encoder_of(model.config).points().items()
     }
     return replace(model, activations="static", grids=made)
 
@@ -179,7 +183,7 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
     on_grids = "static" in kind or "operands" in kind
     model = static("wide", scheme, bits=8) if on_grids else packed("wide", scheme) if scheme else random_model(**WIDE)
     if "operands" in kind:
-        model = replace(model, grids={p: replace(g, operand=multiplied(p)) for p, g in model.grids.items()})
+        model = replace(model, grids={p: replace(g, operand=multiplied(model, p)) for p, g in model.grids.items()})
     engine = EncoderEngine(model, threads=1)
     ids, types = batch(model)
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
@@ -223,9 +227,9 @@ def wide_static(scheme: str | None, kind: str) -> Model:
         return model
     arguments = {key: value for key, value in options.items() if key != "groups"}
     grids = {
-        point: grid("wide", point, groups={48: 3, 64: 4}[width], **arguments)
-        for point, width in encoder.points(bert.settings(model.config)).items()
-        if width in (48, 64)
+        point: grid("wide", point, groups={48: 3, 64: 4}[of.width], **arguments)
+        for point, of in encoder_of(model.config).points().items()
+        if of.width in (48, 64)
     }
     return replace(model, grids={**model.grids, **grids})
 
@@ -260,7 +264,7 @@ def test_what_has_no_grid_is_rounded_per_token(points: list[str]) -> None:
 @pytest.mark.parametrize("scheme", ["int8", "affine", None], ids=str)
 def test_operands_are_rounded_where_matrices_read_them_and_nowhere_else(scheme: str | None, kind: str) -> None:
     model = wide_static(scheme, kind)
-    operands = {point: replace(g, operand=True) for point, g in model.grids.items() if multiplied(point)}
+    operands = {point: replace(g, operand=True) for point, g in model.grids.items() if multiplied(model, point)}
     assert len(operands) == 1 + 4 * 3 + 1
     check(replace(model, grids={**model.grids, **operands}), tolerance=5e-5)
     check(replace(model, grids=operands), tolerance=5e-5)
@@ -322,8 +326,8 @@ def large(kind: str) -> Model:
     bits, groups = {"static": (8, 1), "static 16": (16, 1), "static groups": (8, 2)}[kind]
     grids = {
         point: Grid(bits, tuple((np.linspace(4, 9, k) / limit(bits)).tolist()), (3,) * k)
-        for point, width in encoder.points(bert.settings(model.config)).items()
-        for k in [groups if width > 8 else 1]
+        for point, of in encoder_of(model.config).points().items()
+        for k in [groups if of.width > 8 else 1]
     }
     return replace(model, activations="static", grids=grids)
 
@@ -408,7 +412,7 @@ def test_no_texts_have_no_answers(scheme: str | None, static: bool, isa: str) ->
     model = quantize_model(model, dict.fromkeys(model.roles, SCHEMES[scheme])) if scheme else model
     if static:
         grid = from_range(np.array([-3.0]), np.array([3.0]), 8)
-        points = encoder.points(bert.settings(model.config))
+        points = encoder_of(model.config).points()
         model = replace(model, activations="static", grids=dict.fromkeys(points, grid))
     engine = EncoderEngine(model, isa=isa, threads=2)
     assert engine.logits([]).shape == (0, 3) and engine.pooled([]).shape == (0, 48) and engine.states([]) == []
@@ -494,4 +498,4 @@ def test_wrong_arguments_are_refused() -> None:
 
 def test_settings_are_those_of_tiny() -> None:
     engine = EncoderEngine(random_model(), threads=1)
-    assert engine.points == encoder.points(bert.settings(TINY)) and engine.threads == 1 and engine.isa in ISAS
+    assert engine.points == encoder_of(TINY).points() and engine.threads == 1 and engine.isa in ISAS

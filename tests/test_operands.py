@@ -16,8 +16,8 @@ from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import FormatError, KernelError, UsageError
 from subbyte.folders.opening import open_model
-from subbyte.models import bert, encoder
 from subbyte.models.axis_order import permuted
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.models.operands import block, equalized, factors, hadamard, turned, with_grids
 from subbyte.numbers.grids import Grid
@@ -45,8 +45,8 @@ range = "mse"
 
 
 def read_points(model: Model) -> list[str]:
-    s = bert.settings(model.config)
-    return [point for point in encoder.points(s) if encoder.readers(point, s)]
+    s = encoder_of(model.config)
+    return [point.name for point in s.points().values() if point.readers]
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def model() -> Model:
 
 def equalizers(model: Model) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
-    widths = encoder.points(bert.settings(model.config))
-    return {point: rng.uniform(0.2, 5, widths[point]).astype(np.float32) for point in read_points(model)}
+    widths = encoder_of(model.config).points()
+    return {point: rng.uniform(0.2, 5, widths[point].width).astype(np.float32) for point in read_points(model)}
 
 
 def logits(model: Model) -> np.ndarray:
@@ -65,11 +65,11 @@ def logits(model: Model) -> np.ndarray:
 
 
 def test_every_matrix_but_embeddings_reads_one_point(model: Model) -> None:
-    s = bert.settings(model.config)
-    found = [name for point in encoder.points(s) for name in encoder.readers(point, s)]
+    s = encoder_of(model.config)
+    found = [name for point in s.points().values() for name in point.readers]
     assert sorted(found) == sorted(name for name, role in model.roles.items() if role.kind != "embedding")
-    bare = bert.settings(random_model(architectures=["BertModel"]).config)
-    assert encoder.readers("layers.2.output", bare) == [] and encoder.readers("layers.0.scores", s) == []
+    bare = encoder_of(random_model(architectures=["BertModel"]).config)
+    assert bare.points()["layers.2.output"].readers == s.points()["layers.0.scores"].readers == ()
 
 
 def test_an_equalized_model_computes_the_same(model: Model) -> None:
@@ -81,9 +81,9 @@ def test_an_equalized_model_computes_the_same(model: Model) -> None:
 
 
 def test_a_turned_model_computes_the_same(model: Model) -> None:
-    s = bert.settings(model.config)
+    s = encoder_of(model.config)
     grids = {
-        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(encoder.points(s)[point]))
+        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(s.points()[point].width))
         for point in read_points(model)
     }
     assert {grid.rotation for grid in grids.values()} == {16, 64}

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.models.model import Model
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.matrices import dequantize
@@ -60,7 +60,7 @@ def recording(name: str) -> Recording:
     found: dict[str, Any] = json.loads((folder / "expected.json").read_text("utf-8"))
     logits = load_file(folder / "expected.safetensors")
     return Recording(
-        model=opening.load(folder),
+        model=open_model(folder),
         sources=found["sources"],
         targets=found["targets"],
         logits=[logits[str(i)] for i in range(len(found["targets"]))],

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 
 from subbyte.compress.recipes.recipe import parse_recipe, resolve
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
-from subbyte.folders import atomic, opening
+from subbyte.folders import atomic
 from subbyte.folders.converted import loading, saving, sums, weights_file, weights_reader
 from subbyte.folders.converted.model_card import base_name
 from subbyte.folders.opening import open_model
@@ -661,7 +661,7 @@ def test_the_source_is_never_replaced(tiny_folder: Path) -> None:
         with pytest.raises(UsageError, match="is the folder of the source model, or one around it"):
             saving.save(model, out, report={}, force=True)
     saving.save(model, tiny_folder / "inside", report={})
-    assert opening.load(tiny_folder)
+    assert open_model(tiny_folder)
 
 
 def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path) -> None:
@@ -682,7 +682,7 @@ def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path
 
 def test_float_matrices_are_not_saved(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="still float32"):
-        saving.save(opening.load(tiny_folder), tmp_path / "out", report={})
+        saving.save(open_model(tiny_folder), tmp_path / "out", report={})
     assert not (tmp_path / "out").exists()
 
 

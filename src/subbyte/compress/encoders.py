@@ -12,7 +12,7 @@ from subbyte.compress.choice import Verdict
 from subbyte.compress.encoder_agreement import KEPT, Answers, agreement, answers, described
 from subbyte.compress.encoder_rounding import compressed, few_bits
 from subbyte.compress.recipes.recipe import Recipe, resolve
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
@@ -61,7 +61,7 @@ class EncoderTask:
 
         A head may read pairs, so it gets some of single lines too.
         """
-        head = bert.settings(self.model.config).labels > 0
+        head = encoder_of(self.model.config).labels > 0
         alone = 0
         before = ""
         for line in lines:

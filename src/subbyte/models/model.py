@@ -105,7 +105,7 @@ class Model:
     activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or, in encoders,
                  "static": by `grids`, and those that have none per token
     folder       where tokenizer and configuration files are copied from
-    grids        activation point (models.bert.points) -> how it is rounded, with "static"; matrices are turned for them
+    grids        point (encoder.Point) -> how it is rounded, with "static"; matrices are turned for them
     permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
     sentence     how an encoder makes one vector of a text, where its folder says so
     scores       what makes scores of a classifier's logits; None of what has no classifier

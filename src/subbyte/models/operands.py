@@ -20,7 +20,8 @@ from dataclasses import replace
 import numpy as np
 
 from subbyte.errors import UsageError
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model, Tensor
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.grids import ROTATIONS, Grid
@@ -83,7 +84,7 @@ def hadamard(n: int) -> Array:
 def _change_readers(
     model: Model, tensors: dict[str, Tensor], point: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    for name in encoder.readers(point, bert.settings(model.config)):
+    for name in encoder_of(model.config).points()[point].readers:
         w = tensors[name]
         if isinstance(w, PackedMatrix):
             raise UsageError(f"{name} is quantized; take the float32 model")

@@ -9,7 +9,7 @@ from typing import TypedDict, get_args, overload
 import numpy as np
 
 from subbyte.errors import UsageError
-from subbyte.models import bert
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model, Scores
 from subbyte.models.pooling import prompt_of
 from subbyte.run.encoder import DEFAULT_BATCH_SIZE, Activations, Text, _encoded, _loaded
@@ -87,7 +87,7 @@ class Classifier(Opened):
             raise UsageError(f"activation is {activation!r}, should be one of {', '.join(get_args(Scores))}")
         model, engine, tokenizer = _loaded(folder, threads, isa, activations, labelled=True)
         prompt = prompt_of(model.sentence) if model.sentence and not model.sentence.pooling else ""
-        return cls(engine, tokenizer, bert.label_names(model.config), activation or model.scores or "softmax", prompt)
+        return cls(engine, tokenizer, label_names(model), activation or model.scores or "softmax", prompt)
 
     @property
     def regression(self) -> bool:

@@ -9,14 +9,15 @@ import numpy as np
 
 import subbyte._core as _core
 from subbyte.errors import KernelError
-from subbyte.models import bert, encoder
 from subbyte.models.axis_order import inverse
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
 from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
+MADE = ("scores", "probabilities")  # of attention: they never stand in memory as a whole, and are made anew
 
 
 class EncoderEngine(Resident[_core.Bert]):
@@ -33,8 +34,8 @@ class EncoderEngine(Resident[_core.Bert]):
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
         self.about = about(model)
-        self.settings = s = bert.settings(model.config)
-        self.points = encoder.points(s)
+        self.settings = s = encoder_of(model.config)
+        self.points = s.points()
         self._grids = dict(model.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         try:
@@ -81,13 +82,13 @@ class EncoderEngine(Resident[_core.Bert]):
 
         Points before them are rounded as the model has it. Scores and probabilities of attention come as [count, 1].
         """
-        made = {"scores", "probabilities"}  # these never stand in memory as a whole: they are made anew
-        asked = [name for name in points if name.rpartition(".")[2] not in made]
-        layers = {name.rpartition(".")[0] for name in points if name.rpartition(".")[2] in made}
+        made = {name: f"layers.{point.layer}" for name, point in self.points.items() if point.kind in MADE}
+        asked = [name for name in points if name not in made]
+        layers = {made[name] for name in points if name in made}
         needed = [f"{layer}.{of}" for layer in sorted(layers) for of in ("query", "key")]
         names = list(dict.fromkeys([*asked, *needed]))
         arrays = self._core.observe(*_lists(texts, types), names)
-        seen = {n: np.asarray(a).reshape(-1, self.points[n]) for n, a in zip(names, arrays, strict=True)}
+        seen = {n: np.asarray(a).reshape(-1, self.points[n].width) for n, a in zip(names, arrays, strict=True)}
         for layer in layers:
             scores, probabilities = self._attention(layer, texts, seen)
             seen |= {f"{layer}.scores": scores, f"{layer}.probabilities": probabilities}

@@ -10,7 +10,8 @@ import numpy as np
 
 import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError
-from subbyte.models import marian, search_settings, translation
+from subbyte.models import search_settings, translation
+from subbyte.models.families import translation_of
 from subbyte.models.generation import Generation, SearchOptions, generation_of
 from subbyte.models.model import Model
 from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
@@ -42,7 +43,7 @@ class Engine(Resident[_core.Marian]):
         """`threads`: default all cores. `activations`: default what the model was made for."""
         self.activations, threads = checked_activations(model, activations), checked_threads(threads)
         self.about = about(model)
-        self._settings = marian.settings(model.config)
+        self._settings = translation_of(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.
         self._generation = dict(model.generation or search_settings.in_config(model.config))
         named = "generation_config.json" if model.generation else "config.json"

@@ -13,7 +13,8 @@ from subbyte.measure.analysis.document import Change, Quality, short
 from subbyte.measure.analysis.noise import Statistic, figures, share_noise, standard_error
 from subbyte.measure.analysis.texts import Texts
 from subbyte.metrics import pearson, spearman
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model, SentenceVectors
 from subbyte.numbers.arrays import Array
 from subbyte.run.encoder_engine import EncoderEngine
@@ -40,7 +41,7 @@ class Judge:
 
     def __init__(self, model: Model, tokenizer: EncoderTokenizer, texts: Texts, threads: int | None) -> None:
         """Raises UsageError where the labels are not those of the model."""
-        s = bert.settings(model.config)
+        s = encoder_of(model.config)
         self.task: Task = "regression" if s.regression else "classification" if s.labels else "vectors"
         self.threads = threads
         if s.several:
@@ -50,7 +51,7 @@ class Judge:
         self.batches = batches(tokenizer, texts.texts, self.task)
         self.wanted: list[float] | None = None
         if texts.labels and self.task == "classification":
-            found = class_numbers(texts.labels, bert.label_names(model.config), texts.path)
+            found = class_numbers(texts.labels, label_names(model), texts.path)
             self.wanted = [float(one) for one in found]
         elif texts.labels and (self.task == "regression" or self.pairs):
             self.wanted = numbers(texts.labels, texts.path)

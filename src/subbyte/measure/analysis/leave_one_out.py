@@ -16,7 +16,7 @@ from subbyte.errors import RecipeError
 from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
 from subbyte.measure.analysis.judging import Judge
 from subbyte.measure.analysis.presets import EncoderCalibration
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.progress import Steps
 
@@ -68,7 +68,7 @@ def leave_one_out(
     model = calibration.model
     grids = calibration.prepared(load_recipe(PLAIN)).grids
     single = [family for family in SINGLE if _members(family, grids)]
-    both = unions(bert.settings(model.config).layers)
+    both = unions(encoder_of(model.config).layers)
     prepared: dict[str, Model] = {}
     for recipe in REMEDIES:
         with suppress(RecipeError):  # its groups do not divide the width of this model: `presets.measured` says so

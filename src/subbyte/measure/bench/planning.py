@@ -16,7 +16,8 @@ from subbyte.folders.opening import open_model
 from subbyte.measure.bench.rivals import OURS, Engine
 from subbyte.measure.bench.subjects import Models, Task
 from subbyte.measure.demo import SENTENCES
-from subbyte.models import bert, marian
+from subbyte.models import marian
+from subbyte.models.families import settings_of
 from subbyte.models.model import Model
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.lines import read_lines
@@ -165,9 +166,7 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
 
 def longest_of(model: Model) -> int:
     """The most tokens of a source, and of a translation with its start; of an encoder, of a text."""
-    if model.task == "encode":
-        return bert.settings(model.config).longest
-    return marian.settings(model.config).max_positions
+    return settings_of(model.config).longest
 
 
 def cores_of(threads: int) -> list[int]:

@@ -20,8 +20,8 @@ from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model
 from subbyte.metrics import METRICS, OF_NUMBERS
-from subbyte.models import bert
-from subbyte.models.kinds import described
+from subbyte.models.families import encoder_of
+from subbyte.models.kinds import described, label_names
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -90,7 +90,7 @@ def finetune_encoder(
     schemes = resolve(chosen, model)
     settings = from_table(chosen.finetune).with_options(**options)
     metric = chosen_metric(model, settings)
-    if bert.settings(model.config).regression:
+    if encoder_of(model.config).regression:
         model = replace(model, scores="none")  # the numbers to predict are what the logits are trained to be
     check_shapes(model, schemes)
     out = named_path(out)
@@ -149,7 +149,7 @@ def finetune_encoder(
 
 def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
     """What the best model is chosen by. Raises ModelError without a classifier, UsageError for what does not fit it."""
-    shape = bert.settings(model.config)
+    shape = encoder_of(model.config)
     if shape.labels < 2 and not shape.regression:
         raise ModelError(
             f"{model.folder}: has no classifier to train; give a ...ForSequenceClassification in float32 that was "
@@ -168,9 +168,9 @@ def chosen_metric(model: Model, settings: EncoderFinetuning) -> str:
 
 def labels_of(model: Model, texts: LabelledText, where: str) -> Sequence[float]:
     """Labels as numbers: those to predict, or those of classes."""
-    if bert.settings(model.config).regression:
+    if encoder_of(model.config).regression:
         return numbers(texts.labels, where)
-    return class_numbers(texts.labels, bert.label_names(model.config), where)
+    return class_numbers(texts.labels, label_names(model), where)
 
 
 def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, where: str) -> list[Example]:
@@ -199,7 +199,7 @@ class Validation:
         tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         self.texts, self.threads, self.metric = tokenizer.encode(texts.texts), threads, METRICS[metric]
         self.labels = np.array(labels_of(model, texts, where))
-        self.regression = bert.settings(model.config).regression
+        self.regression = encoder_of(model.config).regression
 
     def score(self, model: Model) -> float:
         """The metric of a model as it would be stored."""

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from subbyte.errors import ModelError
-from subbyte.models import bert
 from subbyte.models.encoder import WORDS
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.granularity import PerTensor
 from subbyte.numbers.grids import Grid
@@ -70,7 +70,7 @@ class EncoderTrainer:
             seed,
             precision,
         )
-        self.shape = bert.settings(model.config)
+        self.shape = encoder_of(model.config)
         grids = model.grids
         exact = EncoderNetwork(self.shape, rotations={point: grid.rotation for point, grid in grids.items()})
         rounds = model.activations != "float32"

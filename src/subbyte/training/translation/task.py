@@ -20,8 +20,8 @@ from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, refuse_search
 from subbyte.metrics import score
+from subbyte.models.families import translation_of
 from subbyte.models.kinds import described
-from subbyte.models.marian import settings
 from subbyte.models.model import Model
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.packed import PackedMatrix
@@ -200,7 +200,7 @@ class _Text:
             targets = [self.tokenizer.encode_target(line) for line in read_lines(target)]
         if len(sources) != len(targets):
             raise UsageError(_unequal(source, len(sources), target, len(targets)))
-        longest = min(MOST_TOKENS, settings(self.model.config).max_positions)
+        longest = min(MOST_TOKENS, translation_of(self.model.config).longest)
         pairs = [Pair(*both) for both in zip(sources, targets, strict=True)]
         pairs = [p for p in pairs if min(len(p.source), len(p.target)) > 1 and p.tokens <= longest]
         if not pairs:
