@@ -28,6 +28,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import subbyte
+from builders.tiny_encoder import tiny_encoder_folder
+from builders.tiny_marian import tiny_marian_folder
+from builders.tiny_packed import EVERY_KIND, quantized
+from builders.tiny_student import FLOAT32, tiny_student_folder
 from subbyte.folders.opening import open_model
 from subbyte.models import bert
 from subbyte.models.model import Model, SentenceVectors
@@ -36,10 +40,6 @@ from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.tokenizer import load_tokenizer
-from tiny_encoder import tiny_encoder_folder
-from tiny_marian import tiny_marian_folder
-from tiny_packed import EVERY_KIND, quantized
-from tiny_student import FLOAT32, tiny_student_folder
 
 FAMILIES = ("translator", "student", "encoder", "classifier")
 WORDS = ("a", "dog", "cat", "runs", "in", "the", "park", "two", "men", "and", "walk", "home", "small", "bench")

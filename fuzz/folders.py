@@ -16,13 +16,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from builders.tiny_encoder import tiny_encoder_folder
+from builders.tiny_marian import tiny_marian_folder
+from builders.tiny_packed import EVERY_KIND, quantized
+from builders.tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student_folder
 from subbyte import quantize
 from subbyte.folders.converted import saving
 from subbyte.models.translation import sinusoidal_positions
-from tiny_encoder import tiny_encoder_folder
-from tiny_marian import tiny_marian_folder
-from tiny_packed import EVERY_KIND, quantized
-from tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student_folder
 
 Files = dict[str, bytes]
 KINDS = ("converted", "safetensors", "bergamot", "encoder")

@@ -25,7 +25,7 @@ from folders import (
     with_header,
 )
 
-from tiny_student import BYTES, FLOAT16, FLOAT32, INTGEMM8, marian_file
+from builders.tiny_student import BYTES, FLOAT16, FLOAT32, INTGEMM8, marian_file
 
 INTEGERS = (
     0, 1, 2, 3, 4, 7, 8, 9, 12, 15, 16, 17, 24, 32, 48, 64, 100, 127, 128, 255, 256, 257, 1000, 2**15, 2**16, 2**16 + 1,

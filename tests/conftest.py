@@ -1,4 +1,4 @@
-"""Fixtures for all tests. This file also puts tests/ on the path, so that `from tiny_marian import ...` works."""
+"""Fixtures for all tests. This file also puts tests/ on the path, so that `from builders... import` works."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builders.tiny_marian import tiny_marian_folder
 from subbyte.run.resident import instruction_sets
-from tiny_marian import tiny_marian_folder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

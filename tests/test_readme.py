@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from builders.tiny_marian import tiny_marian_folder
 from subbyte.cli.app import app
 from subbyte.compress.recipes.recipe import presets
-from tiny_marian import tiny_marian_folder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

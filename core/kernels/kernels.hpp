@@ -149,8 +149,8 @@ struct LayerNorm {
 //   e
 struct Attention {
   const float* q;            // [heads * head_dim]
-  const float* const* rows;  // [length] each [key (heads * head_dim), value (heads * head_dim)]
-  size_t offset;             // added to every row pointer
+  const float* const* rows;  // [length]
+  size_t key, value;         // where they begin, from every row pointer; [heads * head_dim] each
   float* y;                  // [heads * head_dim]
   float* scores;             // [length rounded up to 16], scratch
   size_t length, heads, head_dim;
@@ -208,6 +208,8 @@ constexpr size_t self_attention_scratch(size_t length, size_t head_dim) {
   return (length + 2 * kTile - 1) / (2 * kTile) * (2 * kTile) * (head_dim + kQueries);
 }
 
+// What one instruction set does. The file of an instruction set, core/kernels/.../NAME.cpp, exports one function,
+// NAME_kernels, that puts what it does better over the table of the next weaker one.
 struct Kernels {
   const char* isa;
   size_t few_inputs;  // up to so many inputs, linear_int8 unpacks codes in registers; above, once into the scratch
@@ -230,14 +232,5 @@ struct Kernels {
   float (*exp_sum)(const float* x, size_t n, float max);
   void (*compensate)(const Compensate&);
 };
-
-extern const Kernels kReference;
-#if defined(__x86_64__)
-extern const Kernels kAvx2;
-extern const Kernels kAvx512Vnni;
-#if defined(__linux__)
-extern const Kernels kAmx;
-#endif
-#endif
 
 }  // namespace subbyte

@@ -171,12 +171,11 @@ float exp_of(float x) {
 }
 
 void attention(const Attention& a) {
-  const size_t width = a.heads * a.head_dim;
   for (size_t h = 0; h < a.heads; ++h) {
     const size_t first = h * a.head_dim;
     float max = -INFINITY;
     for (size_t t = 0; t < a.length; ++t) {
-      const float* key = a.rows[t] + a.offset + first;
+      const float* key = a.rows[t] + a.key + first;
       Lanes dot;
       for (size_t k = 0; k < a.head_dim; ++k) dot.add_product(k, a.q[first + k], key[k]);
       a.scores[t] = dot.fold() * a.scale;
@@ -190,7 +189,7 @@ void attention(const Attention& a) {
     const float inverse = 1.0f / total.fold();
     for (size_t k = 0; k < a.head_dim; ++k) {
       float sum = 0.0f;
-      for (size_t t = 0; t < a.length; ++t) sum = std::fma(a.scores[t], a.rows[t][a.offset + width + first + k], sum);
+      for (size_t t = 0; t < a.length; ++t) sum = std::fma(a.scores[t], a.rows[t][a.value + first + k], sum);
       a.y[first + k] = sum * inverse;
     }
   }
@@ -303,9 +302,10 @@ void compensate(const Compensate& a) {
 
 }  // namespace
 
-const Kernels kReference = {
-    "reference",   0,          linear_int8, linear_float, linear_dense, quantize_rows,  round_to_grid,
-    round_columns, grid_codes, operand,     layer_norm,   attention,    self_attention, ssru,
-    activate,      run_max,    exp_sum,     compensate};
+void reference_kernels(Kernels& table) {
+  table = {nullptr,       0,          linear_int8, linear_float, linear_dense, quantize_rows,  round_to_grid,
+           round_columns, grid_codes, operand,     layer_norm,   attention,    self_attention, ssru,
+           activate,      run_max,    exp_sum,     compensate};
+}
 
 }  // namespace subbyte

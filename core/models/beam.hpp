@@ -1,10 +1,10 @@
-// Greedy and beam search over a Marian decoder, sampling, and forced decoding. Search follows the rules of transformers
-// 5 (its logits processors and their order, early stopping, length penalty); docs/search.md says what each option does.
+// Greedy and beam search over a decoder, and sampling, by the rules of transformers 5 (early stopping, length penalty);
+// docs/search.md says what each option does.
 #pragma once
 #include <cstdint>
 #include <vector>
 
-#include "models/marian.hpp"
+#include "models/decoder.hpp"
 
 namespace subbyte {
 
@@ -46,18 +46,7 @@ struct Hypothesis {
 
 // Best hypotheses of every sentence, best first; draws in the order in which they were drawn. A sentence for which
 // nothing was found has none. numbers[i] is the number of sentence i where something is drawn.
-std::vector<std::vector<Hypothesis>> search(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-                                            const std::vector<uint64_t>& numbers, const SearchOptions& options,
-                                            Memory& memory, Cache& cache);
-
-// Log-probability of every token of `targets` (which end with the end of sentence) given the sentence and the tokens
-// before it.
-std::vector<std::vector<float>> score(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-                                      const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory,
-                                      Cache& cache);
-
-// The same steps, for those who watch the inputs of matrices: no probabilities are computed.
-void walk(Marian& model, const std::vector<std::vector<uint32_t>>& sentences,
-          const std::vector<std::vector<uint32_t>>& targets, uint32_t start, Memory& memory, Cache& cache);
+std::vector<std::vector<Hypothesis>> search(Decoder& decoder, const std::vector<std::vector<uint32_t>>& sentences,
+                                            const std::vector<uint64_t>& numbers, const SearchOptions& options);
 
 }  // namespace subbyte

@@ -1,5 +1,9 @@
 #include "platform/cpu.hpp"
 
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -9,10 +13,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstdint>
 #endif
 
 namespace subbyte {
+
+void no_memory() {
+  (void)::operator new(PTRDIFF_MAX);
+  std::abort();
+}
 
 #if defined(__linux__)
 void prefer_large_pages(void* start, size_t bytes) {
@@ -26,26 +34,16 @@ void prefer_large_pages(void* start, size_t bytes) {
 void prefer_large_pages(void*, size_t) {}
 #endif
 
-// GCC and Clang read XCR0 behind these names, so they also say that the operating system saves the registers.
 #if defined(__x86_64__)
-bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }
-bool cpu_has_avx512_vnni() {
-  return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-         __builtin_cpu_supports("avx512vnni") != 0;
-}
-
-bool cpu_has_amx() {
 #if defined(__linux__)
+bool cpu_lends_tiles() {
   constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // of leaf 7
-  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM: Linux wants to be asked, once a process
+  constexpr long kRequest = 0x1023, kTileData = 18;       // ARCH_REQ_XCOMP_PERM
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!cpu_has_avx512_vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   return (d & kTile) != 0 && (d & kInt8) != 0 && syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
-#else
-  return false;
-#endif
 }
+#endif
 
 FloatMode::FloatMode() : saved_(_mm_getcsr()) {
   constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRounding = 0x6000, kMaskAll = 0x1F80;
@@ -53,10 +51,6 @@ FloatMode::FloatMode() : saved_(_mm_getcsr()) {
 }
 FloatMode::~FloatMode() { _mm_setcsr(static_cast<unsigned>(saved_)); }
 #elif defined(__aarch64__)
-bool cpu_has_avx2() { return false; }
-bool cpu_has_avx512_vnni() { return false; }
-bool cpu_has_amx() { return false; }
-
 FloatMode::FloatMode() {
   __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
   constexpr unsigned long long kFlushToZero = 1ull << 24, kRounding = 3ull << 22;
@@ -64,9 +58,6 @@ FloatMode::FloatMode() {
 }
 FloatMode::~FloatMode() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
 #else
-bool cpu_has_avx2() { return false; }
-bool cpu_has_avx512_vnni() { return false; }
-bool cpu_has_amx() { return false; }
 FloatMode::FloatMode() : saved_(0) {}
 FloatMode::~FloatMode() = default;
 #endif

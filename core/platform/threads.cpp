@@ -1,17 +1,19 @@
 #include "platform/threads.hpp"
 
+#if defined(SUBBYTE_THREADS)
 #include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "platform/cpu.hpp"
+#endif
 
 namespace subbyte {
 
+#if defined(SUBBYTE_THREADS)
 namespace {
 inline void pause() {
 #if defined(__x86_64__)
@@ -101,5 +103,15 @@ void Threads::run(size_t tasks, const std::function<void(size_t, size_t)>& task)
   if (!pool_) pool_ = std::make_shared<Pool>(count_);
   pool_->run(tasks, task);
 }
+#else
+struct Threads::Pool {};
+
+Threads::Threads(size_t) : count_(1) {}
+Threads::~Threads() = default;
+
+void Threads::run(size_t tasks, const std::function<void(size_t, size_t)>& task) {
+  for (size_t i = 0; i < tasks; ++i) task(i, 0);
+}
+#endif
 
 }  // namespace subbyte

@@ -1,14 +1,29 @@
-// A small pool: the caller takes part, tasks are handed out one by one, results never depend on who did what.
+// A small pool: the caller takes part, tasks are handed out one by one, results never depend on who did what. In a
+// build without threads the caller does it all.
 #pragma once
 #include <cstddef>
 #include <functional>
 #include <memory>
+#if defined(SUBBYTE_THREADS)
+#include <mutex>
+#endif
 
 namespace subbyte {
 
+// Who shares something takes turns: a Turn is over when its scope is.
+#if defined(SUBBYTE_THREADS)
+using Mutex = std::mutex;
+using Turn = std::lock_guard<std::mutex>;
+#else
+struct Mutex {};
+struct Turn {
+  explicit Turn(Mutex&) {}
+};
+#endif
+
 class Threads {
  public:
-  explicit Threads(size_t count);  // count >= 1, the caller included
+  explicit Threads(size_t count);  // the caller included; at least 1
   ~Threads();
 
   size_t count() const { return count_; }

@@ -1,9 +1,11 @@
 // How activations are rounded to a grid that was fixed beforehand: activations.py's Grid, ready for the kernels.
 #pragma once
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "platform/fault.hpp"
 
 namespace subbyte {
 
@@ -28,5 +30,16 @@ struct Grid {
 
   bool wide() const { return bits == 16; }
 };
+
+// The grid of `name` with as many scales as groups, and as many zeros.
+inline Result<Grid> grid_of(const std::string& name, size_t bits, const std::vector<float>& scale,
+                            const std::vector<float>& zero, float limit) {
+  if (scale.empty() || scale.size() != zero.size() || !(limit >= 1 && limit <= (bits == 16 ? 32512.0f : 127.0f)))
+    return Fault(name + ": a grid needs as many zeros as scales, and codes of 127 at most, or 32,512 at 16 bits");
+  Grid grid;
+  grid.bits = bits;
+  for (size_t i = 0; i < scale.size(); ++i) grid.groups.push_back({1.0f / scale[i], scale[i], zero[i], limit});
+  return grid;
+}
 
 }  // namespace subbyte

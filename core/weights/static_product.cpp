@@ -1,17 +1,22 @@
 #include "weights/static_product.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "kernels/layout.hpp"
 
 namespace subbyte {
 
+Result<std::unique_ptr<StaticProduct>> StaticProduct::of(const Matrix& w, const std::vector<float>& bias,
+                                                         const Grid& grid) {
+  const size_t groups = grid.groups.size();
+  if (groups > 1 && (w.cols() % groups || w.cols() / groups % kTile || w.groups() > 1))
+    return Fault("groups of inputs must be multiples of 16 columns, of weights with one scale a row");
+  return std::unique_ptr<StaticProduct>(new StaticProduct(w, bias, grid));
+}
+
 StaticProduct::StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid)
     : grid_(&grid), matrix_(&w), bias_(bias), parts_(w.parts()) {
   const size_t groups = grid.groups.size(), size = w.cols() / groups;
-  if (groups > 1 && (w.cols() % groups || size % kTile || w.groups() > 1))
-    throw std::invalid_argument("groups of inputs must be multiples of 16 columns, of weights with one scale a row");
   bias_.resize(w.rows(), 0.0f);
   std::vector<float> row(w.cols());
   for (size_t r = 0; r < w.rows(); ++r) {

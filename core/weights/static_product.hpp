@@ -17,9 +17,8 @@ namespace subbyte {
 class StaticProduct {
  public:
   // Neither matrix nor grid are copied, and must live as long. Products of one grid share the codes of their inputs.
-  // Throws std::invalid_argument where the groups of the grid do not fit: they must be a multiple of 16 columns wide,
-  // and rows must have one scale, if there is more than one group.
-  StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid);
+  // The groups of the grid must be a multiple of 16 columns wide, and rows must have one scale, if there are several.
+  static Result<std::unique_ptr<StaticProduct>> of(const Matrix& w, const std::vector<float>& bias, const Grid& grid);
 
   const Grid& grid() const { return *grid_; }
   const Matrix& matrix() const { return *matrix_; }
@@ -32,6 +31,8 @@ class StaticProduct {
   size_t bytes() const;  // resident, beside the matrix
 
  private:
+  StaticProduct(const Matrix& w, const std::vector<float>& bias, const Grid& grid);
+
   struct Folded {
     Buffer<float> scale;
     Buffer<int8_t> zero;

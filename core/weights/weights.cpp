@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
 #include "kernels/layout.hpp"
 
@@ -12,6 +11,34 @@ Matrix::Matrix(const float* weights, size_t rows, size_t cols)
     : rows_(rows), cols_(cols), stride_(steps_of(cols) * kTile), dense_(rows * stride_) {
   for (size_t row = 0; row < rows; ++row)
     std::memcpy(dense_.data() + row * stride_, weights + row * cols, cols * sizeof(float));
+}
+
+Fault Matrix::fault_of(size_t rows, size_t cols, size_t group_size) {
+  if (rows == 0 || cols == 0 || cols > 65536 || group_size == 0)
+    return Fault("a matrix needs 1 to 65,536 columns, and rows");
+  if (cols % group_size || (group_size != cols && group_size % kTile))
+    return Fault("group_size: must divide the columns and be a multiple of 16, or be all columns");
+  return {};
+}
+
+Result<std::shared_ptr<Matrix>> Matrix::packed(size_t rows, size_t cols, size_t group_size,
+                                               const std::vector<BlockSource>& blocks, const uint8_t* cluster) {
+  if (Fault fault = fault_of(rows, cols, group_size)) return fault;
+  if ((cluster != nullptr) != (blocks.size() > 1)) return Fault("cluster: needed with several blocks, and only then");
+  size_t total = 0;
+  for (const BlockSource& block : blocks) {
+    if (block.bits < 1 || block.bits > 8) return Fault("bits: must be 1 to 8");
+    if (block.bits < 8 && (block.levels != nullptr) == (block.alphas != nullptr))
+      return Fault("a block below 8 bits has either levels or alphas");
+    if (block.bits > 4 && block.alphas) return Fault("alphas: only at most 4 bits have them");
+    total += block.rows;
+  }
+  if (total != rows) return Fault("blocks: their rows must add up to the matrix's");
+  std::vector<size_t> rows_of(256);
+  for (size_t row = 0; cluster && row < rows; ++row) ++rows_of[cluster[row]];
+  for (size_t b = 0; cluster && b < blocks.size(); ++b)
+    if (b > 255 || rows_of[b] != blocks[b].rows) return Fault("a cluster has another number of rows than its block");
+  return std::shared_ptr<Matrix>(new Matrix(rows, cols, group_size, blocks, cluster));
 }
 
 Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& sources,
@@ -50,8 +77,6 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
     if (cluster)
       for (size_t row = 0; row < rows; ++row)
         if (cluster[row] == b) block.outputs.push_back(static_cast<uint32_t>(row));
-    if (cluster && block.outputs.size() != source.rows)
-      throw std::invalid_argument("a cluster has another number of rows than its block");
 
     const Packed packed = {block.codes.data(),
                            block.scale.data(),

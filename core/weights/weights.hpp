@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "kernels/kernels.hpp"
 #include "platform/cpu.hpp"
+#include "platform/fault.hpp"
 
 namespace subbyte {
 
@@ -24,7 +24,7 @@ class Buffer {
     if (size > size_) {
       // calloc knows which memory is fresh from the system and zero already; its block starts before ours.
       void* block = std::calloc(size * sizeof(T) + 2 * kLine, 1);
-      if (!block) throw std::bad_alloc();
+      if (!block) no_memory();
       prefer_large_pages(block, size * sizeof(T));
       char* start = static_cast<char*>(block) + 2 * kLine - reinterpret_cast<uintptr_t>(block) % kLine;
       data_ = {reinterpret_cast<T*>(start), Free{block}};
@@ -65,7 +65,10 @@ class Matrix {
   // Float32 weights [rows, cols].
   Matrix(const float* weights, size_t rows, size_t cols);
   // Low-bit weights. cluster: [rows] the block each row is in, or null with a single block.
-  Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& blocks, const uint8_t* cluster);
+  static Result<std::shared_ptr<Matrix>> packed(size_t rows, size_t cols, size_t group_size,
+                                                const std::vector<BlockSource>& blocks, const uint8_t* cluster);
+  // What is wrong with these sizes of low-bit weights; groups of columns have a scale each.
+  static Fault fault_of(size_t rows, size_t cols, size_t group_size);
 
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
@@ -85,6 +88,7 @@ class Matrix {
   size_t stride() const { return stride_; }
 
  private:
+  Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& blocks, const uint8_t* cluster);
   void unpack_row(const Packed& w, size_t row, float* out) const;
 
   struct Block {

@@ -7,9 +7,9 @@ import numpy
 from numpy.typing import NDArray
 
 
-def isas() -> list[tuple[str, bool]]:
+def isas() -> list[tuple[str, bool, str]]:
     """
-    Instruction sets compiled in, best first, and whether this machine runs each.
+    Instruction sets compiled in, best first: name, whether this machine runs it, its flag in /proc/cpuinfo.
     """
 
 def few_inputs(isa: str) -> int:
@@ -83,14 +83,15 @@ def compensate(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), ord
     The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the order of rounding, borders and values [rows or 1, groups, levels].
     """
 
-class Marian:
-    """A MarianMT model ready to run."""
+class Translation:
+    """A translation model ready to run."""
 
-    def __init__(self, *, d_model: int, encoder_layers: int, decoder_layers: int, encoder_heads: int, decoder_heads: int, max_positions: int, vocabulary: int, embedding_scale: float, norm_epsilon: float, activation_function: str, positions: str, recurrent: bool, zero_start: bool, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], isa: str, threads: int, activations: str) -> None: ...
+    def __init__(self, settings: Mapping[str, object], matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], *, isa: str, threads: int, activations: str) -> None:
+        """settings: those of TranslationConfig in C++, by name."""
 
-    def translate(self, sentences: Sequence[Sequence[int]], numbers: Sequence[int], *, beam_size: int, num_hypotheses: int, max_length: int, max_length_factor: float, min_length: int, length_penalty: float, early_stopping: str, scores: bool, renormalize: bool, forced_end: int, start: int, end: int, banned: Sequence[int], other_ends: Sequence[int], prefix: Sequence[int], forced_begin: int, banned_at_begin: Sequence[int], banned_sequences: Sequence[Sequence[int]], repetition_penalty: float, no_repeat_ngram: int, sample: bool, temperature: float, top_k: int, top_p: float, seed: int) -> list[list[tuple[list[int], float]]]:
+    def translate(self, sentences: Sequence[Sequence[int]], numbers: Sequence[int], options: Mapping[str, object]) -> list[list[tuple[list[int], float]]]:
         """
-        Hypotheses (tokens, score) of every sentence, best first. numbers: of the sentences, for what is drawn.
+        Hypotheses (tokens, score) of every sentence, best first. numbers: of the sentences, for what is drawn; options: those of SearchOptions in C++, by name.
         """
 
     def score(self, sentences: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], start: int) -> list[list[float]]:
@@ -116,10 +117,11 @@ class Marian:
     def weight_bytes(self) -> int:
         """Resident bytes of the matrices, tied ones once, and of the screen."""
 
-class Bert:
-    """An encoder of BERT's family ready to run."""
+class Encoder:
+    """An encoder of texts ready to run."""
 
-    def __init__(self, *, hidden: int, layers: int, heads: int, vocabulary: int, positions: int, first_position: int, types: int, labels: int, norm_epsilon: float, activation: str, pooler_activation: str, matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], rotations: Mapping[str, int], isa: str, threads: int, activations: str) -> None: ...
+    def __init__(self, settings: Mapping[str, object], matrices: Mapping[str, Matrix], vectors: Mapping[str, Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]], grids: Mapping[str, tuple[int, Sequence[float], Sequence[float], float]], operands: Sequence[str], rotations: Mapping[str, int], *, isa: str, threads: int, activations: str) -> None:
+        """settings: those of EncoderConfig in C++, by name."""
 
     def states(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
         """
@@ -134,7 +136,7 @@ class Bert:
 
     def observe(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]], names: Sequence[str]) -> list[NDArray[numpy.float32]]:
         """
-        The values of points before they are rounded, each as one run of values.
+        The values of points before they are rounded, each as one run of values, [values, 1].
         """
 
     def inputs(self, tokens: Sequence[Sequence[int]], types: Sequence[Sequence[int]], names: Sequence[str]) -> list[NDArray[numpy.float32]]:

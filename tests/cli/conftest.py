@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import subbyte
+from builders.tiny_marian import tiny_marian_folder
 from subbyte.cli.app import main
-from tiny_marian import tiny_marian_folder
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from planted_bert import texts
-from tiny_bench_bert import tiny_bert_folder
+from builders.planted_bert import texts
+from builders.tiny_bench_bert import tiny_bert_folder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import subbyte
-from encoder_folders import LINES, classifier_folder, regression_folder, sentence_folder
+from builders.encoder_folders import LINES, classifier_folder, regression_folder, sentence_folder
 
 PAIRS = [("a dog", "the cat sleeps"), ("two men", "men"), ("a", "")]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()

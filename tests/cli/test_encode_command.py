@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import subbyte
-from encoder_folders import LINES, classifier_folder, sentence_folder
+from builders.encoder_folders import LINES, classifier_folder, sentence_folder
 
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
 

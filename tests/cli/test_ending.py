@@ -74,7 +74,7 @@ def test_names_of_files_that_are_no_text(compressed, tmp_path):
 @pytest.mark.parametrize("command", ["translate", "score", "encode"])
 def test_lines_that_are_done_are_written_when_a_signal_comes(compressed, tmp_path, command, number, code):
     """The signal comes as the second batch is asked for; stdout is a pipe, so nothing of it was flushed."""
-    from encoder_folders import sentence_folder
+    from builders.encoder_folders import sentence_folder
 
     folder = sentence_folder(tmp_path / "m") if command == "encode" else compressed
     (tmp_path / "text").write_text("a dog\n" * 8)

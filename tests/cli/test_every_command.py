@@ -17,12 +17,12 @@ from typing import Any, TextIO, get_type_hints
 
 import pytest
 import typer
-from command_table import CASES, Case, World
 
 import subbyte
 import subbyte.measure.demo
-from encoder_folders import classifier_folder, sentence_folder
-from fake_hub import fake_hub
+from builders.command_table import CASES, Case, World
+from builders.encoder_folders import classifier_folder, sentence_folder
+from builders.fake_hub import fake_hub
 from subbyte.cli.app import app, main
 
 EVERY = pytest.mark.parametrize("case", CASES, ids=str)

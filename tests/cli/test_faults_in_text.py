@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import subbyte
-from encoder_folders import classifier_folder, sentence_folder
+from builders.encoder_folders import classifier_folder, sentence_folder
 
 GOOD = 40  # lines before the one at fault: one batch and a part of the next
 LINES = [f"a dog {'runs ' * (i % 7)}." for i in range(GOOD)]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tiny_encoder import tiny_encoder_folder
+from builders.tiny_encoder import tiny_encoder_folder
 
 RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n[finetune]\nupdates = 3\nbatch_tokens = 64\n'
 

@@ -8,7 +8,9 @@ import shutil
 def test_shows_every_matrix_and_the_kernels(run, compressed):
     result = run("inspect", compressed)
     assert result.code == 0 and result.err == ""
-    assert result.out.count("self_attention") == 12 and "runs on " in result.out
+    assert result.out.count("self_attn") == 12 and "runs on " in result.out
+    assert '1  uniform  row        uniform4, [[tensors]] 1: match = "*"' in result.out
+    assert max(len(line) for line in result.out.splitlines() if line.startswith("model.")) <= 100
 
 
 def test_shows_a_float_folder(run, floats):

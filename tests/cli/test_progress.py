@@ -125,7 +125,7 @@ def test_a_file_is_counted_in_its_bytes(tmp_path: Path, form):
 
 @pytest.mark.parametrize("command", ["translate", "encode", "classify"])
 def test_commands_tell_how_much_of_a_file_is_done(run, compressed, tmp_path, monkeypatch, command):
-    from encoder_folders import classifier_folder
+    from builders.encoder_folders import classifier_folder
 
     folder = compressed if command == "translate" else classifier_folder(tmp_path / "m", num_hidden_layers=1)
     (tmp_path / "text").write_text("a dog\n" * 8)

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 import subbyte
+from builders.tiny_marian import edit_json
 from subbyte.folders.opening import open_model
-from tiny_marian import edit_json
 
 
 def test_prints_the_document_of_inspect(run, floats, tmp_path):

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 import subbyte
-from tiny_marian import edit_json
+from builders.tiny_marian import edit_json
 
 LINES = ["A dog runs.", "", "Two men and a woman are here.", "A dog runs."]
 

@@ -25,8 +25,8 @@ from tokenizers import ByteLevelBPETokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from encoder_tokenization_cases import BYTE_PAIRS, CASES, PAIRS, TEXTS, folder_of, longest_of
-from tiny_marian import RECORDINGS
+from builders.encoder_tokenization_cases import BYTE_PAIRS, CASES, PAIRS, TEXTS, folder_of, longest_of
+from builders.tiny_marian import RECORDINGS
 
 ENCODERS = RECORDINGS / "encoders"
 TOKENIZATION = RECORDINGS / "encoder_tokenization.json"

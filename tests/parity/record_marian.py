@@ -1,4 +1,4 @@
-"""Record what MarianMTModel computes with tiny random models, for tests/test_recordings.py. Needs transformers.
+"""Record what MarianMTModel computes with tiny random models, for tests/run/test_recordings.py. Needs transformers.
 
     python tests/parity/record_marian.py    # rewrites tests/recordings/marian/
 

@@ -1,4 +1,4 @@
-"""Record what MarianMTModel finds under search settings, for tests/test_search_recordings.py. Needs transformers.
+"""Record what MarianMTModel finds under search settings, for tests/run/test_search_recordings.py. Needs transformers.
 
     python tests/parity/record_search.py    # rewrites tests/recordings/search.json
 
@@ -19,7 +19,7 @@ from transformers import GenerationConfig, MarianMTModel
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from search_cases import BEAMS, CASES, END, MODELS, Case
+from builders.search_cases import BEAMS, CASES, END, MODELS, Case
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 

@@ -1,4 +1,4 @@
-"""Record what MarianTokenizer makes of tricky sentences, for tests/test_tokenization.py. Needs transformers.
+"""Record what MarianTokenizer makes of tricky sentences, for tests/text/test_marian_tokenizer.py. Needs transformers.
 
     python tests/parity/record_tokenization.py            # rewrites tests/recordings/tokenization.json
     python tests/parity/record_tokenization.py --train    # also trains the tiny sentencepiece models again
@@ -20,8 +20,8 @@ import transformers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny_marian import RECORDINGS, edit_json, tiny_marian_folder
-from tokenization_cases import CASES, IDS, SENTENCES
+from builders.tiny_marian import RECORDINGS, edit_json, tiny_marian_folder
+from builders.tokenization_cases import CASES, IDS, SENTENCES
 
 MULTI30K = Path(__file__).resolve().parents[3] / "shared" / "models" / "multi30k-en-de"
 

@@ -1,4 +1,4 @@
-"""Record what sentence-transformers and transformers make of the folders in tests/encoder_variants.py.
+"""Record what sentence-transformers and transformers make of the folders in tests/builders/encoder_variants.py.
 
 python tests/parity/record_variants.py     # rewrites tests/recordings/encoder_variants.safetensors
 """
@@ -18,9 +18,9 @@ from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
-from encoder_variants import PAIRS, TEXTS, base_folder, changed
-from tiny_marian import RECORDINGS
+from builders.encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
+from builders.encoder_variants import PAIRS, TEXTS, base_folder, changed
+from builders.tiny_marian import RECORDINGS
 
 FILE = RECORDINGS / "encoder_variants.safetensors"
 

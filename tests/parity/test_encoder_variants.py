@@ -19,7 +19,7 @@ from record_variants import FILE, recorded  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
 import subbyte  # noqa: E402
-from encoder_variants import PAIRS, base_folder  # noqa: E402
+from builders.encoder_variants import PAIRS, base_folder  # noqa: E402
 
 torch.set_num_threads(1)
 

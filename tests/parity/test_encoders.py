@@ -16,9 +16,9 @@ from record_encoders import ENCODERS, MODELS, TOKENIZATION, record, tokenization
 from safetensors.numpy import load_file  # noqa: E402
 
 import subbyte  # noqa: E402
-from encoder_tokenization_cases import CASES  # noqa: E402
+from builders.encoder_tokenization_cases import CASES  # noqa: E402
+from builders.tokenization_cases import SENTENCES  # noqa: E402
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer  # noqa: E402
-from tokenization_cases import SENTENCES  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from encoder_folders import sentence_folder
+from builders.encoder_folders import sentence_folder
+from builders.tiny_encoder import KINDS, tiny_encoder_folder
+from builders.tiny_marian import tiny_marian_folder
+from builders.tiny_packed import quantized
 from subbyte.folders.converted import saving
-from tiny_encoder import KINDS, tiny_encoder_folder
-from tiny_marian import tiny_marian_folder
-from tiny_packed import quantized
 
 transformers = pytest.importorskip("transformers")
 AUTO = (

@@ -17,10 +17,10 @@ from record_marian import CASES, RECORDINGS, record  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from transformers import MarianMTModel, MarianTokenizer  # noqa: E402
 
+from builders.tokenization_cases import SENTENCES  # noqa: E402
 from subbyte.folders.opening import open_model  # noqa: E402
 from subbyte.run.translation_engine import Engine  # noqa: E402
 from subbyte.text.tokenizer import load_tokenizer  # noqa: E402
-from tokenization_cases import SENTENCES  # noqa: E402
 
 SENTENCES_OF_A_SET = 30
 BEAMS = 4

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from safetensors.numpy import save_file
 
+from builders.tiny_marian import tiny_marian_folder
 from subbyte.folders.opening import open_model
 from subbyte.models.translation import BIAS
 from subbyte.text.tokenizer import load_tokenizer
-from tiny_marian import tiny_marian_folder
 
 WORDS = {"a": "ein", "dog": "Hund", "man": "Mann", "two": "zwei", "runs": "rennt", "is": "ist", "small": "klein"}
 SMALL: dict[str, Any] = {

@@ -3,13 +3,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "kernels/kernels.hpp"
+#include "kernels/dispatch.hpp"
+#include "session/session.hpp"
 #include "weights/grid.hpp"
-#include "weights/ops.hpp"
 
 namespace subbyte::bindings {
 
@@ -24,41 +26,63 @@ inline void require(bool ok, const std::string& what) {
   if (!ok) throw std::invalid_argument(what);
 }
 
+// Faults are raised.
+inline void check(const Fault& fault) {
+  if (fault) throw std::invalid_argument(fault.text());
+}
+
+template <class T>
+T made(Result<T> result) {
+  if (!result) check(result.fault());
+  return std::move(*result);
+}
+
+inline const Kernels& kernels_of(const std::string& isa) { return *made(kernels_for(isa)); }
+
 inline Out to_numpy(std::vector<float> values, std::vector<size_t> shape) {
   auto* owned = new std::vector<float>(std::move(values));
   nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
   return Out(owned->data(), shape.size(), shape.data(), owner);
 }
 
-inline Activation activation_of(const std::string& name) {
-  if (name == "relu") return Activation::relu;
-  if (name == "swish" || name == "silu") return Activation::swish;
-  if (name == "gelu") return Activation::gelu;
-  if (name == "tanh") return Activation::tanh;
-  throw std::invalid_argument("activation_function \"" + name + "\" is not supported; relu, swish and gelu are");
+inline Out to_numpy(Table table) { return to_numpy(std::move(table.values), {table.rows, table.cols}); }
+
+inline std::vector<Out> to_numpy(std::vector<Table> tables) {
+  std::vector<Out> arrays;
+  for (Table& table : tables) arrays.push_back(to_numpy(std::move(table)));
+  return arrays;
 }
 
-inline Rounding rounding_of(const std::string& activations) {
-  if (activations == "int8") return Rounding::int8;
-  if (activations == "float32") return Rounding::none;
-  throw std::invalid_argument("activations: must be int8 or float32, not \"" + activations + "\"");
+// What f() makes while others have the interpreter.
+template <class F>
+auto unlocked(const F& f) {
+  nb::gil_scoped_release release;
+  return made(f());
 }
+
+using Matrices = std::map<std::string, std::shared_ptr<Matrix>>;
+using Vectors = std::map<std::string, In<float, 1>>;
+
+inline Tensors tensors_of(const Matrices& matrices, const Vectors& vectors) {
+  Tensors tensors;
+  for (const auto& [name, matrix] : matrices) tensors.matrices[name] = matrix;
+  for (const auto& [name, array] : vectors) tensors.vectors[name].assign(array.data(), array.data() + array.shape(0));
+  return tensors;
+}
+
+using SettingsDict = std::map<std::string, nb::object>;
+Settings settings_of(const SettingsDict& dict);  // module.cpp
 
 using GridArrays = std::tuple<size_t, std::vector<float>, std::vector<float>, float>;  // bits, scale, zero, limit
 
 inline Grid grid_of(const std::string& name, const GridArrays& arrays) {
   const auto& [bits, scale, zero, limit] = arrays;
-  require(!scale.empty() && scale.size() == zero.size() && limit >= 1 && limit <= (bits == 16 ? 32512.0f : 127.0f),
-          name + ": a grid needs as many zeros as scales, and codes of 127 at most, or 32,512 at 16 bits");
-  Grid grid;
-  grid.bits = bits;
-  for (size_t i = 0; i < scale.size(); ++i) grid.groups.push_back({1.0f / scale[i], scale[i], zero[i], limit});
-  return grid;
+  return made(subbyte::grid_of(name, bits, scale, zero, limit));
 }
 
-void define_matrices(nb::module_& m);    // matrices.cpp
-void define_operations(nb::module_& m);  // operations.cpp
-void define_marian(nb::module_& m);      // marian.cpp
-void define_bert(nb::module_& m);        // bert.cpp
+void define_matrices(nb::module_& m);     // matrices.cpp
+void define_operations(nb::module_& m);   // operations.cpp
+void define_translation(nb::module_& m);  // translation.cpp
+void define_encoder(nb::module_& m);      // encoder.cpp
 
 }  // namespace subbyte::bindings

@@ -57,9 +57,6 @@ struct BlockArrays {
               "alphas: must be [rows, groups, bits] or [1, 1, bits], at most 4 bits");
       s.alphas = alphas.data();
     }
-    require(s.bits == 8 || (s.levels != nullptr) != (s.alphas != nullptr),
-            "a block below 8 bits has either levels or alphas");
-    require(s.bits < 8 || !s.alphas, "8 bits have no alphas");
     if (!block[5].is_none()) {
       const auto zero = take<In<int8_t, 2>>(block[5]);
       require(fits(zero.shape(0), zero.shape(1)), "zero: must be [rows, groups] or [1, 1]");
@@ -71,22 +68,15 @@ struct BlockArrays {
 
 std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_size,
                                       const std::vector<nb::object>& blocks, std::optional<In<uint8_t, 1>> cluster) {
-  require(rows > 0 && cols > 0 && cols <= 65536 && group_size > 0, "a matrix needs 1 to 65,536 columns, and rows");
-  require(cols % group_size == 0 && (group_size == cols || group_size % kTile == 0),
-          "group_size: must divide the columns and be a multiple of 16, or be all columns");
-  require(cluster.has_value() == (blocks.size() > 1), "cluster: needed with several blocks, and only then");
+  check(Matrix::fault_of(rows, cols, group_size));
+  require(!cluster || cluster->shape(0) == rows, "cluster: must be [rows]");
   BlockArrays arrays;
   std::vector<BlockSource> sources;
-  size_t total = 0;
-  for (const nb::object& block : blocks) {
+  for (const nb::object& block : blocks)
     sources.push_back(arrays.source(nb::cast<nb::tuple>(block), cols, cols / group_size));
-    total += sources.back().rows;
-  }
-  require(total == rows, "blocks: their rows must add up to the matrix's");
-  require(!cluster || cluster->shape(0) == rows, "cluster: must be [rows]");
   const uint8_t* cluster_of_row = cluster ? cluster->data() : nullptr;
   nb::gil_scoped_release release;
-  return std::make_shared<Matrix>(rows, cols, group_size, sources, cluster_of_row);
+  return made(Matrix::packed(rows, cols, group_size, sources, cluster_of_row));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Python sees arrays and names; nothing here computes. Every shape is checked before a pointer is used.
-#include <nanobind/stl/pair.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "bindings/python/bindings.hpp"
@@ -9,23 +10,46 @@
 using namespace subbyte;
 using namespace subbyte::bindings;
 
+namespace subbyte::bindings {
+namespace {
+
+Settings::Value value_of(nb::handle value) {
+  if (nb::isinstance<nb::bool_>(value)) return nb::cast<bool>(value);
+  if (nb::isinstance<nb::float_>(value)) return nb::cast<double>(value);
+  if (nb::isinstance<nb::str>(value)) return nb::cast<std::string>(value);
+  if (uint64_t whole; nb::try_cast(value, whole)) return whole;
+  if (int64_t below; nb::try_cast(value, below)) return below;
+  if (Settings::Tokens tokens; nb::try_cast(value, tokens)) return tokens;
+  return nb::cast<std::vector<Settings::Tokens>>(value);
+}
+
+}  // namespace
+
+Settings settings_of(const SettingsDict& dict) {
+  Settings settings;
+  for (const auto& [name, value] : dict) settings.set(name, value_of(value));
+  return settings;
+}
+
+}  // namespace subbyte::bindings
+
 NB_MODULE(_core, m) {
   m.doc() = "The C++ engine: matrices, kernels, models. Use subbyte.engine.";
 
   m.def(
       "isas",
       [] {
-        std::vector<std::pair<std::string, bool>> list;
-        for (const Isa& isa : isas()) list.emplace_back(isa.kernels->isa, isa.supported());
+        std::vector<std::tuple<std::string, bool, std::string>> list;
+        for (const Isa& isa : isas()) list.emplace_back(isa.name, isa.runs, isa.cpuinfo);
         return list;
       },
-      "Instruction sets compiled in, best first, and whether this machine runs each.");
+      "Instruction sets compiled in, best first: name, whether this machine runs it, its flag in /proc/cpuinfo.");
 
   m.def(
-      "few_inputs", [](const std::string& isa) { return kernels_for(isa).few_inputs; }, "isa"_a,
+      "few_inputs", [](const std::string& isa) { return kernels_of(isa).few_inputs; }, "isa"_a,
       "Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.");
   define_matrices(m);
   define_operations(m);
-  define_marian(m);
-  define_bert(m);
+  define_translation(m);
+  define_encoder(m);
 }

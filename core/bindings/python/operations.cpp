@@ -23,7 +23,7 @@ void define_operations(nb::module_& m) {
          const std::string& activations, size_t threads) {
         require(x.shape(1) == w.cols(), "x: must be [m, cols]");
         require(!bias || bias->shape(0) == w.rows(), "bias: must be [rows]");
-        Ops ops(kernels_for(isa), threads, rounding_of(activations));
+        Ops ops(kernels_of(isa), threads, made(rounding_of(activations)));
         std::vector<float> y(x.shape(0) * w.rows());
         FloatMode mode;
         Inputs inputs = {x.data(), x.shape(0), x.shape(1)};
@@ -40,7 +40,7 @@ void define_operations(nb::module_& m) {
         require(x.shape(1) == w.cols(), "x: must be [m, cols]");
         require(bias.shape(0) == w.rows(), "bias: must be [rows]");
         for (uint32_t output : banned) require(output < w.rows(), "banned: must be rows");
-        Ops ops(kernels_for(isa), threads, Rounding::int8);
+        Ops ops(kernels_of(isa), threads, Rounding::int8);
         FloatMode mode;
         Inputs inputs = {x.data(), x.shape(0), x.shape(1)};
         std::vector<float> added(bias.data(), bias.data() + bias.shape(0));
@@ -63,7 +63,7 @@ void define_operations(nb::module_& m) {
         require(!residual || (residual->shape(0) == x.shape(0) && residual->shape(1) == n), "residual: must be [m, n]");
         std::vector<float> y(x.shape(0) * n);
         FloatMode mode;
-        kernels_for(isa).layer_norm(
+        kernels_of(isa).layer_norm(
             {x.data(), residual ? residual->data() : nullptr, gamma.data(), beta.data(), y.data(), x.shape(0), n, eps});
         return to_numpy(std::move(y), {x.shape(0), n});
       },
@@ -79,8 +79,8 @@ void define_operations(nb::module_& m) {
         for (size_t t = 0; t < length; ++t) rows.push_back(key_values.data() + t * 2 * width);
         std::vector<float> y(width), scores(steps_of(length) * kTile);
         FloatMode mode;
-        kernels_for(isa).attention({q.data(), rows.data(), 0, y.data(), scores.data(), length, heads, width / heads,
-                                    1.0f / std::sqrt(static_cast<float>(width / heads))});
+        kernels_of(isa).attention({q.data(), rows.data(), 0, width, y.data(), scores.data(), length, heads,
+                                   width / heads, 1.0f / std::sqrt(static_cast<float>(width / heads))});
         return to_numpy(std::move(y), {width});
       },
       "q"_a, "key_values"_a, "heads"_a, nb::kw_only(), "isa"_a = "best",
@@ -102,7 +102,7 @@ void define_operations(nb::module_& m) {
         Buffer<float> scratch(self_attention_scratch(length, size));
         FloatMode mode;
         for (size_t at = 0; at < width; at += size)
-          kernels_for(isa).self_attention(
+          kernels_of(isa).self_attention(
               {q.data() + at, key.data() + at, value.data() + at, y.data() + at, scratch.data(), length, size, width,
                1.0f / std::sqrt(static_cast<float>(size)), on_scores ? &on_scores->groups[0] : nullptr,
                on_probabilities ? &on_probabilities->groups[0] : nullptr});
@@ -120,7 +120,7 @@ void define_operations(nb::module_& m) {
         std::vector<float> y(x.data(), x.data() + x.shape(0) * x.shape(1));
         FloatMode mode;
         if (made.groups.size() > 1) made.spread(x.shape(1));
-        Ops(kernels_for(isa), 1, Rounding::int8).round(made, x.shape(0), x.shape(1), y.data());
+        Ops(kernels_of(isa), 1, Rounding::int8).round(made, x.shape(0), x.shape(1), y.data());
         return to_numpy(std::move(y), {x.shape(0), x.shape(1)});
       },
       "x"_a, "grid"_a, nb::kw_only(), "isa"_a = "best", "What the codes of x [m, n] stand for.");
@@ -134,8 +134,8 @@ void define_operations(nb::module_& m) {
         std::vector<int8_t> high(padded, 1), low(padded, 1);
         int32_t high_sum = 0, low_sum = 0;
         FloatMode mode;
-        kernels_for(isa).grid_codes({x.data(), n, made.groups[0], high.data(), made.wide() ? low.data() : nullptr,
-                                     &high_sum, made.wide() ? &low_sum : nullptr});
+        kernels_of(isa).grid_codes({x.data(), n, made.groups[0], high.data(), made.wide() ? low.data() : nullptr,
+                                    &high_sum, made.wide() ? &low_sum : nullptr});
         if (!made.wide()) std::fill(low.begin(), low.end(), int8_t{0});
         const auto floats = [&](const std::vector<int8_t>& codes) {
           return to_numpy(std::vector<float>(codes.begin(), codes.end()), {padded});
@@ -154,7 +154,7 @@ void define_operations(nb::module_& m) {
         require(is_rotation(rotation) && n % rotation == 0,
                 "rotation: must be 1, 16, 32, 64, 128 or 256, and divide n");
         FloatMode mode;
-        Ops ops(kernels_for(isa), 1, Rounding::int8);
+        Ops ops(kernels_of(isa), 1, Rounding::int8);
         Inputs inputs = {x.data(), x.shape(0), n, factors ? factors->data() : nullptr, rotation};
         ops.settle(inputs);
         return to_numpy(std::vector<float>(inputs.x, inputs.x + x.shape(0) * n), {x.shape(0), n});
@@ -170,7 +170,7 @@ void define_operations(nb::module_& m) {
                 "forget, input and previous: must be [n]");
         std::vector<float> state(n), y(n);
         FloatMode mode;
-        kernels_for(isa).ssru(
+        kernels_of(isa).ssru(
             {forget.data(), input.data(), previous ? previous->data() : nullptr, state.data(), y.data(), n});
         return std::make_pair(to_numpy(std::move(state), {n}), to_numpy(std::move(y), {n}));
       },
@@ -182,7 +182,7 @@ void define_operations(nb::module_& m) {
       [](const std::string& kind, In<float, 1> x, const std::string& isa) {
         std::vector<float> y(x.data(), x.data() + x.shape(0));
         FloatMode mode;
-        kernels_for(isa).activate(activation_of(kind), y.data(), y.size());
+        kernels_of(isa).activate(made(activation_of(kind)), y.data(), y.size());
         return to_numpy(std::move(y), {x.shape(0)});
       },
       "kind"_a, "x"_a, nb::kw_only(), "isa"_a = "best");
@@ -191,7 +191,7 @@ void define_operations(nb::module_& m) {
       "log_sum_exp_parts",
       [](In<float, 1> x, const std::string& isa) {
         require(x.shape(0) > 0, "x: must not be empty");
-        const Kernels& kernels = kernels_for(isa);
+        const Kernels& kernels = kernels_of(isa);
         std::vector<float> maxima((x.shape(0) + 127) / 128);
         FloatMode mode;
         kernels.run_max(x.data(), x.shape(0), maxima.data());
@@ -221,7 +221,7 @@ void define_operations(nb::module_& m) {
             "values: must be [rows or 1, groups, levels], 2 to 256 of them");
         require(borders.shape(0) == values.shape(0) && borders.shape(1) == groups && borders.shape(2) == levels - 1,
                 "borders: must be one fewer than values");
-        const Kernels& kernels = kernels_for(isa);
+        const Kernels& kernels = kernels_of(isa);
         auto* numbers = new std::vector<uint8_t>(rows * cols);
         nb::capsule owner(numbers, [](void* p) noexcept { delete static_cast<std::vector<uint8_t>*>(p); });
         {

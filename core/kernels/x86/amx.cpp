@@ -1,8 +1,8 @@
-// AMX: tiles of 16 rows of 64 bytes, multiplied 16 x 16 x 64 signed bytes at a time; all else is AVX-512. A product
-// with few inputs would leave tiles mostly empty, and stays with VNNI.
+// AMX: tiles of 16 rows of 64 bytes, multiplied 16 x 16 x 64 signed bytes at a time; all else is AVX-512 with VNNI. A
+// product with few inputs would leave tiles mostly empty, and stays with that too.
 #include <algorithm>
 
-#include "kernels/x86/int8_avx512.hpp"
+#include "kernels/x86/levels_avx512.hpp"
 
 namespace subbyte {
 namespace {
@@ -146,17 +146,20 @@ void tiled(const LinearInt8& a) {
   _tile_release();
 }
 
-void amx_linear_int8(const LinearInt8& a) {
+Kernels weaker;  // the table before this file
+
+void linear_int8(const LinearInt8& a) {
   // Groups that end inside a tile would meet what is not theirs.
   const bool whole = a.w.groups == 1 || a.w.steps / a.w.groups % kTileSteps == 0;
-  if (a.m <= kFewInputs || !whole) return linear_int8(a);
+  if (a.m <= weaker.few_inputs || !whole) return weaker.linear_int8(a);
   SUBBYTE_BY_WIDTH(a.w.width, tiled, a)
 }
 
 }  // namespace
 
-const Kernels kAmx = {"amx",          kFewInputs,    amx_linear_int8, linear_float, linear_dense, quantize_rows,
-                      round_to_grid,  round_columns, grid_codes,      operand,      layer_norm,   attention,
-                      self_attention, ssru,          activate,        run_max,      exp_sum,      compensate};
+void amx_kernels(Kernels& table) {
+  weaker = table;
+  table.linear_int8 = linear_int8;
+}
 
 }  // namespace subbyte

@@ -3,7 +3,7 @@
 // and x * sign(level): 2 * 127 * 127 = 32,258 fits and the sums stay exact.
 #include "kernels/x86/lanes_avx2.hpp"
 
-#include "kernels/float_ops.hpp"
+#include "kernels/lanes/vectors.hpp"
 
 namespace subbyte {
 namespace {
@@ -162,12 +162,10 @@ constexpr size_t kFewInputs = 2;
 }  // namespace
 }  // namespace subbyte
 
-#include "kernels/int8_ops.hpp"
+#include "kernels/lanes/table.hpp"
 
 namespace subbyte {
 
-const Kernels kAvx2 = {"avx2",         kFewInputs,    linear_int8, linear_float, linear_dense, quantize_rows,
-                       round_to_grid,  round_columns, grid_codes,  operand,      layer_norm,   attention,
-                       self_attention, ssru,          activate,    run_max,      exp_sum,      compensate};
+void avx2_kernels(Kernels& table) { table = lanes_kernels(); }
 
 }  // namespace subbyte

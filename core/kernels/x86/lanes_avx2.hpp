@@ -1,4 +1,4 @@
-// The 16 float lanes of the kernel contract as two AVX2 registers. See float_ops.hpp for what each function means.
+// The 16 float lanes of the kernel contract as two AVX2 registers. See lanes/vectors.hpp for what each function means.
 #pragma once
 #include <immintrin.h>
 

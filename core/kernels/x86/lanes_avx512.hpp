@@ -1,4 +1,5 @@
-// The 16 float lanes of the kernel contract as one AVX-512 register. See float_ops.hpp for what each function means.
+// The 16 float lanes of the kernel contract as one AVX-512 register. See lanes/vectors.hpp for what each function
+// means.
 #pragma once
 #include <immintrin.h>
 

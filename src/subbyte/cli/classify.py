@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
+from subbyte.text.given import Text
 from subbyte.text.lines import LineReader, without_end
-
-if TYPE_CHECKING:
-    from subbyte.run.encoder import Text
 
 Scores = Literal["none", "sigmoid", "softmax"]
 

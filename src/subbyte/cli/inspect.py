@@ -51,23 +51,27 @@ def print_totals(folder: Path, document: Inspection) -> None:
 
 
 def _print_tensors(document: Inspection) -> None:
-    matrices = [tensor for tensor in document["tensors"] if tensor["role"]]
-    rows = [
-        [
-            tensor["name"],
-            tensor["role"],
-            " x ".join(map(str, tensor["shape"])),
-            tensor["scheme"],
-            round(tensor["bits"], 2),
-            tensor["granularity"] or "-",
-            tensor["bytes"],
-            "-" if tensor["sqnr_db"] is None else round(tensor["sqnr_db"], 1),
-        ]
-        for tensor in matrices
-    ]
-    print_columns(["matrix", "role", "shape", "scheme", "bits", "scale per", "bytes", "SQNR dB"], rows)
+    """A line a matrix, and a table of the schemes that they have, each with the rule that chose it."""
+    ways: dict[tuple[str, str, str], int] = {}
+    rows = []
+    for tensor in document["tensors"]:
+        if tensor["role"]:
+            way = (tensor["scheme"], tensor["granularity"] or "-", tensor["rule"] or "-")
+            rows.append(
+                [
+                    tensor["name"],
+                    " x ".join(map(str, tensor["shape"])),
+                    round(tensor["bits"], 2),
+                    tensor["bytes"],
+                    "-" if tensor["sqnr_db"] is None else round(tensor["sqnr_db"], 1),
+                    ways.setdefault(way, 1 + len(ways)),
+                ]
+            )
+    print_columns(["matrix", "shape", "bits", "bytes", "SQNR dB", "way"], rows)
     vectors = [tensor["bytes"] for tensor in document["tensors"] if not tensor["role"]]
     print(f"and {len(vectors)} vectors, {sum(vectors):,} bytes")
+    print()
+    print_columns(["way", "scheme", "scale per", "rule"], [[number, *way] for way, number in ways.items()])
 
 
 def _print_kernels(document: Inspection) -> None:

@@ -29,7 +29,7 @@ Threads = Annotated[
 Isa = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="Instruction set: best, amx, avx512_vnni, avx2, reference. Results are the same."
+        metavar="NAME", help="Instruction set: best, or one that `subbyte inspect` names. Results are the same."
     ),
 ]
 ActivationsOption = Annotated[

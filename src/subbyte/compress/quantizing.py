@@ -14,8 +14,8 @@ from subbyte.compress import choice
 from subbyte.compress.calibration.texts import Texts, texts_for_named, texts_to_choose_on
 from subbyte.compress.choice import Chosen, Task, Tried
 from subbyte.compress.encoder_agreement import EncoderAgreement
-from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, require_kind
-from subbyte.compress.report import _tensor_reports
+from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind
+from subbyte.compress.report import tensor_reports
 from subbyte.compress.search.budget import search
 from subbyte.compress.task import task_of
 from subbyte.compress.translation import TranslationTask
@@ -131,6 +131,7 @@ def quantize(
         "agreement": verdict.document if verdict else None,
         "warnings": warnings,
     }
+    rules = dict.fromkeys(model.roles, f"--budget {budget}") if found else reasons(result.recipe, model)
     report = {
         "recipe": result.recipe.name,
         "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
@@ -140,7 +141,7 @@ def quantize(
         "check": task.texts.check_name if verdict else None,
         **how,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "tensors": _tensor_reports(model, result.packed),
+        "tensors": tensor_reports(model, result.packed, rules),
     }
     saving.save(result.packed, out, report=report, recipe=found.recipe if found else None, force=force)
     return {**inspect(out), **how}  # type: ignore[typeddict-item]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from subbyte.numbers.matrices import sqnr_db
 from subbyte.numbers.packed import PackedMatrix
 
 
-def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:
-    """Bits and error of each quantized matrix; an error of None means that nothing was lost."""
+def tensor_reports(model: Model, packed: Model, rules: Mapping[str, str]) -> dict[str, Any]:
+    """Bits and error of each quantized matrix, and what chose its scheme; no error (None): nothing was lost."""
     reports = {}
     for name, matrix in packed.tensors.items():
         if isinstance(matrix, PackedMatrix):
@@ -21,5 +22,6 @@ def _tensor_reports(model: Model, packed: Model) -> dict[str, Any]:
             assert isinstance(w, np.ndarray)
             error = sqnr_db(w, matrix)
             bits = [block.bits for block in matrix.blocks]
-            reports[name] = {"bits": bits, "sqnr_db": round(error, 3) if math.isfinite(error) else None}
+            lost = round(error, 3) if math.isfinite(error) else None
+            reports[name] = {"bits": bits, "sqnr_db": lost, "rule": rules.get(name)}
     return reports

@@ -18,7 +18,7 @@ from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
-from subbyte.text.marian_tokenizer import source_language
+from subbyte.text.marian_files import source_language
 from subbyte.text.tokenizer import Tokenizer
 
 

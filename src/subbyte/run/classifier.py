@@ -9,14 +9,14 @@ from typing import TypedDict, get_args, overload
 import numpy as np
 
 from subbyte.errors import UsageError
-from subbyte.models.kinds import label_names
-from subbyte.models.model import Model, Scores
+from subbyte.models.kinds import label_names, require_labels
+from subbyte.models.model import Activations, Model, Scores
 from subbyte.models.pooling import prompt_of
-from subbyte.run.encoder import DEFAULT_BATCH_SIZE, Activations, Text, _encoded, _loaded
 from subbyte.run.encoder_engine import EncoderEngine
-from subbyte.run.opening import Opened, remembered
-from subbyte.text.encoder_tokenizer import EncoderTokenizer
-from subbyte.text.given import one_or_many
+from subbyte.run.opening import Opened, opened, remembered
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
+from subbyte.text.encoder_tokenizer import EncoderTokenizer, encoded_batches, load_encoder_tokenizer
+from subbyte.text.given import Text, one_or_many
 
 
 class Label(TypedDict):
@@ -85,7 +85,9 @@ class Classifier(Opened):
         """
         if activation not in (None, *get_args(Scores)):
             raise UsageError(f"activation is {activation!r}, should be one of {', '.join(get_args(Scores))}")
-        model, engine, tokenizer = _loaded(folder, threads, isa, activations, labelled=True)
+        model = opened(folder, require_labels, activations)
+        tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
+        engine = EncoderEngine(model, threads=threads, isa=isa, activations=activations)
         prompt = prompt_of(model.sentence) if model.sentence and not model.sentence.pooling else ""
         return cls(engine, tokenizer, label_names(model), activation or model.scores or "softmax", prompt)
 
@@ -123,5 +125,5 @@ class Classifier(Opened):
 
     def logits(self, texts: Iterable[Text], batch_size: int = DEFAULT_BATCH_SIZE) -> Iterator[np.ndarray]:
         """The logits of each text, float32 [labels]; reads `batch_size` texts at a time."""
-        for batch in _encoded(self.tokenizer, texts, batch_size, self.prompt):
+        for batch in encoded_batches(self.tokenizer, texts, batch_size, self.prompt):
             yield from self.engine.logits(*batch)

@@ -1,35 +1,23 @@
-"""Text in, vectors or labels out: a tokenizer and an encoder's engine put together."""
+"""Text in, vectors out: a tokenizer and an encoder's engine put together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 
-from subbyte.errors import SubbyteError, UsageError
-from subbyte.folders.opening import open_model
-from subbyte.models.kinds import require_encoder, require_labels
-from subbyte.models.model import Model, SentenceVectors
+from subbyte.errors import UsageError
+from subbyte.models.kinds import require_encoder
+from subbyte.models.model import Activations, Model, SentenceVectors
 from subbyte.models.pooling import known_prompts, prompt_of, width_of
 from subbyte.run.encoder_engine import EncoderEngine
-from subbyte.run.opening import Opened, remembered
+from subbyte.run.opening import Opened, opened, remembered
 from subbyte.run.vectors import similarity, stage_tensors, text_vectors
-from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
-from subbyte.text.given import checked, one_or_many
-from subbyte.text.lines import in_batches
-
-DEFAULT_BATCH_SIZE = 32
-Activations = Literal["int8", "float32", "static"]
-Text = str | tuple[str, ...]  # a sentence, or a tuple of one or of two
-
-
-class _Loaded(NamedTuple):
-    model: Model
-    engine: EncoderEngine
-    tokenizer: EncoderTokenizer
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
+from subbyte.text.encoder_tokenizer import EncoderTokenizer, encoded_batches, load_encoder_tokenizer
+from subbyte.text.given import one_or_many
 
 
 class Encoder(Opened):
@@ -59,7 +47,7 @@ class Encoder(Opened):
         sentence: SentenceVectors,
         tensors: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """`tensors`: of the stages behind the pooling, where `sentence` has some (encoder_vectors.stage_tensors)."""
+        """`tensors`: of the stages behind the pooling, where `sentence` has some (vectors.stage_tensors)."""
         self.engine = engine
         self.tokenizer = tokenizer
         self.sentence = sentence
@@ -80,7 +68,9 @@ class Encoder(Opened):
         Prompts, pooling and what comes behind it are as the folder says; of a folder that says nothing, the mean of the
         tokens. The other arguments are those of `Translator.from_pretrained`.
         """
-        model, engine, tokenizer = _loaded(folder, threads, isa, activations)
+        model = opened(folder, require_encoder, activations)
+        tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
+        engine = EncoderEngine(model, threads=threads, isa=isa, activations=activations)
         sentence = model.sentence if model.sentence and model.sentence.pooling else SentenceVectors()
         return cls(engine, tokenizer, sentence, stage_tensors(model))
 
@@ -121,7 +111,7 @@ class Encoder(Opened):
         sentence = self._cut_to(truncate_dim)
         before = self._prompt(prompt, prompt_name)
         unpooled = 0 if not before or sentence.include_prompt else self.tokenizer.prompt_tokens(before)
-        for ids, types in _encoded(self.tokenizer, texts, batch_size, before):
+        for ids, types in encoded_batches(self.tokenizer, texts, batch_size, before):
             yield from text_vectors(
                 self.engine, ids, types, sentence, self._tensors, unpooled=unpooled, normalize=normalize_embeddings
             )
@@ -149,50 +139,3 @@ class Encoder(Opened):
         except (KeyError, TypeError):
             names = ", ".join(known_prompts(self.sentence.prompts))
             raise UsageError(f"there is no prompt named {name!r}; this model has {names}") from None
-
-
-def _loaded(
-    folder: str | Path | Model, threads: int | None, isa: str, activations: str | None, *, labelled: bool = False
-) -> _Loaded:
-    model = folder if isinstance(folder, Model) else open_model(folder)
-    (require_labels if labelled else require_encoder)(model)
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
-    return _Loaded(model, EncoderEngine(model, isa=isa, threads=threads, activations=activations), tokenizer)
-
-
-def _parts(text: Text) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else text
-
-
-def _encoded(
-    tokenizer: EncoderTokenizer, texts: Iterable[Text], size: int, prompt: str
-) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
-    """Ids and types of `size` texts at a time, `prompt` before each.
-
-    Where one cannot be read, those before it come first, then the fault.
-    """
-    for batch in _batches(texts, size):
-        parts = [_prompted(_parts(text), prompt) for text in batch]
-        try:
-            encoded = tokenizer.encode(parts)
-        except SubbyteError as error:
-            fault = error
-        else:
-            yield encoded
-            continue
-        for number in range(len(parts)):
-            try:
-                tokenizer.encode(parts[number : number + 1])
-            except SubbyteError:
-                if number:
-                    yield tokenizer.encode(parts[:number])
-                break
-        raise fault
-
-
-def _prompted(parts: tuple[str, ...], prompt: str) -> tuple[str, ...]:
-    return (prompt + parts[0], *parts[1:]) if prompt and parts and isinstance(parts[0], str) else parts
-
-
-def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    return in_batches(checked(texts, pairs=True), size)

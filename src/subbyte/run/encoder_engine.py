@@ -13,14 +13,15 @@ from subbyte.models.axis_order import inverse
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
-from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.runtime import Runtime
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
 MADE = ("scores", "probabilities")  # of attention: they never stand in memory as a whole, and are made anew
 
 
-class EncoderEngine(Resident[_core.Bert]):
+class EncoderEngine(Resident[_core.Encoder]):
     """An encoder laid out for one instruction set. Calls from several threads wait for each other.
 
     A batch is token ids of texts of any lengths, and for each text the types of its tokens (none: all 0). Texts stand
@@ -32,27 +33,30 @@ class EncoderEngine(Resident[_core.Bert]):
         self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
-        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        runtime = Runtime(threads, isa, activations)
+        self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
         self.settings = s = encoder_of(model.config)
         self.points = s.points()
         self._grids = dict(model.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         try:
-            self._core = _core.Bert(
-                hidden=s.hidden,
-                layers=s.layers,
-                heads=s.heads,
-                vocabulary=s.vocab_size,
-                positions=s.positions,
-                first_position=s.first_position,
-                types=s.types,
-                labels=s.labels,
-                norm_epsilon=s.norm_epsilon,
-                activation=s.activation,
-                pooler_activation=s.pooler_activation,
-                matrices=laid_out(model, threads),
-                vectors=vectors(model),
+            self._core = _core.Encoder(
+                {
+                    "hidden": s.hidden,
+                    "layers": s.layers,
+                    "heads": s.heads,
+                    "vocabulary": s.vocab_size,
+                    "positions": s.positions,
+                    "first_position": s.first_position,
+                    "types": s.types,
+                    "labels": s.labels,
+                    "norm_epsilon": s.norm_epsilon,
+                    "activation": s.activation,
+                    "pooler_activation": s.pooler_activation,
+                },
+                laid_out(model, threads),
+                vectors(model),
                 grids={name: _arrays(grid) for name, grid in self._grids.items()},
                 operands=[name for name, grid in self._grids.items() if grid.operand],
                 rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},

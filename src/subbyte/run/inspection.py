@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from subbyte.models.model import Model, SentenceVectors
 from subbyte.models.pooling import width_of
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.opening import engine_of
 from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine
 
@@ -40,6 +41,7 @@ class TensorReport(TypedDict):
     granularity  which weights share a scale: tensor, row, group N, with the number of row clusters; None for float
     bytes        in the safetensors file: codes, scales and all
     sqnr_db      signal to quantization noise when it was quantized; None for float, or if nothing was lost
+    rule         what chose the scheme: a recipe and its rule, or a budget; None for float, or if the folder is older
     """
 
     name: str
@@ -50,6 +52,7 @@ class TensorReport(TypedDict):
     granularity: str | None
     bytes: int
     sqnr_db: float | None
+    rule: str | None
 
 
 class KernelPath(TypedDict):
@@ -101,7 +104,7 @@ def inspect(folder: str | Path) -> Inspection:
     stored = opening.stored(Path(folder))
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
-    engine = EncoderEngine(model, threads=1) if model.task == "encode" else Engine(model, threads=1)
+    engine = engine_of(model, threads=1)
     return {
         "architecture": model.architecture,
         "parameters": parameters,
@@ -143,7 +146,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
-    errors = _errors(model.folder)
+    said = _reported(model.folder)
     aliases: dict[str, list[str]] = {name: [] for name in model.tensors}
     for alias, name in model.aliases.items():
         aliases[name].append(alias)
@@ -168,7 +171,8 @@ def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
                 "bits": int(bits) if bits == int(bits) else bits,
                 "granularity": granularity,
                 "bytes": sum(entry.stop - entry.start for entry in entries),
-                "sqnr_db": errors.get(name),
+                "sqnr_db": said.get(name, {}).get("sqnr_db"),
+                "rule": said.get(name, {}).get("rule"),
             }
         )
     return reports
@@ -186,19 +190,19 @@ def _granularity(tensor: PackedMatrix) -> str:
     return shared if len(tensor.blocks) == 1 else f"{shared}, {len(tensor.blocks)} clusters"
 
 
-def _errors(folder: Path) -> dict[str, float]:
-    """Tensor name -> SQNR in dB, as report.json has it; nothing where there is no such file."""
+def _reported(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Tensor name -> what report.json has of it: sqnr_db, rule; nothing where there is no such file."""
     if not (folder / REPORT).exists():
         return {}
     where = folder / REPORT
     tensors = read_json(folder, REPORT, FormatError, 1 << 20, REPORT_VALUES).get("tensors", {})
     if not isinstance(tensors, dict) or not all(isinstance(tensor, dict) for tensor in tensors.values()):
         raise FormatError(f"{where}: tensors should say what was measured of each tensor")
-    found = {name: tensor.get("sqnr_db") for name, tensor in tensors.items()}
-    errors = {name: error for name, error in found.items() if error is not None}
-    if wrong := [name for name, error in errors.items() if not isinstance(error, int | float)]:
-        raise FormatError(f"{where}: sqnr_db of {wrong[0]} is {errors[wrong[0]]!r}, should be a number")
-    return errors
+    for name, tensor in tensors.items():
+        for key, kind, said in (("sqnr_db", int | float, "a number"), ("rule", str, "text")):
+            if not isinstance(tensor.get(key), kind | None):
+                raise FormatError(f"{where}: {key} of {name} is {tensor[key]!r}, should be {said}")
+    return tensors
 
 
 def _kernels(model: Model, engine: Engine | EncoderEngine) -> Kernels:

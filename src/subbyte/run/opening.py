@@ -1,4 +1,4 @@
-"""What Translator, Encoder and Classifier have in common: they were opened from a folder, and can be closed.
+"""Opening a model to run it, and what Translator, Encoder and Classifier have in common once they are open.
 
 One can be sent to another process (it is opened anew there), copied (the copy shares the model), used in a `with` block
 (the memory is freed at its end), and says what it is.
@@ -6,9 +6,8 @@ One can be sent to another process (it is opened anew there), copied (the copy s
 
 from __future__ import annotations
 
-import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -16,7 +15,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from subbyte.errors import UsageError
-from subbyte.models.model import Model
+from subbyte.folders.opening import open_to_run
+from subbyte.models.model import Model, Task
+from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.run.translation_engine import Engine
+
+ENGINES: Mapping[Task, type[Engine] | type[EncoderEngine]] = {"translate": Engine, "encode": EncoderEngine}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +31,18 @@ class Opening:
 
     folder: Path | None
     options: dict[str, Any]
-    about: str
+
+
+def engine_of(model: Model, *, threads: int | None = None) -> Engine | EncoderEngine:
+    """The engine that runs what a model does, laid out for this machine."""
+    return ENGINES[model.task](model, threads=threads)
+
+
+def opened(folder: str | Path | Model, require: Callable[[Model], None], activations: str | None) -> Model:
+    """The model to run, which `require` may refuse (models.kinds)."""
+    model = folder if isinstance(folder, Model) else open_to_run(folder, activations)
+    require(model)
+    return model
 
 
 class Opened:
@@ -62,7 +77,7 @@ class Opened:
         if self._opening is None:
             return f"<{type(self).__name__} put together by hand>"
         running = f"{self._engine.activations} activations, {self._engine.isa}, {self._engine.threads} threads"
-        return f"<{type(self).__name__} {source}: {self._opening.about}, {running}>"
+        return f"<{type(self).__name__} {source}: {self._engine.about}, {running}>"
 
     def __copy__(self) -> Self:
         """Another one that shares the model, which nothing changes."""
@@ -102,26 +117,15 @@ def _reopened(kind: type[Any], folder: str, options: dict[str, Any]) -> Any:
 
 
 def remembered(function: F) -> F:
-    """A from_pretrained whose results know where they are from. Raises UsageError for arguments of strange types."""
+    """A from_pretrained whose results know where they are from. Raises UsageError for what is no folder's name."""
 
     @wraps(function)
     def opening(cls: type[Any], folder: str | Path | Model, **options: Any) -> Any:
         if not isinstance(folder, str | os.PathLike | Model):
             raise UsageError(f"{cls.__name__}.from_pretrained takes the name of a folder, not {type(folder).__name__}")
-        _check(options)
         found = function(cls, folder, **options)
         place = None if isinstance(folder, Model) else Path(folder).absolute()
-        found._opening = Opening(place, dict(options), found.engine.about)
+        found._opening = Opening(place, dict(options))
         return found
 
     return cast(F, opening)
-
-
-def _check(options: dict[str, Any]) -> None:
-    threads, isa = options.get("threads"), options.get("isa", "best")
-    try:
-        operator.index(1 if threads is None else threads)
-    except TypeError:
-        raise UsageError(f"threads is {threads!r}, should be a whole number, or None for all cores") from None
-    if not isinstance(isa, str):
-        raise UsageError(f"isa is {isa!r}, should be the name of an instruction set, or best")

@@ -9,16 +9,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 import subbyte._core as _core
-from subbyte.errors import UsageError
 from subbyte.models.model import SENTENCE, Model
-from subbyte.numbers.cores import available_cores as available_cores
 from subbyte.numbers.packed import Block, PackedMatrix
 
-ACTIVATIONS = ("int8", "float32", "static")
-MOST_THREADS = 1024
-
-
-Core = TypeVar("Core", _core.Marian, _core.Bert)
+Core = TypeVar("Core", _core.Translation, _core.Encoder)
 
 
 class Resident(Generic[Core]):
@@ -53,23 +47,7 @@ class Resident(Generic[Core]):
 
 def instruction_sets() -> list[tuple[str, bool]]:
     """Instruction sets this build knows, best first, and whether this machine runs each."""
-    return [(str(name), bool(runs)) for name, runs in _core.isas()]
-
-
-def checked_threads(threads: int | None) -> int:
-    """How many threads to use; None: all cores."""
-    threads = available_cores() if threads is None else threads
-    if not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"threads is {threads}, should be 1 to {MOST_THREADS:,}")
-    return threads
-
-
-def checked_activations(model: Model, activations: str | None) -> str:
-    """How inputs of products are rounded; None: as the model was made for."""
-    known = ACTIVATIONS if model.activations == "static" else ACTIVATIONS[:2]
-    if activations not in (None, *known):
-        raise UsageError(f"activations are {' or '.join(known)}, not {activations!r}")
-    return activations or model.activations
+    return [(str(name), bool(runs)) for name, runs, _ in _core.isas()]
 
 
 def about(model: Model) -> str:

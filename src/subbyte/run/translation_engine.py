@@ -14,11 +14,10 @@ from subbyte.models import search_settings, translation
 from subbyte.models.families import translation_of
 from subbyte.models.generation import Generation, SearchOptions, generation_of
 from subbyte.models.model import Model
-from subbyte.run.resident import Resident, about, checked_activations, checked_threads, laid_out, vectors
+from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.runtime import Runtime
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
-
-LEAST_TOP_P = 1e-30  # stands for 0: the likeliest token alone
 
 LEAST_TOP_P = 1e-30  # stands for 0: the likeliest token
 
@@ -34,14 +33,15 @@ class Hypothesis(NamedTuple):
     score: float
 
 
-class Engine(Resident[_core.Marian]):
+class Engine(Resident[_core.Translation]):
     """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
 
     def __init__(
         self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
     ) -> None:
         """`threads`: default all cores. `activations`: default what the model was made for."""
-        self.activations, threads = checked_activations(model, activations), checked_threads(threads)
+        runtime = Runtime(threads, isa, activations)
+        self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
         self._settings = translation_of(model.config)
         # Not the model itself: its arrays would stay in memory beside what the core makes of them.
@@ -53,22 +53,24 @@ class Engine(Resident[_core.Marian]):
         matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
         s = self._settings
         try:
-            self._core = _core.Marian(
-                d_model=s.d_model,
-                encoder_layers=s.encoder_layers,
-                decoder_layers=s.decoder_layers,
-                encoder_heads=s.encoder_heads,
-                decoder_heads=s.decoder_heads,
-                max_positions=s.max_positions,
-                vocabulary=s.decoder_vocab_size,
-                embedding_scale=math.sqrt(s.d_model) if s.scale_embedding else 1.0,
-                norm_epsilon=s.norm_epsilon,
-                positions=s.positions,
-                recurrent=s.recurrent,
-                zero_start=s.zero_start,
-                activation_function=s.activation,
-                matrices=matrices,
-                vectors=vectors(model),
+            self._core = _core.Translation(
+                {
+                    "d_model": s.d_model,
+                    "encoder_layers": s.encoder_layers,
+                    "decoder_layers": s.decoder_layers,
+                    "encoder_heads": s.encoder_heads,
+                    "decoder_heads": s.decoder_heads,
+                    "max_positions": s.max_positions,
+                    "vocabulary": s.decoder_vocab_size,
+                    "embedding_scale": math.sqrt(s.d_model) if s.scale_embedding else 1.0,
+                    "norm_epsilon": s.norm_epsilon,
+                    "activation": s.activation,
+                    "positions": s.positions,
+                    "recurrent": s.recurrent,
+                    "zero_start": s.zero_start,
+                },
+                matrices,
+                vectors(model),
                 isa=isa,
                 threads=threads,
                 activations=self.activations,
@@ -113,35 +115,14 @@ class Engine(Resident[_core.Marian]):
         numbers  of the sentences, where tokens are drawn: what is drawn belongs to seed and number; default: 1, 2, ...
         """
         g = generation
-        found = self._core.translate(
-            [list(sentence) for sentence in sentences],
-            list(range(1, len(sentences) + 1) if numbers is None else numbers),
-            beam_size=g.beam_size,
-            num_hypotheses=g.num_hypotheses,
-            max_length=g.max_length,
-            max_length_factor=g.max_length_factor,
-            min_length=g.min_length,
-            length_penalty=g.length_penalty,
-            early_stopping="never" if g.early_stopping == "never" else "always" if g.early_stopping else "heuristic",
-            scores=g.scores,
-            renormalize=g.renormalize,
-            forced_end=-1 if g.forced_end is None else g.forced_end,
-            start=g.start,
-            end=g.end,
-            banned=list(g.banned),
-            other_ends=list(g.other_ends),
-            prefix=list(g.prefix),
-            forced_begin=-1 if g.forced_begin is None else g.forced_begin,
-            banned_at_begin=list(g.banned_at_begin),
-            banned_sequences=[list(sequence) for sequence in g.banned_sequences],
-            repetition_penalty=g.repetition_penalty,
-            no_repeat_ngram=g.no_repeat_ngram_size,
-            sample=g.do_sample,
-            temperature=g.temperature,
-            top_k=g.top_k,
-            top_p=max(g.top_p, LEAST_TOP_P),
-            seed=g.seed,
-        )
+        options = vars(g) | {
+            "early_stopping": "never" if g.early_stopping == "never" else "always" if g.early_stopping else "heuristic",
+            "forced_begin": -1 if g.forced_begin is None else g.forced_begin,
+            "forced_end": -1 if g.forced_end is None else g.forced_end,
+            "top_p": max(g.top_p, LEAST_TOP_P),
+        }
+        numbers = list(range(1, len(sentences) + 1) if numbers is None else numbers)
+        found = self._core.translate([list(sentence) for sentence in sentences], numbers, options)
         if not all(found):
             raise ModelError("no translation was found: every word is banned, or the model's scores are not numbers")
         return [

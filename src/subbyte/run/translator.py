@@ -11,26 +11,25 @@ from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
 from subbyte.errors import ModelError, UsageError
-from subbyte.folders.opening import open_to_run, refuse_search, with_settings
+from subbyte.folders.opening import refuse_search, with_settings
 from subbyte.models.generation import SearchOptions
 from subbyte.models.kinds import require_translator
 from subbyte.models.model import Model
-from subbyte.run.opening import Opened, remembered
+from subbyte.run.opening import Opened, opened, remembered
 from subbyte.run.translation_engine import Engine, Generation, Hypothesis
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.given import checked, checked_pairs, checked_text, one_or_many
-from subbyte.text.lines import in_batches, one_line
-from subbyte.text.sentences import Segments, language_of, segments
+from subbyte.text.lines import one_line
+from subbyte.text.sentences import Segments, segments
+from subbyte.text.target_languages import TargetLanguages
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
 logger = logging.getLogger("subbyte")
 
-DEFAULT_BATCH_SIZE = 32
-LANGUAGES_SHOWN = 12
-
 
 @dataclass(frozen=True)
 class Translation:
-    """text, its score (see `engine.Hypothesis`), and how many tokens it took, end of sentence included.
+    """text, its score (see `translation_engine.Hypothesis`), and how many tokens it took, end of sentence included.
 
     The score is nan where the generation asks for none.
     """
@@ -107,7 +106,7 @@ class Translator(Opened):
         """Opens a converted folder, a float32 Hugging Face MarianMT folder, or a Bergamot folder.
 
         threads      cores to use; default: all
-        isa          instruction set: best, amx, avx512_vnni, avx2, reference (the results are the same bits)
+        isa          instruction set: best, or one that `subbyte inspect` names (the results are the same bits)
         activations  inputs of matrix products: int8 (rounded per token) or float32; default: what the folder says.
                      A Bergamot folder runs in its own int8 codes, and with float32 in float32 weights as well
         settings     search settings in the place of those of generation_config.json, by their names there; None takes
@@ -115,11 +114,8 @@ class Translator(Opened):
 
         A folder whose search settings are not supported is opened with a warning: it scores, and does not translate.
         """
-        opened = folder if isinstance(folder, Model) else open_to_run(folder, activations)
-        require_translator(opened)
-        model = with_settings(opened, settings)
-        require_translator(model)
-        if opened is not folder:
+        model = with_settings(opened(folder, require_translator, activations), settings)
+        if not isinstance(folder, Model):
             try:
                 refuse_search(model)
             except ModelError as error:
@@ -172,7 +168,7 @@ class Translator(Opened):
         prefix           what every translation begins with
         options          of the search: beam_size, max_length, max_new_tokens, min_length, min_new_tokens,
                          length_penalty, early_stopping, no_repeat_ngram_size, repetition_penalty, and do_sample with
-                         temperature, top_k, top_p and seed; see `subbyte.generation.SearchOptions`, docs/search.md
+                         temperature, top_k, top_p and seed; see `models.generation.SearchOptions`, docs/search.md
         """
         given, one = one_or_many(texts)
         generation = self.generation(num_hypotheses=num_hypotheses, prefix=prefix, scores=return_scores, **options)
@@ -261,8 +257,8 @@ class Translator(Opened):
         target_language: str | None = None,
     ) -> Iterator[list[Translation]]:
         """The hypotheses of each text, best first, as they come; reads `batch_size` texts at a time."""
-        language = self._language(target_language)
-        return self._stream(self._addressed(checked(texts), language), generation, batch_size, 1)
+        languages = TargetLanguages(self.tokenizer.languages, target_language)
+        return self._stream(map(languages.addressed, checked(texts)), generation, batch_size, 1)
 
     def _stream(
         self, texts: Iterable[str], generation: Generation, batch_size: int, first: int
@@ -290,11 +286,9 @@ class Translator(Opened):
         target_language: str | None = None,
     ) -> Iterator[str]:
         """The best translation of each text, sentence by sentence; all white space around the sentences is kept."""
-        language = self._language(target_language)
+        languages = TargetLanguages(self.tokenizer.languages, target_language)
         number = 1  # of the next sentence
-        silent = False
-        for lines in in_batches((self._segments(text, language) for text in checked(texts)), batch_size):
-            silent = silent or self._warned(any(not token and line.sentences for token, line in lines))
+        for lines in in_batches((self._segments(text, languages) for text in checked(texts)), batch_size):
             sentences = [f"{token}{sentence}" for token, line in lines for sentence in line.sentences]
             found = (one_line(best.text) for best, *_ in self._stream(sentences, generation, batch_size, number))
             for _, line in lines:
@@ -306,15 +300,12 @@ class Translator(Opened):
 
         A source that is too long is cut as in `translate`; a target that is too long has no score: UsageError.
         """
-        languages = self.tokenizer.languages
-        silent = False
+        languages = TargetLanguages(self.tokenizer.languages)
 
         def read(number: int, source: str, target: str) -> tuple[list[int], list[int]] | None:
-            nonlocal silent
-            silent = silent or self._warned(source.strip() != "" and not language_of(source, languages)[0])
             if not source.strip() and not target.strip():
                 return None
-            return self._encode(source, number), self._encode_target(target, number)
+            return self._encode(languages.addressed(source), number), self._encode_target(target, number)
 
         both = (read(number, *pair) for number, pair in enumerate(checked_pairs(pairs), start=1))
         for batch in in_batches(both, batch_size):
@@ -324,47 +315,14 @@ class Translator(Opened):
                 ids, logs = ([], []) if pair is None else (pair[1], next(found))
                 yield Score(tuple(map(self.tokenizer.target_piece, ids)), tuple(logs))
 
-    def _language(self, name: str | None) -> str:
-        """What texts for this target language begin with: its token and a blank; "" for none."""
-        if name is None:
-            return ""
-        token = f">>{name}<<"
-        known = self.tokenizer.languages
-        if token not in known:
-            listed = ", ".join(language[2:-2] for language in known)
-            raise UsageError(
-                f"{name}: is no target language of this model; "
-                + (f"it has {listed}" if known else "it translates into one language and takes none")
-            )
-        return f"{token} "
-
-    def _addressed(self, texts: Iterable[str], language: str) -> Iterator[str]:
-        """The texts with the language before them, unless they are blank or begin with one of their own."""
-        silent = bool(language)
-        for text in texts:
-            own = not text.strip() or language_of(text, self.tokenizer.languages)[0] != ""
-            silent = silent or self._warned(not own)
-            yield text if own else language + text
-
-    def _warned(self, silent_text: bool) -> bool:
-        """Whether a warning was given that a text names no language, though the model has several."""
-        known = [token[2:-2] for token in self.tokenizer.languages]
-        if not known or not silent_text:
-            return False
-        listed = ", ".join(known[:LANGUAGES_SHOWN]) + (" ..." if len(known) > LANGUAGES_SHOWN else "")
-        logger.warning(
-            "this model has %d target languages (%s), and the text does not begin with one, as in >>%s<< text: the "
-            "language of the translation is left to chance; give one (--target-language, target_language=)",
-            len(known), listed, known[0],
-        )  # fmt: skip
-        return True
-
-    def _segments(self, text: str, language: str) -> tuple[str, Segments]:
+    def _segments(self, text: str, languages: TargetLanguages) -> tuple[str, Segments]:
         """What each sentence of a text begins with, and the sentences."""
-        own, words = language_of(text, self.tokenizer.languages)
-        start = f"{own} " if own else language
+        start, words = languages.start_of(text)
         limit = self.engine.max_positions
-        return start, segments(words, lambda sentence: len(self.tokenizer.encode(start + sentence)) <= limit)
+        found = segments(words, lambda sentence: len(self.tokenizer.encode(start + sentence)) <= limit)
+        if found.sentences and not start:
+            languages.warn()
+        return start, found
 
     def _encode(self, text: str, number: int) -> list[int]:
         ids = self.tokenizer.encode(text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError
 from subbyte.folders.files import read_file, read_json
+from subbyte.text.token_files import NAMED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 FILE, WORDS, MERGES, VOCABULARY = "tokenizer.json", "vocab.txt", "merges.txt", "vocab.json"
 LIMIT = 1 << 25  # bytes of a tokenizer's file
 
-NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OF_WORDS = dict(zip(NAMED[2:], ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), strict=True))
 OF_PIECES = dict(zip(NAMED, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
 NO_WORD = "\U0010fffd"  # a character that no vocabulary has

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from subbyte.errors import ModelError, UsageError
+from subbyte.errors import ModelError, SubbyteError, UsageError
 from subbyte.models import encoder
 from subbyte.models.families import encoder_of
 from subbyte.models.model import SentenceVectors
+from subbyte.text.batches import in_batches
 from subbyte.text.encoder_files import FolderTokenizer, lowercase, read_tokenizer
+from subbyte.text.given import Text, checked
 
 
 class EncoderTokenizer:
@@ -100,3 +102,35 @@ def load_encoder_tokenizer(
     made = EncoderTokenizer(read, settings, min(limit for limit in limits if limit is not None))
     made.check_special()
     return made
+
+
+def encoded_batches(
+    tokenizer: EncoderTokenizer, texts: Iterable[Text], size: int, prompt: str
+) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
+    """Ids and types of `size` texts at a time, `prompt` before each.
+
+    Where one cannot be read, those before it come first, then the fault.
+    """
+    for batch in in_batches(checked(texts, pairs=True), size):
+        parts = [_prompted(text, prompt) for text in batch]
+        try:
+            encoded = tokenizer.encode(parts)
+        except SubbyteError as error:
+            fault = error
+        else:
+            yield encoded
+            continue
+        for number in range(len(parts)):
+            try:
+                tokenizer.encode(parts[number : number + 1])
+            except SubbyteError:
+                if number:
+                    yield tokenizer.encode(parts[:number])
+                break
+        raise fault
+
+
+def _prompted(text: Text, prompt: str) -> tuple[str, ...]:
+    """A text as a tuple, the prompt before its first string."""
+    first, *second = (text,) if isinstance(text, str) else text
+    return (prompt + first, *second)

@@ -7,6 +7,8 @@ from typing import Any
 
 from subbyte.errors import UsageError
 
+Text = str | tuple[str, ...]  # a sentence, or a tuple of one or of two
+
 
 def one_or_many(texts: Any, what: str = "text", *, pairs: bool = False) -> tuple[list[Any], bool]:
     """The texts as a list, all of them checked, and whether they were one string (or with `pairs` one pair).

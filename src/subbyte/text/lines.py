@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import operator
 import os
 import stat
 import sys
@@ -11,13 +10,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from io import BytesIO, UnsupportedOperation
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, cast
 
 from subbyte.errors import UsageError
 
-Item = TypeVar("Item")
 PIECE = 1 << 12  # bytes of a packed file that are unpacked at a time, so that its position says where the lines are
 
 
@@ -111,30 +108,3 @@ def without_end(line: str) -> str:
 def one_line(text: str) -> str:
     """A text without line ends, for a model may know pieces with some."""
     return text.replace("\r", " ").replace("\n", " ")
-
-
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, `size` at a time, read as they are asked for. Raises UsageError for a size below 1.
-
-    If reading fails, a batch is cut there: what was read before the fault comes first, and then the fault.
-    """
-    try:
-        size = operator.index(size)
-    except TypeError:
-        raise UsageError(f"batch size is {size!r}, should be a whole number") from None
-    if size < 1:
-        raise UsageError(f"batch size is {size}, should be at least 1")
-    left = iter(items)
-    fault: Exception | None = None
-    while not fault:
-        batch: list[Item] = []
-        try:
-            for item in islice(left, size):
-                batch.append(item)
-        except Exception as error:
-            fault = error
-        if batch:
-            yield batch
-        elif not fault:
-            return
-    raise fault

@@ -1,30 +1,16 @@
-"""Text to ids and back, on sentencepiece alone.
-
-For MarianMT equal to MarianTokenizer of transformers 5, for students (`models/bergamot.py`) to Marian itself.
-Safe to use from several threads: nothing changes after `load_tokenizer`.
-"""
+"""The tokenizer of MarianMT folders, on sentencepiece alone, equal to MarianTokenizer of transformers 5."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import sentencepiece
 
-from subbyte.errors import ModelError, fault_list
-from subbyte.folders.files import JSON_LIMIT, MOST_VALUES, read_json
-from subbyte.text.pieces import SPACE, _languages, _sentencepiece
-
-VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
-MOST_ADDED = 1 << 16  # characters of all tokens outside sentencepiece together: a pattern is made of them
-
-# the special tokens of transformers, and what those that Marian needs are called if tokenizer_config.json does not say
-NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-DEFAULTS: Mapping[str, str] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+from subbyte.text.pieces import SPACE
+from subbyte.text.target_languages import languages_among
 
 # what transformers changes in decoded text under clean_up_tokenization_spaces, in this order
 CLEAN_UP = [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'")]
@@ -106,7 +92,7 @@ class MarianTokenizer:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """The tokens that name a target language at the start of a text, as >>deu<<."""
-        return _languages({**self.source_ids, **self.added})
+        return languages_among({**self.source_ids, **self.added})
 
     @cached_property
     def _splitter(self) -> re.Pattern[str]:
@@ -157,115 +143,3 @@ class MarianTokenizer:
         if piece is None and 0 <= id < self._decoder.get_piece_size():
             piece = self._decoder.id_to_piece(id)
         return piece or self.unk.content
-
-
-def _marian_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer:
-    options = _options(folder)
-    separate = options.get("separate_vocabs") is True
-    words = config["vocab_size"]
-    source_ids = _vocabulary(folder, "vocab.json", words)
-    target_words = config.get("decoder_vocab_size") or words
-    target_ids = _vocabulary(folder, "target_vocab.json", target_words) if separate else source_ids
-    if _content(options["unk_token"]) not in source_ids:
-        raise ModelError(f"{folder / 'vocab.json'}: has no unknown token {_content(options['unk_token'])!r}")
-    added = _added_tokens(folder, options, source_ids)
-    if beyond := [f"{token.content!r} has the id {token.id}" for token in added.values() if token.id >= words]:
-        raise ModelError(fault_list(f"{folder}: special tokens that are not among the {words} words", beyond))
-    return MarianTokenizer(
-        source=_sentencepiece(folder, "source.spm"),
-        target=_sentencepiece(folder, "target.spm"),
-        source_ids=source_ids,
-        target_pieces={id: piece for piece, id in target_ids.items()},
-        added=added,
-        eos=added[_content(options["eos_token"])],
-        unk=added[_content(options["unk_token"])],
-        separate=separate,
-        clean_up=options.get("clean_up_tokenization_spaces") is True,
-    )
-
-
-def _optional(folder: Path, name: str) -> dict[str, Any]:
-    return read_json(folder, name, ModelError) if (folder / name).exists() else {}
-
-
-def source_language(folder: Path) -> object:
-    """What tokenizer_config.json calls the language that is read, as it is there; None if it says nothing."""
-    return _optional(folder, "tokenizer_config.json").get("source_lang")
-
-
-def _options(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json with the defaults filled in; what transformers would act on and we would not is refused."""
-    where = folder / "tokenizer_config.json"
-    options = _optional(folder, where.name)
-    named = options.get("tokenizer_class") or "MarianTokenizer"
-    if named != "MarianTokenizer":
-        raise ModelError(f"{where}: tokenizer_class is {named!r}; only MarianTokenizer is supported")
-    for name in ("sp_model_kwargs", "split_special_tokens"):
-        if options.get(name):
-            raise ModelError(f"{where}: {name} is {options[name]!r}, which is not supported")
-    if "added_tokens_decoder" not in options:  # written before transformers 4.34
-        options |= _optional(folder, "special_tokens_map.json")
-    return options | {name: options.get(name) or token for name, token in DEFAULTS.items()}
-
-
-def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
-    """Piece -> id, every id below `words`."""
-    # Bounded by the words of the model, which its tensors have proved; pieces may hold commas and brackets themselves.
-    vocabulary = read_json(folder, name, ModelError, JSON_LIMIT + VOCABULARY_BYTES * words, MOST_VALUES + 2 * words)
-    faults = [
-        f"{piece!r} has the id {id!r}, should be a whole number below {words}"
-        for piece, id in vocabulary.items()
-        if type(id) is not int or not 0 <= id < words
-    ]
-    if faults:
-        raise ModelError(fault_list(f"{folder / name}: does not fit config.json", faults))
-    return vocabulary
-
-
-def _content(token: object) -> str:
-    """The text of a token that a JSON file gives as a string or as an object."""
-    content = token.get("content") if isinstance(token, dict) else token
-    if not isinstance(content, str) or not content:
-        raise ModelError(f"tokenizer configuration: {token!r} is not a token")
-    return content
-
-
-def _added_token(token: object, id: int, special: bool) -> AddedToken:
-    fields = token if isinstance(token, dict) else {}
-    if fields.get("single_word"):
-        raise ModelError(f"tokenizer configuration: token {token!r} has single_word, which is not supported")
-    return AddedToken(id, _content(token), fields.get("lstrip") is True, fields.get("rstrip") is True, special)
-
-
-def _special_tokens(options: Mapping[str, Any]) -> Iterator[object]:
-    """The tokens that decoding leaves out, as strings or objects."""
-    yield from (options[name] for name in NAMED if options.get(name))
-    extra = options.get("extra_special_tokens") or options.get("additional_special_tokens") or []
-    if not isinstance(extra, dict | list):
-        raise ModelError(f"tokenizer configuration: extra_special_tokens is {extra!r}, should be a list or an object")
-    yield from extra.values() if isinstance(extra, dict) else extra
-    yield from (token for name, token in options.items() if name.endswith("_token") and name not in NAMED and token)
-
-
-def _added_tokens(folder: Path, options: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, AddedToken]:
-    """Content -> token. Special tokens that the vocabulary lacks get the ids after it, as in transformers."""
-    special = list(dict.fromkeys(map(_content, _special_tokens(options))))
-    declared = options.get("added_tokens_decoder")
-    if declared is None:
-        declared = {str(id): content for content, id in _optional(folder, "added_tokens.json").items()}
-    if not isinstance(declared, dict):
-        raise ModelError(f"tokenizer configuration: added_tokens_decoder is {declared!r}, should be an object")
-    added: dict[str, AddedToken] = {}
-    for id, token in declared.items():
-        if not re.fullmatch(r"[0-9]{1,9}", id):
-            raise ModelError(f"{folder}: the added token {token!r} has the id {id!r}, should be a whole number")
-        content = _content(token)
-        added[content] = _added_token(token, int(id), special=content in special)
-    after = len({*vocabulary, *added})
-    for content in special:  # only declared tokens take white space with them, as in transformers
-        if content not in added:
-            added[content] = AddedToken(vocabulary.get(content, after), content, special=True)
-            after += content not in vocabulary
-    if (characters := sum(map(len, added))) > MOST_ADDED:
-        raise ModelError(f"{folder}: its added tokens have {characters:,} characters, more than {MOST_ADDED:,}")
-    return added

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,11 @@ from subbyte.errors import ModelError
 from subbyte.folders.compressed_file import read_plain
 
 PIECES_LIMIT = 1 << 26  # bytes
-SPACE = "\u2581"
+SPACE = "\u2581"  # what a blank is in a piece
 
 
-def _languages(pieces: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(piece for piece in pieces if len(piece) > 4 and piece[:2] == ">>" and piece[-2:] == "<<"))
-
-
-def _sentencepiece(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
+def read_pieces(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor:
+    """The model in a file of a folder. Raises ModelError for what is none, or has pieces that are no text."""
     data = read_plain(folder, name, ModelError, PIECES_LIMIT)
     processor = _Processor()
     try:

@@ -9,7 +9,7 @@ not split: a model bears two sentences better than half a one. Every expression 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
@@ -93,12 +93,6 @@ def segments(text: str, fits: Callable[[str], bool] = lambda sentence: True) -> 
             sentences.append(text[first:last])
             kept = last
     return Segments((*glue, text[kept:]), tuple(sentences))
-
-
-def language_of(text: str, languages: Collection[str]) -> tuple[str, str]:
-    """Which of these tokens (>>deu<<) the text begins with, or "", and the rest of the text."""
-    token = text[: text.find("<<") + 2] if text.startswith(">>") else ""
-    return (token, text[len(token) :].lstrip(" \t")) if token in languages else ("", text)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

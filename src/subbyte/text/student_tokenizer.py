@@ -11,7 +11,8 @@ from typing import Any
 import sentencepiece
 
 from subbyte.errors import ModelError, fault_list
-from subbyte.text.pieces import _languages, _sentencepiece
+from subbyte.text.pieces import read_pieces
+from subbyte.text.target_languages import languages_among
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class StudentTokenizer:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """The tokens that name a target language at the start of a text, as >>deu<<."""
-        return _languages(self.source.id_to_piece(id) for id in range(self.source.get_piece_size()))
+        return languages_among(self.source.id_to_piece(id) for id in range(self.source.get_piece_size()))
 
 
-def _student_tokenizer(folder: Path, config: Mapping[str, Any], source: str, target: str) -> StudentTokenizer:
+def read_tokenizer(folder: Path, config: Mapping[str, Any], source: str, target: str) -> StudentTokenizer:
+    """The tokenizer of two files in a folder, often the same one. Raises ModelError if they are not the model's."""
     joint = source == target
-    processors = [_sentencepiece(folder, name) for name in ([source] if joint else [source, target])]
+    processors = [read_pieces(folder, name) for name in ([source] if joint else [source, target])]
     faults = []
     for name, processor, size in zip((source, target), processors, ("vocab_size", "decoder_vocab_size"), strict=False):
         if processor.get_piece_size() > config[size]:

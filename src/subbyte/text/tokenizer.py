@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import sentencepiece
 
 from subbyte.models import marian
-from subbyte.text.marian_tokenizer import MarianTokenizer, _marian_tokenizer
-from subbyte.text.student_tokenizer import StudentTokenizer, _student_tokenizer
+from subbyte.text import marian_files, student_tokenizer
 
 
 class Tokenizer(Protocol):
@@ -44,8 +43,11 @@ class Tokenizer(Protocol):
         """Whether one of these ids of a translation stands for text that has no piece."""
 
 
-def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer | StudentTokenizer:
-    """The tokenizer of a model folder; `config` is its config.json, which bounds the ids."""
+def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of a model folder; `config` is its config.json, which bounds the ids.
+
+    Safe to use from several threads: nothing changes once it is there.
+    """
     if files := marian.sentencepiece_files(config):
-        return _student_tokenizer(folder, config, *files)
-    return _marian_tokenizer(folder, config)
+        return student_tokenizer.read_tokenizer(folder, config, *files)
+    return marian_files.read_tokenizer(folder, config)

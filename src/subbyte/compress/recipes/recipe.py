@@ -42,6 +42,7 @@ from subbyte.compress.candidates import recipe_fault
 from subbyte.compress.recipes import point_rules
 from subbyte.compress.recipes.point_rules import PointRule, Rounding
 from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
+from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
 from subbyte.models.families import encoder_of
 from subbyte.models.kinds import Kind, described
@@ -58,6 +59,7 @@ ACTIVATIONS: tuple[str, ...] = get_args(Activations)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KEYS = ("name", "description", "models", "activations", "permute", "tensors", "points", "finetune")
 SELECTORS = ("match", "role", "stack", "layer", "half")
+TOLD = 120  # characters of a rule, where it is told as the reason of something
 
 Schemes = Mapping[str, Scheme | Clustered]
 R = TypeVar("R")
@@ -83,6 +85,11 @@ class Rule:
             and (not self.layer or role.layer in self.layer)
             and (not self.half or in_half(self.half, role.layer, count))
         )
+
+    def __str__(self) -> str:
+        """What it selects by, as TOML has it."""
+        given = {key: getattr(self, key) for key in SELECTORS if getattr(self, key)}
+        return ", ".join(f"{key} = {toml(one[0] if len(one) == 1 else one)}" for key, one in given.items())
 
 
 @dataclass(frozen=True)
@@ -244,19 +251,10 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
             f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "
             f'take a recipe with activations = "int8", such as uniform4'
         )
-    counts: dict[str, int] = {}
-    for role in model.roles.values():
-        counts[role.stack] = max(counts.get(role.stack, 0), 0 if role.layer is None else role.layer + 1)
-    schemes = {}
-    faults = []
-    for name, role in model.roles.items():
-        covering = [rule.scheme for rule in recipe.rules if rule.covers(name, role, counts[role.stack])]
-        if covering:
-            schemes[name] = covering[-1]
-        else:
-            faults.append(f"{name} ({role})")
-    if faults:
+    last = _last_rules(recipe, model)
+    if faults := [f"{name} ({role})" for name, role in model.roles.items() if name not in last]:
         raise RecipeError(fault_list(f"recipe {recipe.name}: no rule covers these tensors", faults))
+    schemes = {name: recipe.rules[at].scheme for name, at in last.items()}
     small = [
         f"{name}: {model.tensors[name].shape[0]} rows for {scheme.clusters.count} clusters"
         for name, scheme in schemes.items()
@@ -266,6 +264,26 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
         where = f"recipe {recipe.name}: does not fit {model.folder}, {described(model)}; these tensors are too small"
         raise RecipeError(fault_list(where, small))
     return schemes
+
+
+def reasons(recipe: Recipe, model: Model) -> dict[str, str]:
+    """Tensor name -> the rule that chose its scheme, for people: nmt-mixed, [[tensors]] 2: role = "embedding"."""
+    said = [f"{recipe.name}, [[tensors]] {at}: {rule}" for at, rule in enumerate(recipe.rules, start=1)]
+    said = [text if len(text) <= TOLD else f"{text[:TOLD]}..." for text in said]
+    return {name: said[at] for name, at in _last_rules(recipe, model).items()}
+
+
+def _last_rules(recipe: Recipe, model: Model) -> dict[str, int]:
+    """Tensor name -> place of the last rule that covers it, for every matrix that one does."""
+    counts: dict[str, int] = {}
+    for role in model.roles.values():
+        counts[role.stack] = max(counts.get(role.stack, 0), 0 if role.layer is None else role.layer + 1)
+    return {
+        name: at
+        for name, role in model.roles.items()
+        for at, rule in enumerate(recipe.rules)
+        if rule.covers(name, role, counts[role.stack])
+    }
 
 
 def resolve_points(recipe: Recipe, model: Model) -> dict[str, Rounding]:

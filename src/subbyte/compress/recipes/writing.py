@@ -18,7 +18,7 @@ def recipe_text(plain: Mapping[str, Any], head: Sequence[str], notes: Mapping[st
     """
     lines = [line for paragraph in head for line in [*_comment(paragraph), "#"]][:-1]
     for key in ("name", "description", "activations", "permute"):
-        lines += [f"{key} = {_value(plain[key])}"] if key in plain else []
+        lines += [f"{key} = {toml(plain[key])}"] if key in plain else []
     for table in plain["tensors"]:
         names = table["match"]
         width = max(map(len, names))
@@ -27,10 +27,10 @@ def recipe_text(plain: Mapping[str, Any], head: Sequence[str], notes: Mapping[st
         for name in names:
             behind = notes.get(name, ())
             comment = f"  {' ' * (width - len(name))}# {behind[0]}" if len(behind) == 1 else ""
-            lines.append(f"  {_value(name)},{comment}")
-        lines += ["]", *(f"{key} = {_value(value)}" for key, value in table.items() if key != "match")]
+            lines.append(f"  {toml(name)},{comment}")
+        lines += ["]", *(f"{key} = {toml(value)}" for key, value in table.items() if key != "match")]
     for table in plain.get("points", ()):
-        lines += ["", "[[points]]", *(f"{key} = {_value(value)}" for key, value in table.items())]
+        lines += ["", "[[points]]", *(f"{key} = {toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -38,8 +38,8 @@ def _comment(paragraph: str) -> Iterator[str]:
     yield from (f"# {line}".rstrip() for line in textwrap.wrap(paragraph, WIDTH) or [""])
 
 
-def _value(value: Any) -> str:
+def toml(value: Any) -> str:
     """Words, numbers and flat tables as TOML has them."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
     return json.dumps(value).replace("\x7f", "\\u007f")

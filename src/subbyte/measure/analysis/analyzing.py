@@ -21,7 +21,7 @@ from subbyte.measure.analysis.presets import EncoderCalibration, measured, of_en
 from subbyte.models.model import Model
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
-from subbyte.run.resident import checked_threads
+from subbyte.run.runtime import Runtime
 from subbyte.run.translation_engine import Engine
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.tokenizer import load_tokenizer
@@ -60,7 +60,7 @@ def analyze(
     refuse_search(opened)
     if opened.compressed or opened.activations != "float32":
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
-    threads = checked_threads(threads)
+    threads = Runtime(threads).cores
     with ExitStack() as stack:
         files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
         encodes = opened.task == "encode"

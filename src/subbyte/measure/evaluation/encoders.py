@@ -11,9 +11,11 @@ import numpy as np
 from subbyte.errors import UsageError
 from subbyte.measure.memory import peak_rss_bytes
 from subbyte.metrics import accuracy, f1, matthews, pearson, spearman
+from subbyte.models.model import Activations
 from subbyte.progress import Progress
 from subbyte.run.classifier import Classifier
-from subbyte.run.encoder import DEFAULT_BATCH_SIZE, Activations, Encoder
+from subbyte.run.encoder import Encoder
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.labelled import LabelledText, class_numbers, numbers, read_labelled
 
 

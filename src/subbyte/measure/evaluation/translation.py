@@ -10,7 +10,8 @@ from subbyte.errors import UsageError
 from subbyte.measure.memory import peak_rss_bytes
 from subbyte.metrics import TranslationMetrics, score
 from subbyte.progress import Progress
-from subbyte.run.translator import DEFAULT_BATCH_SIZE, Translator
+from subbyte.run.translator import Translator
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import read_lines
 
 

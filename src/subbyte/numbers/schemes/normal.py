@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from subbyte.numbers.schemes.signed_levels import SignedLevels
 
-# The levels with the least squared error for N(0, 1), the largest as 127. tests/test_schemes.py computes them.
+# The levels with the least squared error for N(0, 1), the largest as 127. tests/numbers/schemes computes them.
 MAGNITUDES: Mapping[int, tuple[int, ...]] = {
     1: (127,),
     2: (127, 38),

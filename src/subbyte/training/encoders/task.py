@@ -13,7 +13,7 @@ import torch
 
 from subbyte.compress.calibration.encoders import Batch, grams, readable
 from subbyte.compress.encoder_rounding import calibrated, few_bits
-from subbyte.compress.recipes.recipe import load_recipe, require_kind, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import loading, saving
@@ -23,12 +23,12 @@ from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.models.families import encoder_of
 from subbyte.models.kinds import described, label_names
 from subbyte.models.model import Model
+from subbyte.numbers.cores import available_cores
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.run.resident import available_cores
 from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 from subbyte.text.labelled import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.training import loop
@@ -127,6 +127,7 @@ def finetune_encoder(
         "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "metric": metric, "precision": precision},
         "text": {"examples": len(examples)},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tensors": {name: {"rule": rule} for name, rule in reasons(chosen, model).items()},
     }  # fmt: skip
 
     def keep_best() -> None:

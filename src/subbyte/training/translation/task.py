@@ -13,7 +13,7 @@ import torch
 
 from subbyte.compress.calibration.translation import grams
 from subbyte.compress.calibration.words import count_words, word_frequencies
-from subbyte.compress.recipes.recipe import load_recipe, require_kind, resolve, resolved
+from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.folders.converted import loading, saving
@@ -23,12 +23,12 @@ from subbyte.metrics import score
 from subbyte.models.families import translation_of
 from subbyte.models.kinds import described
 from subbyte.models.model import Model
+from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.run.resident import available_cores
 from subbyte.run.translation_engine import Engine
 from subbyte.run.translator import Translator
 from subbyte.text.lines import read_lines
@@ -151,6 +151,7 @@ def finetune(
         "recipe": chosen.name, "seed": seed, "finetune": {**asdict(settings), "precision": precision},
         "text": {"sentences": len(pairs), "distilled": target is None},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "tensors": {name: {"rule": rule} for name, rule in reasons(chosen, model).items()},
     }  # fmt: skip
 
     def keep_best() -> None:

@@ -4,7 +4,7 @@ One step is the same for all methods; they differ in what the products use and i
 
 straight_through  products use Q(W), the step moves W. W starts as the float32 weights.
 error_feedback    the same, W starts as Q(W). Aji & Heafield write it as a quantized weight and a residual R = W - Q(W)
-                  that is added to the next step; that is this, step for step (tests/training/test_methods.py).
+                  that is added to the next step; that is this, step for step (tests/training/translation).
 periodic          products use W, and every `period` steps W becomes Q(W).
 scales            products use Q(W) times factors of its scales; the step moves these, and codes stay.
 """

@@ -1,0 +1,75 @@
+// What goes into a matrix comes out of it, and what does not fit is a fault.
+#include "tests/check.hpp"
+#include "tests/random.hpp"
+#include "weights/grid.hpp"
+#include "weights/static_product.hpp"
+
+namespace subbyte::tests {
+
+TEST(rows_come_back_as_they_were_packed) {
+  Random random(1);
+  for (size_t bits = 1; bits <= 8; ++bits) {
+    for (bool binary : {false, true}) {
+      if (binary && bits > 4) continue;
+      const Weights given(random, 37, 96, bits, 3, binary, true);
+      const auto matrix = given.matrix();
+      CHECK(matrix);
+      std::vector<float> row(given.cols), expected(given.cols);
+      for (size_t r = 0; r < given.rows; ++r) {
+        (*matrix)->row(r, row.data());
+        for (size_t c = 0; c < given.cols; ++c) expected[c] = given.value(r, c);
+        CHECK(same_bits(row, expected));
+      }
+    }
+  }
+}
+
+TEST(rows_of_clusters_come_back_in_their_places) {
+  Random random(2);
+  const Weights two(random, 3, 32, 2, 1), eight(random, 2, 32, 8, 1);
+  const uint8_t cluster[] = {0, 1, 0, 1, 0};
+  const auto matrix = Matrix::packed(5, 32, 32, {two.source(), eight.source()}, cluster);
+  CHECK(matrix);
+  std::vector<float> row(32);
+  (*matrix)->row(3, row.data());
+  CHECK(row[7] == eight.value(1, 7));
+  (*matrix)->row(4, row.data());
+  CHECK(row[7] == two.value(2, 7));
+}
+
+TEST(what_is_no_matrix_is_a_fault) {
+  Random random(3);
+  const Weights w(random, 4, 32, 2, 1), other(random, 1, 32, 2, 1);
+  const auto fault = [&](size_t rows, size_t cols, size_t group_size, std::vector<BlockSource> blocks,
+                         const uint8_t* cluster = nullptr) {
+    auto made = Matrix::packed(rows, cols, group_size, blocks, cluster);
+    return made ? std::string() : made.fault().text();
+  };
+  const uint8_t cluster[] = {0, 0, 0, 0, 9}, wrong[] = {0, 0, 0, 1, 1};
+  BlockSource bare = w.source(), nine = w.source();
+  bare.levels = nullptr;
+  nine.bits = 9;
+  CHECK(fault(4, 32, 32, {w.source()}).empty());
+  CHECK(!fault(0, 32, 32, {w.source()}).empty());
+  CHECK(!fault(4, 32, 0, {w.source()}).empty());
+  CHECK(!fault(4, 32, 8, {w.source()}).empty());
+  CHECK(!fault(5, 32, 32, {w.source()}).empty());
+  CHECK(!fault(4, 32, 32, {bare}).empty());
+  CHECK(!fault(4, 32, 32, {nine}).empty());
+  CHECK(!fault(5, 32, 32, {w.source(), other.source()}).empty());
+  CHECK(!fault(5, 32, 32, {w.source(), other.source()}, cluster).empty());
+  CHECK(!fault(5, 32, 32, {w.source(), other.source()}, wrong).empty());
+}
+
+TEST(a_grid_that_does_not_fit_is_a_fault) {
+  Random random(4);
+  const auto w = Weights(random, 4, 48, 4, 1).matrix();
+  const auto two = grid_of("x", 8, {0.1f, 0.2f}, {0.0f, 1.0f}, 127.0f), one = grid_of("x", 8, {0.1f}, {3.0f}, 127.0f);
+  CHECK(two && one);
+  CHECK(StaticProduct::of(**w, {}, *one));
+  CHECK(!StaticProduct::of(**w, {}, *two));
+  CHECK(!grid_of("x", 8, {0.1f}, {}, 127.0f));
+  CHECK(!grid_of("x", 8, {0.1f}, {0.0f}, 128.0f));
+}
+
+}  // namespace subbyte::tests
