@@ -86,7 +86,7 @@ def forward(
         name: np.asarray(dequantize(tensor) if isinstance(tensor, PackedMatrix) else tensor, np.float64)
         for name, tensor in model.tensors.items()
     }
-    grids = model.grids if activations == "static" else {}
+    grids = model.activations.grids if activations == "static" else {}
     found: dict[str, np.ndarray] = {}
 
     def past(point: str, x: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def forward(
 
     def linear(name: str, x: np.ndarray, point: str) -> np.ndarray:
         x = x * w.get(f"{point}.equalizer", 1.0)
-        if point in model.grids and (n := model.grids[point].rotation) > 1:
+        if point in model.activations.grids and (n := model.activations.grids[point].rotation) > 1:
             signs = [[(-1.0) ** (i & j).bit_count() for j in range(n)] for i in range(n)]
             x = (x.reshape(-1, n) @ np.array(signs) / math.sqrt(n)).reshape(x.shape)
         if point in grids and grids[point].operand:

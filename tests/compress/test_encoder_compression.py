@@ -81,8 +81,8 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     document = subbyte.quantize(classifier, tmp_path / "out", recipe, calibration=text)
     model = open_model(tmp_path / "out")
     rounded = {"mkq-4-8", "w4a4", "w4a8", "w4a8-emb2", "w8a8-turned"}  # presets that round only what matrices multiply
-    assert document["kernels"]["activations"] == model.activations == "static"
-    assert set(model.grids) == set(encoder_of(model.config).points()) or recipe in rounded
+    assert document["kernels"]["activations"] == model.activations.word == "static"
+    assert set(model.activations.grids) == set(encoder_of(model.config).points()) or recipe in rounded
     assert (model.permutation is not None) == load_recipe(recipe).permute
     names = sums.verify(tmp_path / "out")
     assert {"activations.json", "config.json", "model.safetensors", "vocab.txt", "report.json"} <= set(names)
@@ -139,7 +139,7 @@ def test_what_is_loaded_is_what_was_saved(originals: Path, classifier: Path, tex
     model = open_model(originals / "static")
     saving.save(model, tmp_path / "again", report={})
     again = open_model(tmp_path / "again")
-    assert (again.grids, again.permutation, again.activations) == (model.grids, model.permutation, "static")
+    assert (again.activations, again.permutation) == (model.activations, model.permutation)
     assert np.array_equal(logits(originals / "static"), logits(tmp_path / "again"))
     subbyte.quantize(classifier, tmp_path / "twice", "w8a8-peg", calibration=text)
     for name in ("model.safetensors", "activations.json", "config.json"):  # nothing is random

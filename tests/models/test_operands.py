@@ -19,7 +19,7 @@ from subbyte.errors import FormatError, KernelError, UsageError
 from subbyte.folders.opening import open_model
 from subbyte.models.axis_order import permuted
 from subbyte.models.families import encoder_of
-from subbyte.models.model import Model
+from subbyte.models.model import Model, Static
 from subbyte.models.operands import block, equalized, factors, hadamard, turned, with_grids
 from subbyte.numbers.grids import Grid
 from subbyte.run.encoder_engine import EncoderEngine
@@ -61,7 +61,7 @@ def equalizers(model: Model) -> dict[str, np.ndarray]:
 
 
 def logits(model: Model) -> np.ndarray:
-    return EncoderEngine(model, threads=1).logits(TEXTS, TYPES)
+    return EncoderEngine(model, threads=1, activations="float32").logits(TEXTS, TYPES)
 
 
 def test_every_matrix_but_embeddings_reads_one_point(model: Model) -> None:
@@ -118,7 +118,7 @@ def test_what_is_equalized_or_turned_is_rounded_for_matrices_only(model: Model) 
     grid = Grid(8, (1.0,), (0,))
     same = equalized(model, equalizers(model))
     with pytest.raises(KernelError, match="should be that of an operand"):
-        EncoderEngine(replace(same, activations="static", grids={"layers.0.ffn_input": grid}), threads=1)
+        EncoderEngine(replace(same, activations=Static({"layers.0.ffn_input": grid})), threads=1)
     with pytest.raises(KernelError, match="another size"):
         EncoderEngine(equalized(model, {"layers.0.context": np.ones(1, np.float32)}), threads=1)
 
@@ -163,7 +163,7 @@ def test_outliers_cost_less_and_a_folder_keeps_what_was_done(source: Path, tmp_p
         assert sum(name.endswith(".equalizer") for name in model.tensors) == 2 * 4 + 2
         assert subbyte.inspect(tmp_path / option)["parameters"] == subbyte.inspect(tmp_path / "plain")["parameters"]
     else:
-        assert {grid.rotation for grid in model.grids.values()} == {32, 64}
+        assert {grid.rotation for grid in model.activations.grids.values()} == {32, 64}
     ids, types = classifier.tokenizer.encode(texts[:4])
     seen = classifier.engine.observe(ids, types, ["pooler"])[0]
     for text_ids, kinds, pooled in zip(ids, types, seen, strict=True):

@@ -16,7 +16,7 @@ from subbyte.compress.rounding import quantize_model
 from subbyte.errors import KernelError, UsageError
 from subbyte.models import encoder
 from subbyte.models.families import encoder_of
-from subbyte.models.model import Model
+from subbyte.models.model import Dynamic, Float, Model, Static
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.grids import Grid, from_range, limit
 from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform
@@ -80,7 +80,7 @@ def packed(name: str, scheme: str) -> Model:
         for key in model.roles
     }
     schemes = {key: one if fits[key] else plain for key in model.roles}
-    return replace(quantize_model(model, schemes), activations="int8")
+    return replace(quantize_model(model, schemes), activations=Dynamic())
 
 
 @cache
@@ -110,7 +110,7 @@ def static(name: str, scheme: str | None, **grids: Any) -> Model:
         point: grid(name, point, groups=groups if of.width > 8 else 1, **grids)
         for point, of in encoder_of(model.config).points().items()
     }
-    return replace(model, activations="static", grids=made)
+    return replace(model, activations=Static(made))
 
 
 def check(model: Model, isa: str = "best", points: list[str] | None = None, tolerance: float = 2e-5) -> None:
@@ -183,7 +183,12 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
     on_grids = "static" in kind or "operands" in kind
     model = static("wide", scheme, bits=8) if on_grids else packed("wide", scheme) if scheme else random_model(**WIDE)
     if "operands" in kind:
-        model = replace(model, grids={p: replace(g, operand=multiplied(model, p)) for p, g in model.grids.items()})
+        model = replace(
+            model,
+            activations=Static(
+                {p: replace(g, operand=multiplied(model, p)) for p, g in model.activations.grids.items()}
+            ),
+        )
     engine = EncoderEngine(model, threads=1)
     ids, types = batch(model)
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
@@ -207,7 +212,7 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
 @pytest.mark.parametrize("name", ["wide", "odd", "roberta"])
 def test_packed_encoders_are_those_of_numpy(name: str, scheme: str) -> None:
     check(packed(name, scheme))
-    check(replace(packed(name, scheme), activations="float32"))
+    check(replace(packed(name, scheme), activations=Float()))
 
 
 # Bondarenko et al. 2021: per-tensor, per-embedding-group and mixed precision, simulated by rounding floats.
@@ -231,7 +236,7 @@ def wide_static(scheme: str | None, kind: str) -> Model:
         for point, of in encoder_of(model.config).points().items()
         if of.width in (48, 64)
     }
-    return replace(model, grids={**model.grids, **grids})
+    return replace(model, activations=Static({**model.activations.grids, **grids}))
 
 
 @pytest.mark.parametrize("kind", GRIDS)
@@ -256,20 +261,32 @@ def test_grids_on_widths_that_need_padding(name: str) -> None:
 @pytest.mark.parametrize("points", [["layers.1.ffn_input"], ["embeddings.sum", "layers.2.scores"], ["pooler"]], ids=str)
 def test_what_has_no_grid_is_rounded_per_token(points: list[str]) -> None:
     model = static("wide", "int8", bits=8)
-    check(replace(model, grids={point: model.grids[point] for point in points}), tolerance=5e-5)
-    check(replace(model, grids={point: g for point, g in model.grids.items() if point not in points}), tolerance=5e-5)
+    check(
+        replace(model, activations=Static({point: model.activations.grids[point] for point in points})), tolerance=5e-5
+    )
+    check(
+        replace(
+            model, activations=Static({point: g for point, g in model.activations.grids.items() if point not in points})
+        ),
+        tolerance=5e-5,
+    )
 
 
 @pytest.mark.parametrize("kind", ["4", "16", "8 groups"])
 @pytest.mark.parametrize("scheme", ["int8", "affine", None], ids=str)
 def test_operands_are_rounded_where_matrices_read_them_and_nowhere_else(scheme: str | None, kind: str) -> None:
     model = wide_static(scheme, kind)
-    operands = {point: replace(g, operand=True) for point, g in model.grids.items() if multiplied(model, point)}
+    operands = {
+        point: replace(g, operand=True) for point, g in model.activations.grids.items() if multiplied(model, point)
+    }
     assert len(operands) == 1 + 4 * 3 + 1
-    check(replace(model, grids={**model.grids, **operands}), tolerance=5e-5)
-    check(replace(model, grids=operands), tolerance=5e-5)
+    check(replace(model, activations=Static({**model.activations.grids, **operands})), tolerance=5e-5)
+    check(replace(model, activations=Static(operands)), tolerance=5e-5)
     ids, types = batch(model)
-    both = [EncoderEngine(m, threads=1) for m in (model, replace(model, grids={**model.grids, **operands}))]
+    both = [
+        EncoderEngine(m, threads=1)
+        for m in (model, replace(model, activations=Static({**model.activations.grids, **operands})))
+    ]
     assert not np.array_equal(*(engine.logits(ids, types) for engine in both))
 
 
@@ -278,20 +295,31 @@ def test_scores_and_probabilities_are_rounded() -> None:
     model = static("wide", "int8", bits=8)
     for point in ("scores", "probabilities"):
         coarse = {f"layers.{i}.{point}": grid("wide", f"layers.{i}.{point}", 3) for i in range(3)}
-        check(replace(model, grids={**model.grids, **coarse}), points=["layers.1.context"], tolerance=5e-5)
+        check(
+            replace(model, activations=Static({**model.activations.grids, **coarse})),
+            points=["layers.1.context"],
+            tolerance=5e-5,
+        )
 
 
 def test_one_group_is_the_whole_tensor() -> None:
     """Groups with the same grid each are one group with it."""
     whole = static("wide", "int8", bits=8)
-    wide = {point: g for point, g in whole.grids.items() if point.rpartition(".")[2] in INPUTS or point in INPUTS}
+    wide = {
+        point: g
+        for point, g in whole.activations.grids.items()
+        if point.rpartition(".")[2] in INPUTS or point in INPUTS
+    }
     split = {
         point: Grid(8, g.scale * count, g.zero * count)
         for point, g in wide.items()
         for count in [4 if point.endswith("hidden") else 3]
     }
     ids, types = batch(whole)
-    one, many = (EncoderEngine(m, threads=1) for m in (whole, replace(whole, grids={**whole.grids, **split})))
+    one, many = (
+        EncoderEngine(m, threads=1)
+        for m in (whole, replace(whole, activations=Static({**whole.activations.grids, **split})))
+    )
     (before,), (after,) = (engine.observe(ids, types, ["layers.0.query"]) for engine in (one, many))
     np.testing.assert_allclose(before, after, rtol=0, atol=1e-5)
     assert many.weight_bytes > one.weight_bytes
@@ -320,7 +348,7 @@ def large(kind: str) -> Model:
     if kind == "float":
         return model
     scheme = BinaryCoding(3) if kind == "binary" else Uniform(4, PerGroup(16)) if kind == "groups" else Uniform(8)
-    model = replace(quantize_model(model, dict.fromkeys(model.roles, scheme)), activations="int8")
+    model = replace(quantize_model(model, dict.fromkeys(model.roles, scheme)), activations=Dynamic())
     if not kind.startswith("static"):
         return model
     bits, groups = {"static": (8, 1), "static 16": (16, 1), "static groups": (8, 2)}[kind]
@@ -329,7 +357,7 @@ def large(kind: str) -> Model:
         for point, of in encoder_of(model.config).points().items()
         for k in [groups if of.width > 8 else 1]
     }
-    return replace(model, activations="static", grids=grids)
+    return replace(model, activations=Static(grids))
 
 
 KINDS = ("float", "int8", "binary", "groups", "static", "static 16", "static groups")
@@ -413,7 +441,7 @@ def test_no_texts_have_no_answers(scheme: str | None, static: bool, isa: str) ->
     if static:
         grid = from_range(np.array([-3.0]), np.array([3.0]), 8)
         points = encoder_of(model.config).points()
-        model = replace(model, activations="static", grids=dict.fromkeys(points, grid))
+        model = replace(model, activations=Static(dict.fromkeys(points, grid)))
     engine = EncoderEngine(model, isa=isa, threads=2)
     assert engine.logits([]).shape == (0, 3) and engine.pooled([]).shape == (0, 48) and engine.states([]) == []
     shapes = [rows.shape for rows in engine.observe([], [], ["layers.0.hidden", "layers.0.scores", "pooler"])]
@@ -440,17 +468,13 @@ def test_roberta_has_fewer_positions_than_rows() -> None:
     ],
 )
 def test_grids_that_do_not_fit_are_refused(point: str, groups: int, message: str) -> None:
-    model = replace(
-        packed("wide", "int8"), activations="static", grids={point: Grid(8, (0.1,) * groups, (0,) * groups)}
-    )
+    model = replace(packed("wide", "int8"), activations=Static({point: Grid(8, (0.1,) * groups, (0,) * groups)}))
     with pytest.raises(KernelError, match=message):
         EncoderEngine(model, threads=1)
 
 
 def test_groups_of_inputs_and_of_weights_do_not_go_together() -> None:
-    model = replace(
-        packed("wide", "groups"), activations="static", grids={"layers.0.ffn_input": Grid(8, (1.0,) * 3, (0,) * 3)}
-    )
+    model = replace(packed("wide", "groups"), activations=Static({"layers.0.ffn_input": Grid(8, (1.0,) * 3, (0,) * 3)}))
     with pytest.raises(KernelError, match="of weights with one scale a row"):
         EncoderEngine(model, threads=1)
 
@@ -461,7 +485,7 @@ def test_groups_of_any_width_are_fine_where_nothing_multiplies_codes(groups: int
     for scheme, point in ((None, "layers.0.ffn_input"), ("int8", "layers.0.ffn_sum"), ("int8", "layers.1.key")):
         model = packed("wide", scheme) if scheme else random_model(**WIDE)
         grids = {point: grid("wide", point, 8, groups)}
-        check(replace(model, activations="static", grids=grids), tolerance=5e-5)
+        check(replace(model, activations=Static(grids)), tolerance=5e-5)
 
 
 def test_tensors_of_another_shape_are_refused() -> None:

@@ -10,7 +10,7 @@ from subbyte.compress.recipes.recipe import Recipe, resolve, resolve_points, res
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
 from subbyte.models.axis_order import permuted
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.models.operands import equalized, factors, with_grids
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.output_rounding import Columns
@@ -49,7 +49,7 @@ def compressed(
         sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating")) if batches else {}
     sums = {name: sums[name] for name in few_bits(schemes) if name in sums}
     packed = quantize_model(model, schemes, grams=sums, progress=phase(progress, f"rounding to {recipe.name}"))
-    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+    return replace(packed, recipe=resolved(recipe, schemes))
 
 
 def calibrated(
@@ -59,12 +59,12 @@ def calibrated(
     threads: int | None = None,
     progress: Steps | None = None,
 ) -> Model:
-    """The float32 model as the recipe wants it, with grids for its activations if they are static.
+    """The float32 model with its activations as the recipe wants them.
 
     It computes the same as before: its axis is in the recipe's order, inputs of products are equalized and turned.
     """
     if recipe.activations != "static":
-        return model
+        return replace(model, activations=activations_of(recipe.activations))
     roundings = resolve_points(recipe, model)
     unequal = [point for point, rounding in roundings.items() if rounding.equalize]
     if unequal:

@@ -14,7 +14,7 @@ from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.compress.translation_agreement import KEPT, Asked, ask, described
 from subbyte.models import marian
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
@@ -44,7 +44,7 @@ class TranslationTask:
             self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
         rounding = phase(progress, f"rounding to {recipe.name}")
         packed = quantize_model(self.model, schemes, self.frequencies, self._sums, rounding)
-        return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+        return replace(packed, activations=activations_of(recipe.activations), recipe=resolved(recipe, schemes))
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:
         """How far the result is from the model. Raises ModelError where the model cannot translate."""

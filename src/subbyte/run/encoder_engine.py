@@ -38,7 +38,7 @@ class EncoderEngine(Resident[_core.Encoder]):
         self.about = about(model)
         self.settings = s = encoder_of(model.config)
         self.points = s.points()
-        self._grids = dict(model.grids) if self.activations == "static" else {}
+        self._grids = dict(model.activations.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         try:
             self._core = _core.Encoder(
@@ -59,7 +59,7 @@ class EncoderEngine(Resident[_core.Encoder]):
                 vectors(model),
                 grids={name: _arrays(grid) for name, grid in self._grids.items()},
                 operands=[name for name, grid in self._grids.items() if grid.operand],
-                rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},
+                rotations={name: grid.rotation for name, grid in model.activations.grids.items() if grid.rotation > 1},
                 isa=isa,
                 threads=threads,
                 activations="float32" if self.activations == "float32" else "int8",

@@ -22,7 +22,7 @@ from subbyte.folders.tensor_files import Header, read_header
 from subbyte.models import encoder, labels, pooling
 from subbyte.models.families import ARCHITECTURES
 from subbyte.models.family import Settings
-from subbyte.models.model import Model, Scores, SentenceVectors
+from subbyte.models.model import Activations, Model, Scores, SentenceVectors, activations_of
 from subbyte.numbers.grids import Grid
 
 PIECE = 1 << 22  # bytes read at a time
@@ -64,21 +64,20 @@ def load(folder: str | Path) -> Model:
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
     if manifest["aliases"] != spec.aliases:
         faults.append(f"the manifest ties {manifest['aliases']!r}, config.json {dict(spec.aliases)!r}")
-    rounding = manifest["activations"]
-    if rounding not in ("int8", "float32", "static"):
-        faults.append(f"activations are {rounding!r}, should be 'int8', 'float32' or 'static'")
+    word = manifest["activations"]
+    if word not in get_args(Activations):
+        faults.append(f"activations are {word!r}, should be 'int8', 'float32' or 'static'")
     if faults:
         raise FormatError(fault_list(where, faults))
     grids: Mapping[str, Grid] = {}
     permutation = None
-    if rounding == "static":
+    if word == "static":
         if not isinstance(settings, encoder.Settings):
             raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
         grids, permutation = grids_file.read(folder, settings.points())
     return Model(
-        name, family.task, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids,
-        permutation,
-        sentence=sentence, scores=scores,
+        name, family.task, config, generation, tensors, spec.roles, spec.aliases, folder, activations_of(word, grids),
+        recipe, permutation, sentence=sentence, scores=scores,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from subbyte.measure.analysis.judging import DISTANCES, Judge, batches
 from subbyte.measure.analysis.leave_one_out import leave_one_out
 from subbyte.measure.analysis.page import page
 from subbyte.measure.analysis.presets import EncoderCalibration, measured, of_encoder
-from subbyte.models.model import Model
+from subbyte.models.model import Float, Model
 from subbyte.progress import Progress, phase
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.runtime import Runtime
@@ -58,7 +58,7 @@ def analyze(
     paths = [] if out is None else _paths(Path(out))
     opened = model if isinstance(model, Model) else open_model(model)
     refuse_search(opened)
-    if opened.compressed or opened.activations != "float32":
+    if opened.compressed or not isinstance(opened.activations, Float):
         raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
     threads = Runtime(threads).cores
     with ExitStack() as stack:

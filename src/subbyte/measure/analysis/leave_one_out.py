@@ -17,7 +17,7 @@ from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality
 from subbyte.measure.analysis.judging import Judge
 from subbyte.measure.analysis.presets import EncoderCalibration
 from subbyte.models.families import encoder_of
-from subbyte.models.model import Model
+from subbyte.models.model import Model, Static
 from subbyte.progress import Steps
 
 PLAIN = "w8a8"
@@ -66,7 +66,7 @@ def leave_one_out(
 ) -> LeaveOneOut:
     """Of a float32 encoder. `measured` is how many other texts than those of the calibration the judge has."""
     model = calibration.model
-    grids = calibration.prepared(load_recipe(PLAIN)).grids
+    grids = calibration.prepared(load_recipe(PLAIN)).activations.grids
     single = [family for family in SINGLE if _members(family, grids)]
     both = unions(encoder_of(model.config).layers)
     prepared: dict[str, Model] = {}
@@ -84,7 +84,7 @@ def leave_one_out(
         return found
 
     def rounded(names: Iterable[str]) -> Quality:
-        return quality(replace(model, activations="static", grids={name: grids[name] for name in names}))
+        return quality(replace(model, activations=Static({name: grids[name] for name in names})))
 
     float32, everything = quality(model), rounded(grids)
 
@@ -104,7 +104,7 @@ def leave_one_out(
     families, of_families = [effect(family) for family in single], [effect(family) for family in both]
     remedies: list[Remedy] = [{"recipe": PLAIN, "quality": everything}]
     for recipe, changed in prepared.items():
-        remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static"))})
+        remedies.append({"recipe": recipe, "quality": quality(changed)})
     return {
         "calibrated": sum(len(ids) for ids, _ in calibration.batches),
         "measured": measured,

@@ -17,7 +17,7 @@ from subbyte.folders.converted.saving import weights_size
 from subbyte.measure.analysis.document import LeftOut, Quality, Size, short
 from subbyte.measure.analysis.keeping import LIMITS
 from subbyte.models.kinds import Kind, kind
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.progress import Steps
 
@@ -137,7 +137,11 @@ def _packed(model: Model, recipe: Recipe, sums: Mapping[str, Array], progress: S
     """As `subbyte quantize --recipe` makes it."""
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, grams=sums, progress=progress)
-    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+    return replace(
+        packed,
+        activations=activations_of(recipe.activations, packed.activations.grids),
+        recipe=resolved(recipe, schemes),
+    )
 
 
 def size(name: str, model: Model, count: int) -> Size:

@@ -114,7 +114,7 @@ def finetune_encoder(
     batches = readable(tokenizer, texts.texts)[: settings.calibration_batches or None] if needed else []
     model = calibrated(model, chosen, batches, progress=phase(progress, "measuring ranges"))
     trainer = EncoderTrainer(
-        replace(model, activations=chosen.activations), schemes, examples, settings,
+        model, schemes, examples, settings,
         rounded=rounded_by_outputs(model, schemes, batches, progress) if settings.calibrate else None,
         precision="bf16" if precision == "bf16" else "no", seed=seed,
     )  # fmt: skip
