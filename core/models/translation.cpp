@@ -19,17 +19,16 @@ constexpr FeedForwardNames kFeedForward = {"fc1", "fc2", "final_layer_norm"};
 }  // namespace
 
 Result<std::unique_ptr<Translation>> Translation::of(const TranslationConfig& config, const Tensors& tensors,
-                                                     const Kernels& kernels, size_t threads, Rounding rounding) {
+                                                     const Runtime& runtime) {
   std::vector<std::string> faults;
-  std::unique_ptr<Translation> made(new Translation(config, {tensors, faults}, kernels, threads, rounding));
+  std::unique_ptr<Translation> made(new Translation(config, {tensors, faults}, runtime));
   if (!faults.empty()) return fault_of(faults);
-  if (rounding == Rounding::int8) made->screen_ = Screen::of(*made->output_, made->output_bias_);
+  if (runtime.rounding == Rounding::int8) made->screen_ = Screen::of(*made->output_, made->output_bias_);
   return made;
 }
 
-Translation::Translation(const TranslationConfig& config, const TensorReader& tensors, const Kernels& kernels,
-                         size_t threads, Rounding rounding)
-    : config_(config), arena_(kernels, threads, rounding), positions_(config.d_model, config.rates) {
+Translation::Translation(const TranslationConfig& config, const TensorReader& tensors, const Runtime& runtime)
+    : config_(config), arena_(runtime), positions_(config.d_model, config.rates) {
   const size_t d = config_.d_model;
   const float epsilon = config_.norm_epsilon;
   source_embedding_ = tensors.matrix("model.encoder.embed_tokens.weight", 0, d);

@@ -22,7 +22,7 @@ struct TranslationConfig {
 class Translation : public Decoder {
  public:
   static Result<std::unique_ptr<Translation>> of(const TranslationConfig& config, const Tensors& tensors,
-                                                 const Kernels& kernels, size_t threads, Rounding rounding);
+                                                 const Runtime& runtime);
 
   const TranslationConfig& config() const { return config_; }
   Ops& ops() { return arena_.ops; }
@@ -48,8 +48,7 @@ class Translation : public Decoder {
     FeedForward feed_forward;
   };
 
-  Translation(const TranslationConfig& config, const TensorReader& tensors, const Kernels& kernels, size_t threads,
-              Rounding rounding);
+  Translation(const TranslationConfig& config, const TensorReader& tensors, const Runtime& runtime);
   void embed(const Matrix& table, uint32_t token, float* out) const;
   Inputs last_states() { return {x_.data(), hypotheses_, config_.d_model}; }
 

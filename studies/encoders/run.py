@@ -98,7 +98,7 @@ def train_float32(
     """What is found of the float32 model after the same updates."""
     torch.set_num_threads(threads or torch.get_num_threads())
     options = dict(run["options"])
-    precision = "bf16" if options.pop("precision", "float32") == "bf16" else "no"
+    precision = options.pop("precision", "float32")
     settings = EncoderFinetuning(**options)
     model = open_model(teacher)
     tokenizer = load_encoder_tokenizer(teacher, model.config, settings.max_length)

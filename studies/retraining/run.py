@@ -110,7 +110,7 @@ def train_float32(model: Path, data: Path, run: Mapping[str, Any], threads: int 
     torch.set_num_threads(threads or torch.get_num_threads())
     out, start = folder_of(run), time.monotonic()
     options = dict(run["options"])
-    precision = options.pop("precision", "no")
+    precision = options.pop("precision", "float32")
     settings = Finetuning(**options)
     source = open_model(model)
     tokenizer = load_tokenizer(source.folder, source.config)

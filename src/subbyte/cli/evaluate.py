@@ -16,15 +16,17 @@ from subbyte.cli.options import (
     Json,
     ModelFolder,
     Threads,
+    with_options,
 )
 from subbyte.cli.printing import print_json, print_pairs, stages
-from subbyte.cli.search import with_search_options
+from subbyte.cli.search import search_options
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "accuracy": "accuracy", "f1": "F1", "matthews": "Matthews"}
 NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
 
 
-@with_search_options("beam_size", "max_length", "length_penalty", behind="data")
+@with_options(search_options("beam_size", "max_length", "length_penalty"))
 def evaluate(
     folder: ModelFolder,
     task: Annotated[
@@ -49,7 +51,8 @@ def evaluate(
             "sentence2 (.gz too).",
         ),
     ] = None,
-    batch_size: BatchSizeOfFiles = None,
+    *,
+    batch_size: BatchSizeOfFiles = DEFAULT_BATCH_SIZE,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
@@ -71,7 +74,7 @@ def evaluate(
         raise typer.BadParameter(f"{what}--task {task} needs --data, a labelled TSV")
     shared: dict[str, Any] = {"threads": threads, "isa": isa, "activations": activations}
     with stages() as progress:
-        shared |= {"batch_size": batch_size or 32, "progress": progress}
+        shared |= {"batch_size": batch_size, "progress": progress}
         document: Mapping[str, Any]
         if source and reference and translates:
             document = subbyte.evaluate_translation(folder, source, reference, **shared, **search)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json as json_text
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from inspect import Parameter
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 
 from subbyte import errors
 from subbyte.cli.inspect import print_totals
-from subbyte.cli.options import Json, Threads
+from subbyte.cli.options import Json, Threads, with_options
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 from subbyte.training.encoders import settings as encoders
@@ -53,18 +52,7 @@ def _parameters() -> Iterator[Parameter]:
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, option])
 
 
-def _with_declared(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with these options in the place of its `**options`."""
-    signature = inspect.signature(command, eval_str=True)
-    first, last = (
-        [p for p in signature.parameters.values() if p.kind is kind]
-        for kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    )
-    command.__signature__ = signature.replace(parameters=[*first, *_parameters(), *last])  # type: ignore[attr-defined]
-    return command
-
-
-@_with_declared
+@with_options(_parameters())
 def finetune(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A float32 MarianMT folder, a Bergamot folder, or an encoder.")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from subbyte.progress import Progress
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
+Command = TypeVar("Command", bound=Callable[..., Any])
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
@@ -42,12 +46,13 @@ ActivationsOption = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, show_default=False, help="Lines at a time.  [default: 32; 1 when typed at a terminal]"),
+    typer.Option(
+        min=1,
+        show_default=False,
+        help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]",
+    ),
 ]
-BatchSizeOfFiles = Annotated[
-    int | None, typer.Option("--batch-size", min=1, show_default=False, help="Lines at a time.  [default: 32]")
-]
-Prefix = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")]
+BatchSizeOfFiles = Annotated[int, typer.Option("--batch-size", min=1, help="Lines at a time.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -58,6 +63,23 @@ Settings = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def with_options(options: Iterable[Parameter]) -> Callable[[Command], Command]:
+    """A command with these options in the place of its last parameter, `**`; in --help they come where `*` stands."""
+
+    def changed(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        first, last = (
+            [one for one in signature.parameters.values() if one.kind is kind]
+            for kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        )
+        parameters = [*first, *options, *last]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return changed
 
 
 def followed(found: Iterable[Found], read: LineReader, name: str, progress: Progress | None) -> Iterator[Found]:

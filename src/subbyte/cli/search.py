@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from collections.abc import Iterator, Mapping
+from inspect import Parameter
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from subbyte.models.search_options import OPTIONS, Choice, Option, Real, SearchOptions, Whole
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
 LARGE = 1 << 16  # a range that ends there or later is not shown: it only keeps numbers out that nobody means
 
 
-def with_search_options(*names: str, behind: str) -> Callable[[Command], Command]:
-    """Give a command these options in the place of its parameter **search; None stands for what is not given.
-
-    behind  the parameter that they follow in --help
-    """
-
-    def changed(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        parameters: list[inspect.Parameter] = []
-        for one in signature.parameters.values():
-            if one.kind is not inspect.Parameter.VAR_KEYWORD:
-                parameters.append(one)
-            if one.name == behind:
-                parameters += map(_parameter, names)
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return command
-
-    return changed
+def search_options(*names: str) -> Iterator[Parameter]:
+    """Parameters of a command for these options; None stands for what is not given."""
+    for name in names:
+        option = OPTIONS[name]
+        flags, kind, range = _told(name, option)
+        typed = Annotated[kind | None, typer.Option(*flags, help=_help(option), show_default=False, **range)]  # type: ignore[valid-type]
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=typed)
 
 
 def in_python(search: Mapping[str, Any]) -> SearchOptions:
     """Options as they were given, with true and false for these words."""
     words = {"true": True, "false": False}
     return cast(SearchOptions, {name: words.get(value, value) for name, value in search.items()})
-
-
-def _parameter(name: str) -> inspect.Parameter:
-    option = OPTIONS[name]
-    flags, kind, range = _told(name, option)
-    typed = Annotated[kind | None, typer.Option(*flags, help=_help(option), show_default=False, **range)]  # type: ignore[valid-type]
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=typed)
 
 
 def _told(name: str, option: Option) -> tuple[list[str], Any, dict[str, Any]]:

@@ -16,24 +16,28 @@ from subbyte.cli.options import (
     Isa,
     Json,
     ModelFolder,
-    Prefix,
     Settings,
     Threads,
     followed,
+    with_options,
 )
 from subbyte.cli.printing import print_json, stages
-from subbyte.cli.search import in_python, with_search_options
+from subbyte.cli.search import in_python, search_options
 from subbyte.models.search_options import OPTIONS, SearchOptions
 from subbyte.models.search_settings import parsed
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader, one_line, without_end
 
 
-@with_search_options(*OPTIONS, behind="file")
+@with_options(search_options(*OPTIONS))
 def translate(
     folder: ModelFolder,
     file: InputFile = None,
+    *,
     batch_size: BatchSize = None,
-    prefix: Prefix = "",
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")
+    ] = "",
     settings: Settings = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
     scores: Annotated[bool, typer.Option("--scores", help="Print score and tab before each translation.")] = False,
@@ -64,7 +68,7 @@ def translate(
         given = "--scores" if scores else "--num-hypotheses" if num_hypotheses > 1 else "--prefix"
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
-    batch_size = batch_size or (1 if typed else 32)
+    batch_size = batch_size or (1 if typed else DEFAULT_BATCH_SIZE)
     from subbyte.folders.opening import open_to_run  # numpy is not for --help
 
     model = open_to_run(folder, activations)

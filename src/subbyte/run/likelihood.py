@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from subbyte.models.generation import Generation
 from subbyte.progress import Steps
 from subbyte.run.translation_engine import Engine
-
-BATCH = 32  # sentences
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 
 Sentences = Sequence[Sequence[int]]
 
@@ -27,12 +26,13 @@ def translations(
         search = replace(search, max_length_factor=0.0)
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # a batch is as long as its longest
     found: list[list[int]] = [[] for _ in sentences]
-    for first in range(0, len(order), BATCH):
-        some = order[first : first + BATCH]
+    done = 0
+    for some in in_batches(order, DEFAULT_BATCH_SIZE):
         for i, (best, *_) in zip(some, engine.translate([sentences[i] for i in some], search), strict=True):
             found[i] = best.tokens if len(best.tokens) >= search.max_length - 2 else [*best.tokens, search.end]
+        done += len(some)
         if progress:
-            progress(first + len(some), len(order))
+            progress(done, len(order))
     return found
 
 
@@ -43,10 +43,5 @@ def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) 
 
 def log_probabilities_by_target(engine: Engine, sentences: Sentences, targets: Sentences) -> list[list[float]]:
     """The same, a list for each target."""
-    pairs = zip(batches(sentences), batches(targets), strict=True)
+    pairs = zip(*(in_batches(ids, DEFAULT_BATCH_SIZE) for ids in (sentences, targets)), strict=True)
     return [logs for batch, forced in pairs for logs in engine.score(batch, forced)]
-
-
-def batches(sentences: Sentences) -> Iterator[Sentences]:
-    """The sentences, BATCH at a time."""
-    return (sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH))

@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from safetensors.numpy import save_file  # noqa: E402
 
 import subbyte  # noqa: E402
+from builders.killing import KILLING  # noqa: E402
 from builders.tiny_encoder import tiny_encoder_folder  # noqa: E402
 from subbyte.compress.calibration.encoders import readable  # noqa: E402
 from subbyte.compress.encoder_rounding import Calibrated, calibrated  # noqa: E402
@@ -27,7 +28,7 @@ from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
 from subbyte.folders.converted import sums  # noqa: E402
 from subbyte.folders.opening import open_model  # noqa: E402
 from subbyte.models import encoder  # noqa: E402
-from subbyte.models.model import Model  # noqa: E402
+from subbyte.models.model import Model, Static  # noqa: E402
 from subbyte.numbers.grids import Grid  # noqa: E402
 from subbyte.numbers.matrices import dequantize  # noqa: E402
 from subbyte.numbers.packed import PackedMatrix  # noqa: E402
@@ -69,23 +70,13 @@ operand = true
 [finetune]""",
 )
 EASED = OPERANDS.replace("operand = true\n", "operand = true\nrotate = true\nequalize = true\n")
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from subbyte.training import job, loop
-loop.SAVE_SECONDS = -1.0
-replace, states = os.replace, []
-
-def replace_until_killed(a, b):
-    states.extend([b] if Path(b).name == "state.pt" else [])
-    if len(states) == 14:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(a, b)
-
-os.replace = replace_until_killed
+KILLED = (
+    KILLING
+    + """
 model, out, recipe, train, valid = sys.argv[1:]
 job.finetune(model, out, recipe, train=train, valid=valid, threads=1)
 """
+)
 
 
 def write_texts(path: Path, seed: int, count: int = 64, score: bool = False) -> Path:
@@ -138,7 +129,7 @@ def trainer_of(place: Path, recipe: str | None = None, name: str = "model", **op
     if recipe:
         chosen = load_recipe(place / recipe)
         schemes, batches = resolve(chosen, model), readable(tokenizer, texts.texts)
-        model = replace(calibrated(model, chosen, batches), activations=chosen.activations)
+        model = calibrated(model, chosen, batches)
         rounded = rounded_by_outputs(model, schemes, batches) if settings.calibrate else None
     examples = examples_of(model, tokenizer, texts, str(train))
     return EncoderTrainer(model, schemes, examples, settings, rounded=rounded)
@@ -235,7 +226,7 @@ def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
     tokens = to_tensors(examples).tokens
     assert trainer.words
     tokens = tokens._replace(ids=trainer.words.numbered(tokens.ids))
-    used = {name: trainer.rounded.get(name, value) for name, value in trainer.parameters.items()}
+    used = {name: trainer.matrices.rounded.get(name, value) for name, value in trainer.parameters.items()}
     with torch.no_grad():
         found = trainer.network.run(used, tokens, trainer._at, trainer._read).logits
     assert found is not None
@@ -341,7 +332,7 @@ def test_points_without_a_grid_are_rounded_per_token_where_products_read_them(pl
     trainer = trainer_of(place, "mine.toml")
     assert trainer.dynamic == frozenset()
     grids = {"layers.0.ffn_input": Grid(8, (0.02,), (0,))}
-    model = replace(open_model(place / "model"), activations="static", grids=grids)
+    model = replace(open_model(place / "model"), activations=Static(grids))
     partly = EncoderTrainer(model, {}, trainer.examples, EncoderFinetuning())
     assert len(partly.dynamic) == 9 and "layers.0.ffn_input" not in partly.dynamic
 

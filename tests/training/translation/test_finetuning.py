@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import subbyte  # noqa: E402
+from builders.killing import KILLING  # noqa: E402
 from builders.tiny_marian import edit_json, tiny_marian_folder  # noqa: E402
 from builders.tiny_student import FLOAT32, tiny_student_folder  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, SchemeError, UsageError  # noqa: E402
@@ -44,23 +45,13 @@ validate_every = 10
 """
 OPENING = "import sys; sys.modules.update(torch=None, accelerate=None); import subbyte; "
 OPENING += "print(subbyte.Translator.from_pretrained(sys.argv[1], threads=1).translate(['a dog runs'], beam_size=1)[0])"
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from subbyte.training import job, loop
-loop.SAVE_SECONDS = -1.0
-replace, states = os.replace, []
-
-def replace_until_killed(a, b):
-    states.extend([b] if Path(b).name == "state.pt" else [])
-    if len(states) == 14:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(a, b)
-
-os.replace = replace_until_killed
+KILLED = (
+    KILLING
+    + """
 teacher, out, recipe, source, valid_target = sys.argv[1:]
 job.finetune(teacher, out, recipe, source=source, valid_source=source, valid_target=valid_target, threads=1)
 """
+)
 
 
 @pytest.fixture(scope="module")

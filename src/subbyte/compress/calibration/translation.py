@@ -9,13 +9,14 @@ import numpy as np
 
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
-from subbyte.models.model import Model
+from subbyte.models.model import Dynamic, Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.schemes import Uniform
 from subbyte.progress import Steps
-from subbyte.run.likelihood import batches, translations
+from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.tokenizer import Tokenizer
 
 ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
@@ -71,7 +72,7 @@ def grams_of(
     speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
     sums = GramSums()
     done = 0
-    for sources in batches(sentences):
+    for sources in in_batches(sentences, DEFAULT_BATCH_SIZE):
         sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
         done += len(sources)
         if progress:
@@ -82,7 +83,7 @@ def grams_of(
 def quick(model: Model) -> Model:
     """The model in int8, which says nearly the same several times as fast."""
     schemes = {name: QUICK for name in model.roles if isinstance(model.tensors[name], np.ndarray)}
-    return replace(quantize_model(model, schemes), activations="int8")
+    return replace(quantize_model(model, schemes), activations=Dynamic())
 
 
 def _with_lookups(gram: Array) -> Array:
