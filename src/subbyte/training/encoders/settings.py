@@ -36,9 +36,7 @@ class EncoderFinetuning:
     batch_size: Annotated[int, Declared("texts or pairs of an update", (1, 10**6), option=True)] = 16
     max_length: Annotated[int, Declared("tokens; what is longer is cut, in training", (4, 10**6))] = 128
     learning_rate: Annotated[float, Declared("of weights, at its highest", (1e-9, 1), option=True)] = 5e-5
-    scale_learning_rate: Annotated[float, Declared("of grids; 0: that of weights for `learned`, else 0.001", SHARE)] = (
-        0.0
-    )
+    scale_learning_rate: Annotated[float, Declared("of grids; 0: as weights for `learned`, else 0.001", SHARE)] = 0.0
     warmup: Annotated[
         float, Declared("share of the updates until then; afterwards rates fall in a line, to 0", SHARE)
     ] = 0.1
