@@ -56,7 +56,7 @@ def finetune(
     options       the texts (source and valid_source and more, or train and valid), and what stands in for keys of the
                   table where it is not None: translation/settings.py and encoders/settings.py declare both
 
-    Needs torch, and accelerate for translation models: in a checkout of subbyte, pip install ".[finetune]".
+    Needs torch and accelerate: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
