@@ -10,6 +10,7 @@ import pytest
 from builders.tiny_marian import tiny_marian_folder
 from subbyte.run.resident import instruction_sets
 
+ISAS = dict(instruction_sets())
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -26,6 +27,14 @@ def multi30k() -> Path:
     if not folder.exists():
         pytest.skip("../shared/models/multi30k-en-de is not here")
     return folder
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> str:
+    """Each instruction set, where the machine has it."""
+    if not ISAS[request.param]:
+        pytest.skip(f"this machine has no {request.param}")
+    return str(request.param)
 
 
 TESTED: set[str] = set()  # instruction sets for which a test has passed; each is compared with the reference

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "subbyte"
+TESTS = ROOT / "tests"
 FORBIDDEN = ("torch", "transformers")
 TORCH_RIVALS = {  # they run in processes of their own -> the functions that import it
     PACKAGE / "measure" / "bench" / "rivals" / "torch.py": ["opener"],
@@ -83,6 +84,12 @@ def test_the_package_is_small_at_its_top():
 def test_modules_are_short():
     lines = sorted(len(path.read_text("utf-8").splitlines()) for path in MODULES.values() if path.name != "__init__.py")
     assert lines[len(lines) // 2] <= 120 and lines[-1] <= 400
+
+
+def test_tests_mirror_the_package_in_short_files():
+    folders = {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py")}
+    assert folders <= {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert max(len(path.read_text("utf-8").splitlines()) for path in TESTS.rglob("*.py")) <= 400
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -170,6 +170,16 @@ float exp_of(float x) {
   return p * power;
 }
 
+// scores[t] becomes exp(scores[t] - max). Returns 1 / their sum.
+float exponentials(float* scores, size_t length, float max) {
+  Lanes total;
+  for (size_t t = 0; t < length; ++t) {
+    scores[t] = exp_of(scores[t] - max);
+    total.add(t, scores[t]);
+  }
+  return 1.0f / total.fold();
+}
+
 void attention(const Attention& a) {
   for (size_t h = 0; h < a.heads; ++h) {
     const size_t first = h * a.head_dim;
@@ -181,12 +191,7 @@ void attention(const Attention& a) {
       a.scores[t] = dot.fold() * a.scale;
       max = a.scores[t] > max ? a.scores[t] : max;
     }
-    Lanes total;
-    for (size_t t = 0; t < a.length; ++t) {
-      a.scores[t] = exp_of(a.scores[t] - max);
-      total.add(t, a.scores[t]);
-    }
-    const float inverse = 1.0f / total.fold();
+    const float inverse = exponentials(a.scores, a.length, max);
     for (size_t k = 0; k < a.head_dim; ++k) {
       float sum = 0.0f;
       for (size_t t = 0; t < a.length; ++t) sum = std::fma(a.scores[t], a.rows[t][a.value + first + k], sum);
@@ -205,12 +210,7 @@ void self_attention(const SelfAttention& a) {
       a.scratch[t] = score * a.scale;
       max = a.scratch[t] > max ? a.scratch[t] : max;
     }
-    Lanes total;
-    for (size_t t = 0; t < a.length; ++t) {
-      a.scratch[t] = exp_of(a.scratch[t] - max);
-      total.add(t, a.scratch[t]);
-    }
-    const float inverse = 1.0f / total.fold();
+    const float inverse = exponentials(a.scratch, a.length, max);
     for (size_t t = 0; t < a.length; ++t) {
       a.scratch[t] *= inverse;
       if (a.probabilities) a.scratch[t] = on_grid(a.scratch[t], *a.probabilities);

@@ -1,5 +1,4 @@
-// What the blocks of a model run with: operations, and memory that grows to the largest batch seen and is used again
-// for every layer and step. A block may leave anything in it.
+// What the blocks of a model run with.
 #pragma once
 #include <vector>
 
@@ -7,9 +6,18 @@
 
 namespace subbyte {
 
+// Where and how a model runs.
+struct Runtime {
+  const Kernels* kernels;
+  size_t threads;  // the caller included
+  Rounding rounding;
+};
+
+// Operations, and memory that grows to the largest batch seen and is used again for every layer and step. A block may
+// leave anything in it.
 struct Arena {
-  Arena(const Kernels& kernels, size_t threads, Rounding rounding)
-      : ops(kernels, threads, rounding), scratch(ops.threads().count()) {}
+  explicit Arena(const Runtime& runtime)
+      : ops(*runtime.kernels, runtime.threads, runtime.rounding), scratch(ops.threads().count()) {}
 
   Ops ops;
   Buffer<float> query, key_value, context, added, wide, rounded;

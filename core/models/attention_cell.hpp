@@ -9,11 +9,11 @@ class AttentionCell : public Cell {
   AttentionCell(const TensorReader& layer, const AttentionNames& names, size_t width, size_t heads)
       : width_(width), attention_(layer, names, width, heads) {}
 
-  size_t state() const override { return 2 * width_; }
+  size_t width() const override { return 2 * width_; }
 
-  void step(Arena& arena, const CellStates& states, Inputs& x, float* y) const override {
-    attention_.remember(arena.ops, x, states.next, states.stride);
-    attention_.read(arena, x, states.all.sights(), states.offset, y);
+  void step(Arena& arena, States& states, size_t offset, Inputs& x, float* y) const override {
+    attention_.remember(arena.ops, x, states.next(0) + offset, states.width());
+    attention_.read(arena, x, states.sights(), offset, y);
   }
 
  private:

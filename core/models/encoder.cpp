@@ -12,24 +12,20 @@ constexpr FeedForwardNames kFeedForward = {"intermediate.dense", "output.dense",
 
 }  // namespace
 
-Encoder::Encoder(const EncoderConfig& config, const Kernels& kernels, size_t threads, Rounding rounding)
-    : config_(config), arena_(kernels, threads, rounding) {}
-
 Result<std::unique_ptr<Encoder>> Encoder::of(const EncoderConfig& config, const Tensors& tensors,
                                              const std::map<std::string, Grid>& grids,
-                                             const std::map<std::string, size_t>& rotations, const Kernels& kernels,
-                                             size_t threads, Rounding rounding) {
-  std::unique_ptr<Encoder> made(new Encoder(config, kernels, threads, rounding));
+                                             const std::map<std::string, size_t>& rotations, const Runtime& runtime) {
   std::vector<std::string> faults;
   const TensorReader reader(tensors, faults);
-  made->read(reader);
+  std::unique_ptr<Encoder> made(new Encoder(config, reader, runtime));
   made->read_points(reader, grids, rotations);
   if (!faults.empty()) return fault_of(faults);
-  if (Fault fault = made->fit(rounding)) return fault;
+  if (Fault fault = made->fit(runtime.rounding)) return fault;
   return made;
 }
 
-void Encoder::read(const TensorReader& tensors) {
+Encoder::Encoder(const EncoderConfig& config, const TensorReader& tensors, const Runtime& runtime)
+    : config_(config), arena_(runtime) {
   const size_t d = config_.hidden;
   words_ = tensors.matrix("embeddings.word_embeddings.weight", config_.vocabulary, d);
   if (auto table = tensors.matrix("embeddings.position_embeddings.weight", config_.positions, d))

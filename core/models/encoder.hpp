@@ -31,8 +31,7 @@ class Encoder {
   // `grids` and `rotations`: of points, by the names of `point`.
   static Result<std::unique_ptr<Encoder>> of(const EncoderConfig& config, const Tensors& tensors,
                                              const std::map<std::string, Grid>& grids,
-                                             const std::map<std::string, size_t>& rotations, const Kernels& kernels,
-                                             size_t threads, Rounding rounding);
+                                             const std::map<std::string, size_t>& rotations, const Runtime& runtime);
 
   const EncoderConfig& config() const { return config_; }
   Ops& ops() { return arena_.ops; }
@@ -52,8 +51,7 @@ class Encoder {
   void classify(const std::vector<Text>& texts, float* out);
 
  private:
-  Encoder(const EncoderConfig& config, const Kernels& kernels, size_t threads, Rounding rounding);
-  void read(const TensorReader& tensors);
+  Encoder(const EncoderConfig& config, const TensorReader& tensors, const Runtime& runtime);
   void read_points(const TensorReader& tensors, const std::map<std::string, Grid>& grids,
                    const std::map<std::string, size_t>& rotations);
   Fault fit(Rounding rounding);

@@ -17,16 +17,17 @@ class SsruCell : public Cell {
         input_{layer.matrix(std::string(names.input) + ".weight", width, width), {}},
         forget_(layer.linear(names.forget, width, width)) {}
 
-  size_t state() const override { return width_; }
+  size_t width() const override { return width_; }
 
-  void step(Arena& arena, const CellStates& states, Inputs& x, float* y) const override {
+  void step(Arena& arena, States& states, size_t offset, Inputs& x, float* y) const override {
     float* input = arena.query.grow(x.m * width_);
     float* forget = arena.context.grow(x.m * width_);
     input_.run(arena.ops, x, input, width_);
     forget_.run(arena.ops, x, forget, width_);
     arena.ops.for_rows(x.m, 32 * width_, [&](size_t i, size_t) {
-      arena.ops.kernels().ssru({forget + i * width_, input + i * width_, states.previous(i),
-                                states.next + i * states.stride, y + i * width_, width_});
+      const float* previous = states.previous(i);
+      arena.ops.kernels().ssru({forget + i * width_, input + i * width_, previous ? previous + offset : nullptr,
+                                states.next(i) + offset, y + i * width_, width_});
     });
   }
 

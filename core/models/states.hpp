@@ -22,25 +22,28 @@ class States {
     running_.swap(next_);
   }
 
-  // Begins a step: room for its rows, [hypotheses, width].
-  float* add(size_t width) {
+  // Begins a step: there is room for its rows, [hypotheses, width].
+  void add(size_t width) {
     if (rows_.size() == steps_) rows_.emplace_back();
-    float* const first = rows_[steps_++].grow(running_.size() * width);
+    next_row_ = rows_[steps_++].grow(running_.size() * width);
+    width_ = width;
     sights_.clear();
     for (size_t i = 0; i < running_.size(); ++i) {
-      running_[i].rows.push_back(first + i * width);
+      running_[i].rows.push_back(next(i));
       sights_.push_back({running_[i].rows.data(), steps_});
     }
-    return first;
   }
 
   size_t steps() const { return steps_; }
   size_t sentence(size_t hypothesis) const { return running_[hypothesis].sentence; }
 
-  // The rows of each hypothesis, those of the last step included.
+  size_t width() const { return width_; }
+
+  // The rows of each hypothesis, that of the step that was begun included.
   const std::vector<Sight>& sights() const { return sights_; }
 
-  // The row before the last step's; null at the first step.
+  // The row of the step that was begun, and the one before, null at the first step.
+  float* next(size_t hypothesis) const { return next_row_ + hypothesis * width_; }
   const float* previous(size_t hypothesis) const {
     return steps_ < 2 ? nullptr : running_[hypothesis].rows[steps_ - 2];
   }
@@ -54,7 +57,8 @@ class States {
   std::vector<Running> running_, next_;
   std::vector<Buffer<float>> rows_;  // [steps] of [hypotheses, width]
   std::vector<Sight> sights_;
-  size_t steps_ = 0;
+  float* next_row_ = nullptr;
+  size_t steps_ = 0, width_ = 0;
 };
 
 }  // namespace subbyte

@@ -18,20 +18,17 @@ constexpr FeedForwardNames kFeedForward = {"fc1", "fc2", "final_layer_norm"};
 
 }  // namespace
 
-Translation::Translation(const TranslationConfig& config, const Kernels& kernels, size_t threads, Rounding rounding)
-    : config_(config), arena_(kernels, threads, rounding), positions_(config.d_model, config.rates) {}
-
 Result<std::unique_ptr<Translation>> Translation::of(const TranslationConfig& config, const Tensors& tensors,
-                                                     const Kernels& kernels, size_t threads, Rounding rounding) {
-  std::unique_ptr<Translation> made(new Translation(config, kernels, threads, rounding));
+                                                     const Runtime& runtime) {
   std::vector<std::string> faults;
-  made->read({tensors, faults});
+  std::unique_ptr<Translation> made(new Translation(config, {tensors, faults}, runtime));
   if (!faults.empty()) return fault_of(faults);
-  if (rounding == Rounding::int8) made->screen_ = Screen::of(*made->output_, made->output_bias_);
+  if (runtime.rounding == Rounding::int8) made->screen_ = Screen::of(*made->output_, made->output_bias_);
   return made;
 }
 
-void Translation::read(const TensorReader& tensors) {
+Translation::Translation(const TranslationConfig& config, const TensorReader& tensors, const Runtime& runtime)
+    : config_(config), arena_(runtime), positions_(config.d_model, config.rates) {
   const size_t d = config_.d_model;
   const float epsilon = config_.norm_epsilon;
   source_embedding_ = tensors.matrix("model.encoder.embed_tokens.weight", 0, d);
@@ -49,14 +46,12 @@ void Translation::read(const TensorReader& tensors) {
     else
       cell = std::make_unique<AttentionCell>(in, kSelf, d, config_.decoder_heads);
     const char* cell_norm = config_.recurrent ? kSsru.norm : kSelf.norm;
-    const size_t width = cell->state();
+    row_width_ += cell->width();
     decoder_.push_back({std::move(cell),
-                        state_,
                         {in.norm(cell_norm, d, epsilon)},
                         {in, kCross, d, config_.decoder_heads},
                         {in.norm(kCross.norm, d, epsilon)},
                         {in, kFeedForward, d, config_.activation, epsilon}});
-    state_ += width;
   }
 }
 
@@ -93,7 +88,7 @@ void Translation::step(const std::vector<uint32_t>& tokens) {
   const size_t d = config_.d_model, m = tokens.size(), time = states_.steps();
   float* x = x_.grow(m * d);
   float* added = arena_.added.grow(m * d);
-  float* states = states_.add(state_);
+  states_.add(row_width_);
   const float* position = positions_.row(time);
   crossing_.clear();
   for (size_t i = 0; i < m; ++i) {
@@ -106,15 +101,17 @@ void Translation::step(const std::vector<uint32_t>& tokens) {
     const size_t sentence = states_.sentence(i);
     crossing_.push_back({memory_rows_.data() + sentences_.first[sentence], sentences_.length(sentence)});
   }
-  for (size_t i = 0; i < decoder_.size(); ++i) {
-    Layer& layer = decoder_[i];
+  size_t of_cell = 0, of_layer = 0;  // where these begin, in states and in memory
+  for (Layer& layer : decoder_) {
     Inputs inputs = {x, m, d};
-    layer.cell->step(arena_, {states_, layer.state, states + layer.state, state_}, inputs, added);
+    layer.cell->step(arena_, states_, of_cell, inputs, added);
     layer.after_cell.run(arena_.ops, m, added, x);
     Inputs asking = {x, m, d};
-    layer.cross.read(arena_, asking, crossing_, i * sentences_.tokens() * 2 * d, added);
+    layer.cross.read(arena_, asking, crossing_, of_layer, added);
     layer.after_cross.run(arena_.ops, m, added, x);
     layer.feed_forward.run(arena_, layer.after_cross.output, m, x);
+    of_cell += layer.cell->width();
+    of_layer += sentences_.tokens() * 2 * d;
   }
   hypotheses_ = m;
 }

@@ -22,7 +22,7 @@ struct TranslationConfig {
 class Translation : public Decoder {
  public:
   static Result<std::unique_ptr<Translation>> of(const TranslationConfig& config, const Tensors& tensors,
-                                                 const Kernels& kernels, size_t threads, Rounding rounding);
+                                                 const Runtime& runtime);
 
   const TranslationConfig& config() const { return config_; }
   Ops& ops() { return arena_.ops; }
@@ -42,15 +42,13 @@ class Translation : public Decoder {
  private:
   struct Layer {
     std::unique_ptr<Cell> cell;
-    size_t state;  // where the cell's stands among those of all layers
     Residual after_cell;
     DecoderAttention cross;
     Residual after_cross;
     FeedForward feed_forward;
   };
 
-  Translation(const TranslationConfig& config, const Kernels& kernels, size_t threads, Rounding rounding);
-  void read(const TensorReader& tensors);
+  Translation(const TranslationConfig& config, const TensorReader& tensors, const Runtime& runtime);
   void embed(const Matrix& table, uint32_t token, float* out) const;
   Inputs last_states() { return {x_.data(), hypotheses_, config_.d_model}; }
 
@@ -62,7 +60,7 @@ class Translation : public Decoder {
   std::unique_ptr<Screen> screen_;  // of output_; null if there is none
   std::vector<EncoderLayer> encoder_;
   std::vector<Layer> decoder_;
-  size_t state_ = 0;  // values of the states of all cells
+  size_t row_width_ = 0;  // of the states of all cells
   // What was encoded: for every decoder layer keys and values, [decoder_layers, tokens, 2 * d_model], and the tokens'
   // rows of the first one.
   Spans sentences_;

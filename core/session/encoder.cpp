@@ -34,7 +34,7 @@ Result<std::unique_ptr<EncoderSession>> EncoderSession::make(Settings settings, 
                                                              const Runtime& runtime) {
   auto config = config_of(settings);
   if (!config) return config.fault();
-  auto model = Encoder::of(*config, tensors, grids, rotations, *runtime.kernels, runtime.threads, runtime.rounding);
+  auto model = Encoder::of(*config, tensors, grids, rotations, runtime);
   if (!model) return model.fault();
   return std::unique_ptr<EncoderSession>(new EncoderSession(std::move(*model), tensors));
 }

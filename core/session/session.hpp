@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/arena.hpp"
 #include "models/tensors.hpp"
 #include "platform/cpu.hpp"
 #include "platform/threads.hpp"
@@ -12,13 +13,6 @@
 #include "weights/ops.hpp"
 
 namespace subbyte {
-
-// Where and how a model runs.
-struct Runtime {
-  const Kernels* kernels;
-  size_t threads;  // the caller included
-  Rounding rounding;
-};
 
 // isa: a name of isas(), or "best". activations: how inputs of products are rounded, "int8" or "float32".
 Result<Runtime> runtime_of(const std::string& isa, size_t threads, const std::string& activations);

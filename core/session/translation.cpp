@@ -69,7 +69,7 @@ Result<std::unique_ptr<TranslationSession>> TranslationSession::make(Settings se
                                                                      const Runtime& runtime) {
   auto config = config_of(settings);
   if (!config) return config.fault();
-  auto model = Translation::of(*config, tensors, *runtime.kernels, runtime.threads, runtime.rounding);
+  auto model = Translation::of(*config, tensors, runtime);
   if (!model) return model.fault();
   return std::unique_ptr<TranslationSession>(new TranslationSession(std::move(*model), tensors));
 }

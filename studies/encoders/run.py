@@ -33,8 +33,9 @@ from subbyte.run.classifier import Classifier
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.labelled import read_labelled
 from subbyte.training.encoders.settings import EncoderFinetuning
-from subbyte.training.encoders.task import Validation, chosen_metric, examples_of, finetune_encoder
+from subbyte.training.encoders.task import Validation, chosen_metric, examples_of
 from subbyte.training.encoders.trainer import EncoderTrainer
+from subbyte.training.job import finetune
 
 HERE = Path(__file__).parent
 RECORDS, QUEUE = HERE / "records.jsonl", HERE / "queue.json"
@@ -76,7 +77,7 @@ def train(run: Mapping[str, Any], teachers: Path, data: Path, threads: int | Non
     else:
         out = WORK / f"{run['name']}-{task}-{run['seed']}"
         recipe = HERE / "recipes" / run["recipe"] if run["recipe"].endswith(".toml") else run["recipe"]
-        inspection = finetune_encoder(
+        inspection = finetune(
             teachers / task, out, recipe, train=files[0], valid=files[1], resume=True, force=True, seed=run["seed"],
             threads=threads, **run["options"],
         )  # fmt: skip
@@ -97,8 +98,8 @@ def train_float32(
     """What is found of the float32 model after the same updates."""
     torch.set_num_threads(threads or torch.get_num_threads())
     options = dict(run["options"])
-    precision = "bf16" if options.pop("precision", "float32") == "bf16" else "no"
-    settings = EncoderFinetuning().with_options(**options)
+    precision = options.pop("precision", "float32")
+    settings = EncoderFinetuning(**options)
     model = open_model(teacher)
     tokenizer = load_encoder_tokenizer(teacher, model.config, settings.max_length)
     examples = examples_of(model, tokenizer, read_labelled(rows), str(rows))

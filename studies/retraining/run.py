@@ -35,9 +35,9 @@ from subbyte.folders.opening import open_model
 from subbyte.measure.evaluation.translation import evaluate_translation
 from subbyte.text.lines import read_lines
 from subbyte.text.tokenizer import load_tokenizer
+from subbyte.training.job import finetune
 from subbyte.training.translation.batches import Pair
 from subbyte.training.translation.settings import Finetuning
-from subbyte.training.translation.task import finetune
 from subbyte.training.translation.trainer import Trainer
 
 HERE = Path(__file__).parent
@@ -110,8 +110,8 @@ def train_float32(model: Path, data: Path, run: Mapping[str, Any], threads: int 
     torch.set_num_threads(threads or torch.get_num_threads())
     out, start = folder_of(run), time.monotonic()
     options = dict(run["options"])
-    precision = options.pop("precision", "no")
-    settings = Finetuning().with_options(**options)
+    precision = options.pop("precision", "float32")
+    settings = Finetuning(**options)
     source = open_model(model)
     tokenizer = load_tokenizer(source.folder, source.config)
     lines = zip(*map(read_lines, texts(data, "train")), strict=True)

@@ -27,7 +27,7 @@ from run import DIRECTIONS, WORK, student
 from subbyte.measure.evaluation.translation import evaluate_translation
 from subbyte.run.translator import Translator
 from subbyte.text.lines import read_lines
-from subbyte.training.translation.task import finetune
+from subbyte.training.job import finetune
 
 RECORDS = Path(__file__).parent / "distilled.jsonl"
 TRAINING, VALIDATION = (2008, 2009, 2010, 2011, 2012, 2015, 2016), (2013,)

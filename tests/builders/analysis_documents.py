@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from subbyte.measure.analysis.advice import recommended
-from subbyte.measure.analysis.document import Analysis, Quality, Size
+from subbyte.measure.analysis.document import DISTANCES, Analysis, Quality, Size
 from subbyte.measure.analysis.findings import findings
-from subbyte.measure.analysis.judging import DISTANCES
 from subbyte.measure.analysis.keeping import LIMITS
 from subbyte.measure.analysis.noise import share_noise
 

@@ -1,9 +1,9 @@
 """Encoder folders changed one file and key at a time, whose answers are recorded from the reference.
 
-A variant is a base and what is written over its files: `{file: {key: value}}` edits JSON (... removes a key),
-    a string
+A variant is a base and what is written over its files: `{file: {key: value}}` edits JSON (... removes a key), a string
 or a list replaces the file, None deletes it. tests/parity/record_variants.py records what sentence-transformers and
-transformers make of each; folders/hugging_face/test_variants.py compares. The table is in encoder_variant_table.py.
+transformers make of each; folders/hugging_face/test_variants.py compares. The tables: encoder_variant_table.py and
+encoder_head_table.py.
 """
 
 from __future__ import annotations

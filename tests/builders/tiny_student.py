@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
+MODEL = "model.xxyy.intgemm.alphas.bin"
+CONFIG = "config.intgemm8bitalpha.yml"
 BYTES, FLOAT16, FLOAT32, INTGEMM8 = 0x101, 0x402, 0x404, 0x4101
 TEXTS = {
     "source": ("a small dog runs in the park", "two dogs run", "the park is small", "a man and a dog walk home"),
@@ -183,16 +185,16 @@ def write_student(
 ) -> Path:
     """A folder with these tensors and its vocabularies. `config`: lines added to the *.yml, None for no *.yml."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.xxyy.intgemm.alphas.bin").write_bytes(marian_file(tensors))
+    (folder / MODEL).write_bytes(marian_file(tensors))
     names = ("srcvocab.xxyy.spm", "trgvocab.xxyy.spm") if separate else ("vocab.xxyy.spm",) * 2
     for name, side in zip(names, ("source", "target") if separate else ("joint", "joint"), strict=True):
         (folder / name).write_bytes(pieces_of(side))
     if shortlist:
         (folder / "lex.50.50.xxyy.s2t.bin").write_bytes(b"not read")
     if config is not None:
-        text = "relative-paths: true\nmodels:\n  - model.xxyy.intgemm.alphas.bin\nvocabs:\n"
+        text = f"relative-paths: true\nmodels:\n  - {MODEL}\nvocabs:\n"
         text += "".join(f"  - {name}\n" for name in names) + "shortlist:\n    - lex.50.50.xxyy.s2t.bin\n    - false\n"
-        (folder / "config.intgemm8bitalpha.yml").write_text(text + config)
+        (folder / CONFIG).write_text(text + config)
     return folder
 
 

@@ -61,8 +61,8 @@ def test_faults_are_one_sentence_and_exit_code_1(run, arguments, tmp_path):
 def test_says_what_to_install(run, arguments, tmp_path, monkeypatch, absent):
     if absent == "accelerate":
         pytest.importorskip("torch", reason="torch is not installed")
-    for name in ("task", "trainer"):
-        monkeypatch.delitem(sys.modules, f"subbyte.training.translation.{name}", raising=False)
+    for name in ("job", "translation.task", "translation.trainer"):
+        monkeypatch.delitem(sys.modules, f"subbyte.training.{name}", raising=False)
     monkeypatch.setitem(sys.modules, absent, None)
     result = run(*arguments)
     assert (

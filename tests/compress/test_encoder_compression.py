@@ -17,8 +17,9 @@ from builders.numpy_bert import forward
 from builders.tiny_bench_bert import WORDS, tiny_bert_folder
 from builders.tiny_marian import edit_json
 from subbyte.compress.calibration import encoders
-from subbyte.compress.encoder_rounding import compressed
+from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.compress.recipes.recipe import load_recipe, presets
+from subbyte.compress.rounding import under
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
 from subbyte.folders.converted import saving, sums
 from subbyte.folders.opening import open_model
@@ -26,7 +27,6 @@ from subbyte.models import encoder
 from subbyte.models.axis_order import permuted
 from subbyte.models.families import encoder_of
 from subbyte.models.model import SentenceVectors
-from subbyte.numbers.output_rounding import columns_of
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 
@@ -364,17 +364,15 @@ def test_sums_of_inputs_serve_several_recipes(sentences: Path, text: Path) -> No
     model = open_model(sentences)
     tokenizer = load_encoder_tokenizer(model.folder, model.config)
     texts = [(line,) for line in text.read_text().splitlines() if line]
-    sums = encoders.grams(model, encoders.readable(tokenizer, texts), list(model.roles))
-    for recipe in map(load_recipe, ("uniform4", "int8", "w4a4")):
-        alone = compressed(model, recipe, tokenizer, texts)
-        for given in (sums, columns_of(sums)):
-            found = compressed(model, recipe, tokenizer, texts, sums=given)
-            for name in model.roles:
-                np.testing.assert_array_equal(found.tensors[name].blocks[0].codes, alone.tensors[name].blocks[0].codes)
-    plain = compressed(model, load_recipe("uniform4"), tokenizer, None)
-    first = next(name for name in sums)
-    kept = compressed(model, load_recipe("uniform4"), tokenizer, texts, sums=sums)
-    assert (plain.tensors[first].blocks[0].codes != kept.tensors[first].blocks[0].codes).any()
+    batches = encoders.readable(tokenizer, texts)
+    several = Calibrated(model, batches)
+    for recipe in map(load_recipe, ("uniform4", "int8", "w4a4", "w4a8", "uniform4")):
+        alone, found = Calibrated(model, batches).under(recipe), several.under(recipe)
+        for name in model.roles:
+            np.testing.assert_array_equal(found.tensors[name].blocks[0].codes, alone.tensors[name].blocks[0].codes)
+    plain = under(load_recipe("uniform4"), model)
+    first = next(name for name, role in model.roles.items() if role.kind != "embedding")
+    assert (plain.tensors[first].blocks[0].codes != found.tensors[first].blocks[0].codes).any()
 
 
 def test_a_sentence_encoder_reads_the_two_of_a_pair_one_by_one(sentences, tmp_path):

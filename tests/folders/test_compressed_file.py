@@ -15,15 +15,13 @@ import numpy as np
 import pytest
 
 import subbyte
-from builders.tiny_student import pieces_of, tiny_student_folder
+from builders.tiny_student import CONFIG, MODEL, pieces_of, tiny_student_folder
 from subbyte.errors import ModelError
 from subbyte.folders.compressed_file import LEAST_ROOM, MOST_RATIO
 from subbyte.folders.opening import open_model, open_to_run
 from subbyte.text.tokenizer import load_tokenizer
 
-MODEL = "model.xxyy.intgemm.alphas.bin"
 VOCABULARY = "vocab.xxyy.spm"
-CONFIG = "config.intgemm8bitalpha.yml"
 SENTENCES = ["a dog", "the dog runs"]
 
 

@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from builders.encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
+from builders.encoder_head_table import HEADS
+from builders.encoder_variant_table import VARIANTS, arguments_of, variant_folder
 from builders.encoder_variants import PAIRS, TEXTS, base_folder, changed
 from builders.tiny_marian import RECORDINGS
 

@@ -18,10 +18,8 @@ from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.schemes import Uniform
 from subbyte.run.encoder_engine import EncoderEngine
-from subbyte.run.resident import instruction_sets
 
 NAMES = sorted(folder.name for folder in (RECORDINGS / "encoders").iterdir())
-ISAS = dict(instruction_sets())
 
 
 @cache
@@ -33,13 +31,6 @@ def recording(name: str) -> tuple[Model, dict[str, Any], dict[str, np.ndarray]]:
         json.loads((folder / "expected.json").read_text("utf-8")),
         load_file(folder / "expected.safetensors"),
     )
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> str:
-    if not ISAS[request.param]:
-        pytest.skip(f"this machine has no {request.param}")
-    return str(request.param)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,11 +22,9 @@ from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.matrices import dequantize
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Scheme, Uniform
-from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine, Hypothesis
 
 NAMES = sorted(folder.name for folder in (RECORDINGS / "marian").iterdir())
-ISAS = dict(instruction_sets())
 BEAMS = 4
 
 # What the presets leave out; where groups do not divide the columns, a row shares a scale.
@@ -78,13 +76,6 @@ def quantized(name: str, scheme: str) -> Model:
     one = SCHEMES[scheme]
     odd = one if isinstance(one, Clustered) or one.granularity == PerTensor() else replace(one, granularity=PerRow())
     return quantize_model(model, {key: odd if model.tensors[key].shape[1] % 16 else one for key in model.roles})
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> str:
-    if not ISAS[request.param]:
-        pytest.skip(f"this machine has no {request.param}")
-    return str(request.param)
 
 
 Output = tuple[list[bytes], list[list[Hypothesis]]]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_recordings import isa, quantized, recording  # noqa: F401
+from test_recordings import quantized, recording
 
 from builders.search_cases import BEAMS, CASES, MODELS
 from builders.tiny_marian import RECORDINGS
 from subbyte.folders.opening import with_settings
-from subbyte.models.generation import SearchOptions
+from subbyte.models.search_options import SearchOptions
 from subbyte.run.translation_engine import Engine
 
 
@@ -24,7 +24,7 @@ def recorded() -> dict[str, Any]:
     return found
 
 
-def engine_of(name: str, case: str, isa: str, settings: bool = True) -> Engine:  # noqa: F811
+def engine_of(name: str, case: str, isa: str, settings: bool = True) -> Engine:
     model = recording(name).model
     changed = CASES[case].settings if settings else {}
     return Engine(with_settings(model, changed), isa=isa, threads=1)
@@ -32,7 +32,7 @@ def engine_of(name: str, case: str, isa: str, settings: bool = True) -> Engine: 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", MODELS)
-def test_searches_are_those_of_transformers(name: str, case: str, isa: str) -> None:  # noqa: F811
+def test_searches_are_those_of_transformers(name: str, case: str, isa: str) -> None:
     expected = recorded()[name][case]
     engine, sources, prefix = engine_of(name, case, isa), recording(name).sources, CASES[case].prefix
     for scores in (False, True):
@@ -67,7 +67,7 @@ def test_options_are_the_settings_of_a_folder(case: str) -> None:
 @pytest.mark.parametrize("case", ["both penalties", "all together", "prefix and penalties", "three ends"])
 @pytest.mark.parametrize("drawn", [False, True])
 @pytest.mark.parametrize("scheme", ["int8", "uniform4"])
-def test_searches_are_the_same_bits_everywhere(case: str, drawn: bool, scheme: str, isa: str) -> None:  # noqa: F811
+def test_searches_are_the_same_bits_everywhere(case: str, drawn: bool, scheme: str, isa: str) -> None:
     """On every instruction set, for every size of batch, with every number of threads."""
     model = with_settings(quantized("opus", scheme), CASES[case].settings)
     sources = recording("opus").sources

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from subbyte.compress.recipes.recipe import load_recipe, presets
 from subbyte.errors import RecipeError
-from subbyte.training.encoders import settings
-from subbyte.training.encoders.settings import EncoderFinetuning
-from subbyte.training.translation.settings import Finetuning, from_table
+from subbyte.training.encoders.settings import SCALE_RATE, EncoderFinetuning
+from subbyte.training.settings import declarations, from_table
+from subbyte.training.translation.settings import Finetuning
 
+DOCS = Path(__file__).parents[2] / "docs"
 METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log": "error_feedback"}
 
 
@@ -20,18 +24,18 @@ METHODS = {"nmt-mixed": "straight_through", "binary1": "straight_through", "log"
 def test_the_table_of_every_preset_is_valid(name: str) -> None:
     recipe = load_recipe(name)
     if recipe.activations == "static":
-        settings.from_table(recipe.finetune)
+        from_table(EncoderFinetuning, recipe.finetune)
         return
-    found = from_table(recipe.finetune)
+    found = from_table(Finetuning, recipe.finetune)
     for prefix, method in METHODS.items():
         if name.startswith(prefix):
             assert found.method == method
 
 
-def test_no_table_means_the_defaults_and_options_stand_in_for_keys() -> None:
-    assert from_table({}) == Finetuning()
-    settings = from_table({"updates": 7, "method": "periodic"}).with_options(updates=9, period=None)
-    assert (settings.updates, settings.method, settings.period) == (9, "periodic", Finetuning().period)
+def test_no_table_means_the_defaults() -> None:
+    assert from_table(Finetuning, {}) == Finetuning()
+    settings = from_table(Finetuning, {"updates": 7, "method": "periodic"})
+    assert (settings.updates, settings.method, settings.period) == (7, "periodic", Finetuning().period)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +57,13 @@ def test_no_table_means_the_defaults_and_options_stand_in_for_keys() -> None:
 )
 def test_tables_that_are_not_right_are_refused_in_one_sentence(table: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(message)) as error:
-        from_table(table)
+        from_table(Finetuning, table)
     assert "\n" not in str(error.value)
 
 
-def test_options_are_checked_too() -> None:
+def test_settings_are_checked_wherever_they_come_from() -> None:
     with pytest.raises(RecipeError, match="batch_tokens is 1, should be"):
-        Finetuning().with_options(batch_tokens=1)
+        replace(Finetuning(), batch_tokens=1)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +80,31 @@ def test_options_are_checked_too() -> None:
 )
 def test_tables_for_encoders_that_are_not_right_are_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(message)):
-        settings.from_table(table)
+        from_table(EncoderFinetuning, table)
 
 
 def test_scales_have_the_rate_of_weights_where_they_are_trained_as_these() -> None:
     assert EncoderFinetuning(learning_rate=3e-5).scale_rate == 3e-5
-    assert EncoderFinetuning(gradient="mse").scale_rate == settings.SCALE_RATE
+    assert EncoderFinetuning(gradient="mse").scale_rate == SCALE_RATE
     assert EncoderFinetuning(gradient="mse", scale_learning_rate=0.01).scale_rate == 0.01
+
+
+def table(kind: Any) -> str:
+    """The declarations as they stand on a page."""
+    defaults = {one.name: one.default for one in fields(kind)}
+    rows = ["| key | default | unit and meaning |", "|---|---|---|"]
+    for name, (_, one) in declarations(kind).items():
+        rows.append(f"| `{name}` | {json.dumps(defaults[name])} | {one.help} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("page, kind", [("finetune.md", Finetuning), ("finetune_encoders.md", EncoderFinetuning)])
+def test_the_table_of_the_page_is_what_the_declarations_say(page: str, kind: Any) -> None:
+    assert table(kind) in (DOCS / page).read_text("utf-8"), f"{page} should have\n{table(kind)}"
+
+
+@pytest.mark.parametrize("kind", [Finetuning, EncoderFinetuning])
+def test_every_number_has_limits_which_its_default_is_within(kind: Any) -> None:
+    assert kind()  # is checked
+    for name, (hint, one) in declarations(kind).items():
+        assert (one.limits is not None) is (hint in (int, float)), name

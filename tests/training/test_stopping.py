@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from subbyte.errors import SubbyteError, UsageError
-from subbyte.training import loop
+from subbyte.training import job, loop
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.translation import task
 
@@ -120,7 +120,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     recipe = tmp_path / "mine.toml"
     recipe.write_text(RECIPE)
     texts = {"source": text / "en", "target": text / "de", "valid_source": text / "en", "valid_target": text / "de"}
-    task.finetune(teacher, tmp_path / "whole", recipe, **texts, threads=1)  # type: ignore[arg-type]
+    job.finetune(teacher, tmp_path / "whole", recipe, **texts, threads=1)  # type: ignore[arg-type]
 
     holder, name = (task.Trainer, "step") if where == "step" else (task, "score")
     real, calls = getattr(holder, name), []
@@ -134,18 +134,18 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     monkeypatch.setattr(holder, name, interrupted)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+        job.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
     monkeypatch.undo()
     assert not out.exists() and (tmp_path / "out.finetune" / "state.pt").exists()
     with pytest.raises(UsageError, match="holds a run that was not finished; give --resume"):
-        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
-    task.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
+        job.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+    job.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
     for file in ("model.safetensors", "report.json"):
         assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     with pytest.raises(UsageError, match="already exists"):
-        task.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+        job.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="is finished; leave --resume out"):
-        task.finetune(teacher, tmp_path / "new", recipe, **texts, checkpoints=tmp_path / "out.finetune", resume=True)  # type: ignore[arg-type]
+        job.finetune(teacher, tmp_path / "new", recipe, **texts, checkpoints=tmp_path / "out.finetune", resume=True)  # type: ignore[arg-type]
 
 
 # --- the working folder

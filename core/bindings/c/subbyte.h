@@ -1,6 +1,6 @@
 /* Subbyte for whoever speaks C: token ids in, token ids or vectors out. Matrices and vectors have the names of
- * subbyte's models; settings and options are JSON objects of what TranslationConfig, EncoderConfig and SearchOptions name.
- * Arrays are the caller's, and read during the call only. */
+ * subbyte's models; settings and options are JSON objects of what TranslationConfig, EncoderConfig and SearchOptions
+ * name. Arrays are the caller's, and read during the call only. */
 #ifndef SUBBYTE_H
 #define SUBBYTE_H
 #include <stddef.h>

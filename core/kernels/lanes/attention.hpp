@@ -48,8 +48,7 @@ void attention(const Attention& a) {
     for (size_t k = 0; k < a.head_dim; k += kTile) {
       F32x16 sum = splat(0.0f);
       for (size_t t = 0; t < a.length; ++t)
-        sum =
-            multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.value + first + k, a.head_dim - k), sum);
+        sum = multiply_add(splat(a.scores[t]), load_upto(a.rows[t] + a.value + first + k, a.head_dim - k), sum);
       store_upto(a.y + first + k, sum * inverse, a.head_dim - k);
     }
   }

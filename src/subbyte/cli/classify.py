@@ -10,6 +10,7 @@ import typer
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.given import Text
 from subbyte.text.lines import LineReader, without_end
 
@@ -40,7 +41,7 @@ def classify(
         folder, threads=threads, isa=isa, activations=activations, activation=activation
     )
     read = LineReader(file)
-    labels = classifier.scores(map(_text, read), batch_size or (1 if typed else 32))
+    labels = classifier.scores(map(_text, read), batch_size or (1 if typed else DEFAULT_BATCH_SIZE))
     found = []
     with stages(unless=typed or (not json and sys.stdout.isatty())) as progress:
         for scores in followed(labels, read, "classifying", progress):

@@ -14,6 +14,7 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
 from subbyte.folders.atomic import new_file
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader, without_end
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def encode(
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     read = LineReader(file)
-    size = batch_size or (1 if typed else 32)
+    size = batch_size or (1 if typed else DEFAULT_BATCH_SIZE)
     vectors = encoder.stream(map(without_end, read), size, normalize, prompt, prompt_name, truncate_dim)
     kept = []
     with new_file(out, force=force, ours=_is_ours) if out else nullcontext() as target:

@@ -12,20 +12,21 @@ import subbyte
 from subbyte.cli.options import (
     ActivationsOption,
     BatchSizeOfFiles,
-    BeamSize,
     Isa,
     Json,
-    LengthPenalty,
-    MaxLength,
     ModelFolder,
     Threads,
+    with_options,
 )
 from subbyte.cli.printing import print_json, print_pairs, stages
+from subbyte.cli.search import search_options
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "accuracy": "accuracy", "f1": "F1", "matthews": "Matthews"}
 NAMES |= {"pearson": "Pearson", "spearman": "Spearman"}
 
 
+@with_options(search_options("beam_size", "max_length", "length_penalty"))
 def evaluate(
     folder: ModelFolder,
     task: Annotated[
@@ -50,14 +51,13 @@ def evaluate(
             "sentence2 (.gz too).",
         ),
     ] = None,
-    beam_size: BeamSize = None,
-    batch_size: BatchSizeOfFiles = None,
-    max_length: MaxLength = None,
-    length_penalty: LengthPenalty = None,
+    *,
+    batch_size: BatchSizeOfFiles = DEFAULT_BATCH_SIZE,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
     json: Json = False,
+    **search: Any,
 ) -> None:
     """Measure quality, speed and memory: BLEU and chrF of sacrebleu; accuracy, F1, Matthews; Pearson and Spearman."""
     what = ""
@@ -74,11 +74,10 @@ def evaluate(
         raise typer.BadParameter(f"{what}--task {task} needs --data, a labelled TSV")
     shared: dict[str, Any] = {"threads": threads, "isa": isa, "activations": activations}
     with stages() as progress:
-        shared |= {"batch_size": batch_size or 32, "progress": progress}
+        shared |= {"batch_size": batch_size, "progress": progress}
         document: Mapping[str, Any]
         if source and reference and translates:
-            search = {"beam_size": beam_size, "max_length": max_length, "length_penalty": length_penalty}
-            document = subbyte.evaluate_translation(folder, source, reference, **shared, **search)  # type: ignore[arg-type]
+            document = subbyte.evaluate_translation(folder, source, reference, **shared, **search)
         else:
             assert data
             measure = subbyte.evaluate_classification if task == "classification" else subbyte.evaluate_similarity

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from subbyte.progress import Progress
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
+Command = TypeVar("Command", bound=Callable[..., Any])
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
@@ -40,103 +44,15 @@ ActivationsOption = Annotated[
         help="How the inputs of matrix products are rounded.  [default: as the folder says]",
     ),
 ]
-BeamSize = Annotated[
-    int | None,
-    typer.Option(min=1, max=256, show_default=False, help="Beams; 1 is greedy.  [default: as the model says]"),
-]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, show_default=False, help="Lines at a time.  [default: 32; 1 when typed at a terminal]"),
-]
-BatchSizeOfFiles = Annotated[
-    int | None, typer.Option("--batch-size", min=1, show_default=False, help="Lines at a time.  [default: 32]")
-]
-MaxLength = Annotated[
-    int | None,
     typer.Option(
-        min=2, show_default=False, help="Longest translation, in tokens, start included.  [default: as the model says]"
-    ),
-]
-LengthPenalty = Annotated[
-    float | None,
-    typer.Option(
+        min=1,
         show_default=False,
-        help="Scores are divided by the number of tokens to this power.  [default: as the model says]",
+        help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]",
     ),
 ]
-MaxNewTokens = Annotated[
-    int | None,
-    typer.Option(min=1, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
-]
-MinLength = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="Shortest translation, in tokens, start included.  [default: as the model says]"
-    ),
-]
-MinNewTokens = Annotated[
-    int | None,
-    typer.Option(min=0, show_default=False, help="The same, without start and prefix.  [default: as the model says]"),
-]
-EarlyStopping = Annotated[
-    Literal["true", "false", "never"] | None,
-    typer.Option(
-        show_default=False,
-        help="Beam search ends when as many translations as beams are found (true), when better ones are unlikely "
-        "(false), or impossible (never).  [default: as the model says]",
-    ),
-]
-NoRepeatNgramSize = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="No run of so many tokens twice; 0 allows all.  [default: as the model says]"
-    ),
-]
-RepetitionPenalty = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="Above 1, tokens that are there already become less likely; 1 is none.  [default: as the model says]",
-    ),
-]
-Prefix = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")]
-Sample = Annotated[
-    bool | None,
-    typer.Option(
-        "--sample/--no-sample",
-        show_default=False,
-        help="Draw tokens by their probabilities; --num-hypotheses then draws so many.  [default: as the model says]",
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="With --sample: below 1 likely tokens become likelier, above 1 less.  [default: as the model says, or 1]",
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        show_default=False,
-        help="With --sample: among the K likeliest tokens; 0: all.  [default: as the model says, or 50]",
-    ),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        show_default=False,
-        help="With --sample: among the likeliest tokens with this probability together.  [default: as the model says, "
-        "or 1]",
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        min=0, show_default=False, help="With --sample: other seeds draw others, the same draws the same.  [default: 0]"
-    ),
-]
+BatchSizeOfFiles = Annotated[int, typer.Option("--batch-size", min=1, help="Lines at a time.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -147,6 +63,23 @@ Settings = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def with_options(options: Iterable[Parameter]) -> Callable[[Command], Command]:
+    """A command with these options in the place of its last parameter, `**`; in --help they come where `*` stands."""
+
+    def changed(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        first, last = (
+            [one for one in signature.parameters.values() if one.kind is kind]
+            for kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        )
+        parameters = [*first, *options, *last]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return changed
 
 
 def followed(found: Iterable[Found], read: LineReader, name: str, progress: Progress | None) -> Iterator[Found]:

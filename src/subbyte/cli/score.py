@@ -12,6 +12,7 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSizeOfFiles, Isa, Json, ModelFolder, Threads
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import read_lines
 
 
@@ -21,7 +22,7 @@ def score(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Its translation, line by line.")],
     normalize: Annotated[bool, typer.Option("--normalize", help="Divide by the number of tokens.")] = False,
     tokens: Annotated[bool, typer.Option("--tokens", help="With --json: each token and its log-probability.")] = False,
-    batch_size: BatchSizeOfFiles = None,
+    batch_size: BatchSizeOfFiles = DEFAULT_BATCH_SIZE,
     threads: Threads = None,
     isa: Isa = "best",
     activations: ActivationsOption = None,
@@ -49,7 +50,7 @@ def score(
     document: list[dict[str, Any]] = []
     with stages(unless=not json and sys.stdout.isatty()) as progress:
         pairs = [*zip(sources, targets, strict=False)]
-        for number, found in enumerate(translator.stream_scores(pairs, batch_size or 32), start=1):
+        for number, found in enumerate(translator.stream_scores(pairs, batch_size), start=1):
             value = found.mean if normalize else found.total
             if json:
                 document.append({"source": sources[number - 1], "target": targets[number - 1]})

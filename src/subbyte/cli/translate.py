@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import typer
 
@@ -12,53 +12,32 @@ import subbyte
 from subbyte.cli.options import (
     ActivationsOption,
     BatchSize,
-    BeamSize,
-    EarlyStopping,
     InputFile,
     Isa,
     Json,
-    LengthPenalty,
-    MaxLength,
-    MaxNewTokens,
-    MinLength,
-    MinNewTokens,
     ModelFolder,
-    NoRepeatNgramSize,
-    Prefix,
-    RepetitionPenalty,
-    Sample,
-    Seed,
     Settings,
-    Temperature,
     Threads,
-    TopK,
-    TopP,
     followed,
+    with_options,
 )
 from subbyte.cli.printing import print_json, stages
+from subbyte.cli.search import in_python, search_options
+from subbyte.models.search_options import OPTIONS, SearchOptions
 from subbyte.models.search_settings import parsed
+from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader, one_line, without_end
 
 
+@with_options(search_options(*OPTIONS))
 def translate(
     folder: ModelFolder,
     file: InputFile = None,
-    beam_size: BeamSize = None,
+    *,
     batch_size: BatchSize = None,
-    max_length: MaxLength = None,
-    max_new_tokens: MaxNewTokens = None,
-    min_length: MinLength = None,
-    min_new_tokens: MinNewTokens = None,
-    length_penalty: LengthPenalty = None,
-    early_stopping: EarlyStopping = None,
-    no_repeat_ngram_size: NoRepeatNgramSize = None,
-    repetition_penalty: RepetitionPenalty = None,
-    prefix: Prefix = "",
-    sample: Sample = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    seed: Seed = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")
+    ] = "",
     settings: Settings = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
     scores: Annotated[bool, typer.Option("--scores", help="Print score and tab before each translation.")] = False,
@@ -78,6 +57,7 @@ def translate(
     isa: Isa = "best",
     activations: ActivationsOption = None,
     json: Json = False,
+    **search: Unpack[SearchOptions],
 ) -> None:
     """Translate line by line: lines in, lines out, a batch at a time. An empty line stays an empty line.
 
@@ -88,7 +68,7 @@ def translate(
         given = "--scores" if scores else "--num-hypotheses" if num_hypotheses > 1 else "--prefix"
         raise typer.BadParameter(f"{given} is about one sentence a line; leave it out, or --split and --document")
     typed = file is None and sys.stdin.isatty()
-    batch_size = batch_size or (1 if typed else 32)
+    batch_size = batch_size or (1 if typed else DEFAULT_BATCH_SIZE)
     from subbyte.folders.opening import open_to_run  # numpy is not for --help
 
     model = open_to_run(folder, activations)
@@ -96,23 +76,7 @@ def translate(
         model, threads=threads, isa=isa, activations=activations, settings=parsed(settings or [])
     )
     generation = translator.generation(
-        beam_size=beam_size,
-        num_hypotheses=num_hypotheses,
-        max_length=max_length,
-        max_new_tokens=max_new_tokens,
-        min_length=min_length,
-        min_new_tokens=min_new_tokens,
-        length_penalty=length_penalty,
-        early_stopping={None: None, "true": True, "false": False, "never": "never"}[early_stopping],
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        repetition_penalty=repetition_penalty,
-        prefix=prefix,
-        do_sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        scores=scores or json,
+        num_hypotheses=num_hypotheses, prefix=prefix, scores=scores or json, **in_python(search)
     )
     read = LineReader(file)
     sources: list[str] = []  # for the document

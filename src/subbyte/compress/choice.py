@@ -47,7 +47,7 @@ class Verdict:
 
 
 class Task(Protocol):
-    """What a choice needs of a kind of model (translation_task.py, encoder_task.py)."""
+    """What a choice needs of a kind of model (translation.py, encoders.py)."""
 
     @property
     def model(self) -> Model:

@@ -18,7 +18,8 @@ from subbyte.run.classifier import Classifier
 from subbyte.run.encoder import Encoder
 
 LIMITS = {"vectors": 0.03, "labels": 0.03, "number": 0.1}  # docs/agreement.md has what they tell apart
-KEPT = 0.7  # of the limit: what is chosen for somebody who did not ask for it keeps away from it, for texts differ
+# up to which a preset may be chosen for somebody who did not ask for it: away from the limit, for texts differ
+KEPT = {measured: 0.7 * limit for measured, limit in LIMITS.items()}
 
 Texts = Sequence[tuple[str, ...]]
 

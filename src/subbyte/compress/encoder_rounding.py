@@ -2,54 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from subbyte.compress.calibration.encoders import Batch, grams, mean_squares, ranges, readable
-from subbyte.compress.recipes.recipe import Recipe, resolve, resolve_points, resolved
-from subbyte.compress.rounding import quantize_model
-from subbyte.errors import UsageError
+from subbyte.compress.calibration.encoders import Batch, grams, mean_squares, ranges
+from subbyte.compress.recipes.recipe import Recipe, resolve, resolve_points
+from subbyte.compress.rounding import under
 from subbyte.models.axis_order import permuted
 from subbyte.models.model import Model, activations_of
 from subbyte.models.operands import equalized, factors, with_grids
-from subbyte.numbers.arrays import Array
-from subbyte.numbers.output_rounding import Columns
+from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, Steps, phase
-from subbyte.text.encoder_tokenizer import EncoderTokenizer
 
 ENOUGH_BITS = 8  # weights of so many go to the nearest: there is nothing to gain by more
 
 
-def compressed(
-    model: Model,
-    recipe: Recipe,
-    tokenizer: EncoderTokenizer,
-    texts: Iterable[tuple[str, ...]] | None,
-    progress: Progress | None = None,
-    sums: Mapping[str, Array | Columns] | None = None,
-) -> Model:
-    """The encoder under a recipe; every layer is rounded by itself, and activations as the float model has them.
+class Calibrated:
+    """A float32 encoder and a text; what recipes need of the two is computed once, when it is asked for first."""
 
-    texts  for calibration: weights are then rounded so that outputs change little on them (compensation.py), and static
-           activations get their ranges from them; without any, weights go to the nearest, and static activations are
-           refused with a UsageError
-    sums   encoder_calibration.grams of these texts for all matrices, or columns_of them, where several recipes are to
-           be tried; one with static activations makes its own, because it multiplies other inputs
-    """
-    schemes = resolve(recipe, model)
-    batches = readable(tokenizer, texts) if texts is not None else []
-    if recipe.activations == "static" and not batches:
-        raise UsageError(
-            f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
-            "line, a tab between those of a pair, like what the model will read"
-        )
-    model = calibrated(model, recipe, batches, progress=phase(progress, "measuring ranges"))
-    if sums is None or recipe.activations == "static":
-        sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating")) if batches else {}
-    sums = {name: sums[name] for name in few_bits(schemes) if name in sums}
-    packed = quantize_model(model, schemes, grams=sums, progress=phase(progress, f"rounding to {recipe.name}"))
-    return replace(packed, recipe=resolved(recipe, schemes))
+    def __init__(self, model: Model, batches: Sequence[Batch], threads: int | None = None) -> None:
+        self.model, self.batches, self.threads = model, batches, threads
+        self._prepared: dict[str, Model] = {}
+        self._sums: Mapping[str, Columns] | None = None
+
+    def under(self, recipe: Recipe, progress: Progress | None = None, rounding: Steps | None = None) -> Model:
+        """The encoder under a recipe: static activations get their ranges, weights are rounded by their outputs.
+
+        `progress` is told of the text, `rounding` of the weights.
+        """
+        names = few_bits(resolve(recipe, self.model))
+        model = self.prepared(recipe, phase(progress, "measuring ranges"))
+        sums = self._sums_of(model, names, phase(progress, "calibrating")) if names else {}
+        return under(recipe, model, grams=sums, progress=rounding)
+
+    def prepared(self, recipe: Recipe, progress: Steps | None = None) -> Model:
+        """As `calibrated` makes it. Raises RecipeError where the recipe does not fit its widths."""
+        if recipe.name not in self._prepared:
+            self._prepared[recipe.name] = calibrated(self.model, recipe, self.batches, self.threads, progress)
+        return self._prepared[recipe.name]
+
+    def _sums_of(self, model: Model, names: Sequence[str], progress: Steps | None) -> Mapping[str, Columns]:
+        """Those of `grams` for these matrices of a prepared model."""
+        if model.tensors is not self.model.tensors:  # its axis is in another order, or its inputs are turned
+            return columns_of(grams(model, self.batches, names, progress))
+        if self._sums is None:
+            self._sums = columns_of(grams(model, self.batches, [*model.roles], progress))
+        return {name: self._sums[name] for name in names if name in self._sums}
 
 
 def calibrated(

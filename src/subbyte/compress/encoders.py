@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from typing import NoReturn
 
 from subbyte.compress.calibration import shipped_text
-from subbyte.compress.calibration.encoders import grams, readable
+from subbyte.compress.calibration.encoders import readable
 from subbyte.compress.calibration.texts import Texts
 from subbyte.compress.choice import Verdict
 from subbyte.compress.encoder_agreement import KEPT, Answers, agreement, answers, described
-from subbyte.compress.encoder_rounding import compressed, few_bits
-from subbyte.compress.recipes.recipe import Recipe, resolve
+from subbyte.compress.encoder_rounding import Calibrated
+from subbyte.compress.recipes.recipe import Recipe
+from subbyte.compress.rounding import under
+from subbyte.errors import UsageError
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
-from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
-from subbyte.text.encoder_tokenizer import EncoderTokenizer
+from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 
+TRANSLATION_ONLY = "a budget and frequencies are for translation models; give an encoder a recipe"
 ALONE = 3  # of so many lines without a tab the last is paired with the one before it, for heads, which may read pairs
 
 
 class EncoderTask:
     """A float encoder, and the texts it is rounded for and compared on, which are read once for all recipes."""
 
-    def __init__(self, model: Model, tokenizer: EncoderTokenizer, texts: Texts) -> None:
+    def __init__(
+        self, model: Model, texts: Callable[[Sequence[str]], Texts], frequencies: str | Path | None = None
+    ) -> None:
+        if frequencies is not None:
+            raise UsageError(TRANSLATION_ONLY)
         self.model = model
-        self.tokenizer = tokenizer
-        self.texts = texts
-        self._sums: Mapping[str, Columns] | None = None
+        self.tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
+        self.texts = texts(languages(self.tokenizer))
+        self._calibrated: Calibrated | None = None
         self._answers: Answers | None = None
+
+    def searched(self, *asked: object) -> NoReturn:
+        """There is no search of bits for encoders."""
+        raise UsageError(TRANSLATION_ONLY)
 
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
-        lines = self.texts.calibration
-        if lines is None:
-            return compressed(self.model, recipe, self.tokenizer, None, progress)
-        texts = [*self._parts(lines)]
-        if self._sums is None and recipe.activations != "static" and few_bits(resolve(recipe, self.model)):
-            batches = readable(self.tokenizer, texts)
-            self._sums = columns_of(grams(self.model, batches, [*self.model.roles], phase(progress, "calibrating")))
-        return compressed(self.model, recipe, self.tokenizer, texts, progress, self._sums)
+        rounding = phase(progress, f"rounding to {recipe.name}")
+        if self.texts.calibration is not None:
+            if self._calibrated is None:
+                texts = self._parts(self.texts.calibration)
+                self._calibrated = Calibrated(self.model, readable(self.tokenizer, texts))
+            return self._calibrated.under(recipe, progress, rounding)
+        if recipe.activations == "static":
+            raise UsageError(
+                f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
+                "line, a tab between those of a pair, like what the model will read"
+            )
+        return under(recipe, self.model, progress=rounding)
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict | None:
         """How far the result is from the model; None without a text to compare on."""
@@ -54,7 +70,7 @@ class EncoderTask:
         found = agreement(self._answers, answers(packed, texts))
         told(2, 2)
         said = partial(described, found, self.texts.check_name)
-        return Verdict(found["distance"], found["noise"], found["limit"], KEPT * found["limit"], said, found)
+        return Verdict(found["distance"], found["noise"], found["limit"], KEPT[found["measured"]], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """A line is a text, or two with a tab between, which a model without a head reads one by one.
@@ -75,7 +91,7 @@ class EncoderTask:
             before = line if not tab else before
 
 
-def languages(model: Model, tokenizer: EncoderTokenizer) -> tuple[str, ...]:
+def languages(tokenizer: EncoderTokenizer) -> tuple[str, ...]:
     """The languages that an encoder reads, as far as a text in them ships."""
 
     def tokens(line: str) -> int:

@@ -16,17 +16,14 @@ from subbyte.compress.choice import Chosen, Task, Tried
 from subbyte.compress.encoder_agreement import EncoderAgreement
 from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind
 from subbyte.compress.report import tensor_reports
-from subbyte.compress.search.budget import search
 from subbyte.compress.task import task_of
-from subbyte.compress.translation import TranslationTask
 from subbyte.compress.translation_agreement import Agreement
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import saving
 from subbyte.folders.files import named_path
-from subbyte.folders.opening import open_model, refuse_search, with_settings
+from subbyte.folders.opening import open_model, require_float, with_settings
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
-from subbyte.text.lines import read_lines
 
 logger = logging.getLogger("subbyte")
 
@@ -65,7 +62,7 @@ def quantize(
     """Compress a float32 model folder into the folder `out`; returns what `inspect(out)` says, and how it was chosen.
 
     recipe       the name of a preset, or a TOML file; default: the smallest preset that keeps the model's answers,
-                 found by trying (choice.py), on texts that ship (texts/README.md) and on `calibration`
+                 found by trying (choice.py), on texts that ship (calibration/shipped) and on `calibration`
     budget       the size of the weights, as "2.6bits" of each or "3MB" in all: bits are chosen by what the model is
                  measured to mind (needs `calibration`; takes some minutes), and written to recipe.toml in `out`;
                  `recipe` then says all but the bits, by default binary coding or affine levels with a scale a row
@@ -73,11 +70,11 @@ def quantize(
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
     calibration  a text in the source language (.gz too), a sentence a line, like what the model will be used for:
-                 weights are then rounded so that outputs change little on it (calibration.py); default: to the nearest,
+                 weights are then rounded so that outputs change little on it (rounding.py); default: to the nearest,
                  or where a preset is to be found a text that ships
     check        both models answer some lines, report.json says how far they agree, and a warning if they do not
     check_text   sentences for that, in the source language (.gz too); default: those that ship, or of another language
-                 those of `calibration`, or the pairs of `frequencies`, or else frequent words (agreement.py)
+                 those of `calibration`, or the pairs of `frequencies`, or else frequent words
     settings     search settings in the place of those of generation_config.json, by their names there (None takes one
                  away); `out` keeps them (docs/search.md)
     progress     called with the name of a phase (calibrating, rounding, checking, ...), what of it is done so far, and
@@ -92,12 +89,7 @@ def quantize(
         raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
     given = None if recipe is None else load_recipe(recipe)
     model = with_settings(open_model(model_folder), settings)
-    refuse_search(model)
-    if model.compressed:
-        name = model.recipe.get("name", "unknown")
-        raise UsageError(
-            f"{model_folder}: is compressed already (recipe {name}); give the float32 model it was made from"
-        )
+    require_float(model)
     if given:
         require_kind(given, model)
     saving.refuse_output(model.folder, named_path(out), force=force)
@@ -111,12 +103,7 @@ def quantize(
     task = task_of(model, texts, frequencies)
     found = None
     if budget is not None and calibration is not None:
-        if not isinstance(task, TranslationTask):
-            raise UsageError("a budget and frequencies are for translation models; give an encoder a recipe")
-        found = search(
-            model, task.tokenizer, budget, read_lines(calibration), text=Path(calibration).name,
-            recipe=given, frequencies=task.frequencies, progress=progress,
-        )  # fmt: skip
+        found = task.searched(budget, Path(calibration), given, progress)
         given = parse_recipe(found.recipe, "the recipe that was found", "found")
     result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
     verdict = result.verdict

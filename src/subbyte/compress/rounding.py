@@ -1,4 +1,4 @@
-"""A model with its matrices packed; which matrix gets which scheme is told."""
+"""A model with its matrices packed, by a recipe or as it is told which matrix gets which scheme."""
 
 from __future__ import annotations
 
@@ -7,14 +7,32 @@ from dataclasses import replace
 
 import numpy as np
 
+from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.errors import SchemeError
-from subbyte.models.model import Model, Tensor
+from subbyte.models.model import Model, Tensor, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.granularity import group_size
 from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.output_rounding import Columns
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Steps
+
+
+def under(
+    recipe: Recipe,
+    model: Model,
+    frequencies: Mapping[str, Array] | None = None,
+    grams: Mapping[str, Array | Columns] | None = None,
+    progress: Steps | None = None,
+) -> Model:
+    """The model under a recipe; the rest is as `quantize_model` has it."""
+    schemes = resolve(recipe, model)
+    packed = quantize_model(model, schemes, frequencies, grams, progress)
+    return replace(
+        packed,
+        activations=activations_of(recipe.activations, packed.activations.grids),
+        recipe=resolved(recipe, schemes),
+    )
 
 
 def quantize_model(
@@ -28,7 +46,7 @@ def quantize_model(
 
     frequencies  matrix name -> how often the word of each row occurs, for clustered schemes
     grams        matrix name -> sum of x x' over its inputs, where outputs are to be kept (see `quantize_matrix`), or
-                 what `compensation.columns_of` made of it, to be used again
+                 what `output_rounding.columns_of` made of it, to be used again
     progress     called with the weights done so far and those in all
     """
     matrices = _matrices(model, schemes, frequencies or {})

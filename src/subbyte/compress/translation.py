@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from subbyte.compress.calibration.shipped_text import UNKNOWN
 from subbyte.compress.calibration.texts import Texts, translated_languages
 from subbyte.compress.calibration.translation import grams
+from subbyte.compress.calibration.words import word_frequencies
 from subbyte.compress.choice import Verdict
-from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
-from subbyte.compress.rounding import quantize_model
+from subbyte.compress.recipes.recipe import Recipe, resolve
+from subbyte.compress.rounding import under
+from subbyte.compress.search.budget import Found, search
 from subbyte.compress.translation_agreement import KEPT, Asked, ask, described
 from subbyte.models import marian
-from subbyte.models.model import Model, activations_of
-from subbyte.numbers.arrays import Array
+from subbyte.models.model import Model
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
+from subbyte.text.lines import read_lines
 from subbyte.text.marian_files import source_language
-from subbyte.text.tokenizer import Tokenizer
+from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
 
 class TranslationTask:
     """A float translation model, and the texts it is rounded for and compared on, read once for all recipes."""
 
     def __init__(
-        self, model: Model, tokenizer: Tokenizer, texts: Texts, frequencies: Mapping[str, Array] | None = None
+        self, model: Model, texts: Callable[[Sequence[str]], Texts], frequencies: str | Path | None = None
     ) -> None:
-        """`frequencies`: matrix name -> counts of its words, for recipes with clusters of rows."""
         self.model = model
-        self.tokenizer = tokenizer
-        self.texts = texts
-        self.frequencies = frequencies
+        self.tokenizer = load_tokenizer(model.folder, model.config)
+        counted = None if frequencies is None else read_lines(frequencies)
+        self.frequencies = None if counted is None else word_frequencies(model, self.tokenizer, counted)
+        self.texts = texts(languages(model, self.tokenizer))
         self._sums: Mapping[str, Columns] | None = None
         self._asked: Asked | None = None
 
+    def searched(self, budget: str, calibration: Path, recipe: Recipe | None, progress: Progress | None) -> Found:
+        """The recipe whose weights file fits into a budget, with the least loss on the calibration text."""
+        return search(
+            self.model, self.tokenizer, budget, read_lines(calibration), text=calibration.name, recipe=recipe,
+            frequencies=self.frequencies, progress=progress,
+        )  # fmt: skip
+
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
-        schemes = resolve(recipe, self.model)
+        resolve(recipe, self.model)  # what is wrong with it is said before the text is read
         if self.texts.calibration is not None and self._sums is None:
             lines = self.texts.calibration
             self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
         rounding = phase(progress, f"rounding to {recipe.name}")
-        packed = quantize_model(self.model, schemes, self.frequencies, self._sums, rounding)
-        return replace(packed, activations=activations_of(recipe.activations), recipe=resolved(recipe, schemes))
+        return under(recipe, self.model, self.frequencies, self._sums, rounding)
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:
         """How far the result is from the model. Raises ModelError where the model cannot translate."""

@@ -88,8 +88,7 @@ class Asked:
         before = np.concatenate(self.before)
         losses = before - np.concatenate(after)
         nats = float(losses.mean())
-        sure = before > SURE
-        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
+        sure = counted(before)
         lost = ~(losses <= LOST) & sure  # what is no number is lost, too
         lines = np.repeat(np.arange(len(after)), [len(line) for line in after])
         said = translations(engine, self.sentences)
@@ -105,6 +104,12 @@ class Asked:
             "nats": round(nats, 4) if math.isfinite(nats) else None,
             "chrf": round(chrf(*([self.tokenizer.decode(ids)[:LINE] for ids in s] for s in (said, self.targets))), 2),
         }
+
+
+def counted(before: Array) -> Array:
+    """Which tokens count, by their log-probabilities: those that a model is sure of, or all, if these are too few."""
+    sure: Array = before > SURE
+    return sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
 
 
 def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress: Steps | None = None) -> Asked:

@@ -10,7 +10,7 @@ from typing import Any
 from subbyte.errors import FormatError, ModelError, UsageError
 from subbyte.folders import foreign
 from subbyte.folders.bergamot import codes, student
-from subbyte.folders.config_json import CONFIG, GENERATION
+from subbyte.folders.config_json import CONFIG
 from subbyte.folders.converted import loading as converted
 from subbyte.folders.converted import mark, sums
 from subbyte.folders.files import named_path, read_json
@@ -73,7 +73,7 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
     check = ARCHITECTURES[model.architecture].check_generation
     if check is None:
         raise UsageError(f"{model.folder}: is a {model.architecture}; search settings are those of translation models")
-    generation = {**(model.generation or search_settings.in_config(model.config)), **settings}
+    generation = {**search_settings.followed(model)[0], **settings}
     try:
         check(model.config, generation, "search settings")
     except ModelError as error:
@@ -81,13 +81,21 @@ def with_settings(model: Model, settings: Mapping[str, Any] | None) -> Model:
     return replace(model, generation=generation)
 
 
+def require_float(model: Model) -> None:
+    """Refuse a model that cannot be compressed, trained or analyzed: UsageError, and what `refuse_search` raises."""
+    refuse_search(model)
+    if model.compressed:
+        name = model.recipe.get("name", "unknown")
+        raise UsageError(
+            f"{model.folder}: is compressed already (recipe {name}); give the float32 model it was made from"
+        )
+
+
 def refuse_search(model: Model) -> None:
     """Raise ModelError if a model's search settings are not followed: ask before the work starts."""
     if ARCHITECTURES[model.architecture].check_generation is None:
         return
-    settings = model.generation or search_settings.in_config(model.config)
-    where = model.folder / (GENERATION if model.generation else CONFIG)
-    search_settings.refuse_unsupported(settings, str(where))
+    search_settings.refuse_unsupported(*search_settings.followed(model))
 
 
 def stored(folder: Path) -> Mapping[str, tuple[Path, Entry]]:

@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from subbyte.errors import ModelError, UsageError, fault_list
-from subbyte.models.search_settings import (
-    LEAST_FACTOR,
-    MOST_BEAMS,
-    MOST_FACTOR,
-    MOST_LENGTH,
-    MOST_NGRAM,
-    MOST_PENALTY,
-    TOP_K,
-    faults,
-    refuse_unsupported,
-)
+from subbyte.models.search_options import OPTIONS, TOP_K, SearchOptions, check
+from subbyte.models.search_settings import faults, followed, refuse_unsupported
+
+if TYPE_CHECKING:
+    from subbyte.models.model import Model
+    from subbyte.models.translation import Settings
 
 MOST_DRAWS = 256
-SAMPLING = ("temperature", "top_k", "top_p", "seed")
-
-
-class SearchOptions(TypedDict, total=False):
-    """What a caller may say about a search; what is missing or None is as the folder says. See docs/search.md.
-
-    beam_size             beams; 1 is greedy search
-    max_length            the longest translation, in tokens, its start token included
-    max_new_tokens        the same without the start token and the prefix
-    min_length            no end before so many tokens, start token included; min_new_tokens: the same without
-    length_penalty        scores of beam search are divided by the number of tokens to this power
-    early_stopping        True: stop at beam_size translations; False: when better ones are unlikely; "never": when
-                          they are impossible
-    no_repeat_ngram_size  no run of so many tokens twice; 0: any
-    repetition_penalty    above 1: tokens that are there already become less likely
-    do_sample             draw tokens by their probabilities, with temperature, top_k (0: all), top_p and seed
-    """
-
-    beam_size: int | None
-    max_length: int | None
-    max_new_tokens: int | None
-    min_length: int | None
-    min_new_tokens: int | None
-    length_penalty: float | None
-    early_stopping: bool | Literal["never"] | None
-    no_repeat_ngram_size: int | None
-    repetition_penalty: float | None
-    do_sample: bool | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -93,29 +55,53 @@ class Generation:
     seed: int = 0
 
 
-def generation_of(
-    settings: Mapping[str, Any],
-    options: Mapping[str, Any],
-    *,
-    where: str,
-    most: int,
-    start: int,
-    end: int | None,
-    num_hypotheses: int = 1,
-    prefix: Sequence[int] = (),
-    scores: bool = True,
-) -> Generation:
-    """The search that a folder's settings and a caller's options ask for. Raises UsageError or ModelError.
+@dataclass(frozen=True)
+class FolderSearch:
+    """How a model's folder has translations searched.
 
     settings  those of generation_config.json, checked
-    options   SearchOptions
-    where     the file that the settings are from
+    where     the file that they are from
     most      tokens the model can write
-    start     the decoder's start token, where the settings do not say
-    end       the end of sentence, where they do not say or name several
+    start     the decoder's start token
+    end       the end of sentence, where the settings do not say or name several
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    _check_options(given)
+
+    settings: Mapping[str, Any]
+    where: str
+    most: int
+    start: int
+    end: int | None
+
+    @staticmethod
+    def of(model: Model, shape: Settings) -> FolderSearch:
+        """That of a model, of which nothing else is kept."""
+        settings, where = followed(model)
+        start, end = settings.get("decoder_start_token_id"), model.config.get("eos_token_id")
+        return FolderSearch(
+            settings=dict(settings),
+            where=where,
+            most=shape.max_positions,
+            start=shape.decoder_start if start is None else int(start),
+            end=end[0] if isinstance(end, list) else end,
+        )
+
+    def generation(
+        self, *, num_hypotheses: int = 1, prefix: Sequence[int] = (), scores: bool = True,
+        **options: Unpack[SearchOptions],
+    ) -> Generation:  # fmt: skip
+        """The search that these settings and a caller's options ask for. Raises UsageError or ModelError."""
+        given = {name: value for name, value in options.items() if value is not None}
+        check(given)
+        found = _merged(self, given, num_hypotheses, prefix, scores)
+        _check(found, given)
+        return found
+
+
+def _merged(
+    folder: FolderSearch, given: Mapping[str, Any], num_hypotheses: int, prefix: Sequence[int], scores: bool
+) -> Generation:
+    """The caller's options put over the folder's settings."""
+    settings = folder.settings
 
     def of(name: str, default: Any, key: str | None = None) -> Any:
         """The caller's value, or the folder's, or the default."""
@@ -125,31 +111,30 @@ def generation_of(
     drawn = of("do_sample", False)
     left = {name: value for name, value in settings.items() if name not in given} | {"do_sample": drawn}
     if problems := [*faults(left)]:  # of settings that had no say when the folder was opened
-        raise ModelError(fault_list(where, problems))
-    refuse_unsupported(left, where)
-    if idle := [name for name in SAMPLING if name in given and not drawn]:
+        raise ModelError(fault_list(folder.where, problems))
+    refuse_unsupported(left, folder.where)
+    if idle := [name for name in OPTIONS if name in given and OPTIONS[name].drawing and not drawn]:
         raise UsageError(f"{idle[0]} is about drawing tokens; it needs do_sample (--sample)")
     ends = settings.get("eos_token_id")
-    ends = list(dict.fromkeys(ends if isinstance(ends, list) else [end if ends is None else ends]))
-    last = end if end in ends else ends[0]
+    ends = list(dict.fromkeys(ends if isinstance(ends, list) else [folder.end if ends is None else ends]))
+    last = folder.end if folder.end in ends else ends[0]
     if last is None:
         raise ModelError("config.json and generation_config.json name no eos_token_id")
     prompt = 1 + len(prefix)
-    first = settings.get("decoder_start_token_id")
     forced = settings.get("forced_eos_token_id")
     words = [ids for ids in settings.get("bad_words_ids") or [] if not (len(ids) == 1 and ids[0] in ends)]
     stopping = of("early_stopping", False)
-    found = Generation(
+    return Generation(
         beam_size=of("beam_size", 0, "num_beams") or 1,
         num_hypotheses=num_hypotheses,
-        max_length=min(_length(given, settings, "max", prompt) or most, most),
+        max_length=min(_length(given, settings, "max", prompt) or folder.most, folder.most),
         max_length_factor=float(of("max_length_factor", 0.0)),
         min_length=_length(given, settings, "min", prompt),
         length_penalty=float(of("length_penalty", 1.0)),
         early_stopping="never" if stopping == "never" else stopping is True,  # to transformers, 1 is not True here
         renormalize=settings.get("renormalize_logits") is True,
         forced_end=min(forced) if isinstance(forced, list) else forced,
-        start=start if first is None else first,
+        start=folder.start,
         end=last,
         banned=tuple([ids[0] for ids in words if len(ids) == 1] + (settings.get("suppress_tokens") or [])),
         scores=scores,
@@ -166,8 +151,6 @@ def generation_of(
         top_p=float(of("top_p", 1.0)) if drawn else 1.0,
         seed=of("seed", 0),
     )
-    _check(found, given)
-    return found
 
 
 def _length(given: Mapping[str, Any], settings: Mapping[str, Any], which: str, prompt: int) -> int:
@@ -179,51 +162,6 @@ def _length(given: Mapping[str, Any], settings: Mapping[str, Any], which: str, p
         if source.get(length) is not None and (source is given or source[length]):
             return int(source[length])
     return 0
-
-
-def _check_options(given: Mapping[str, Any]) -> None:
-    """Raise UsageError for options that are none, or are not what they should be."""
-    if unknown := given.keys() - SearchOptions.__annotations__.keys():
-        raise UsageError(
-            f"{', '.join(sorted(unknown))}: no such search option; there are "
-            f"{', '.join(SearchOptions.__annotations__)}, num_hypotheses and prefix"
-        )
-    whole = {
-        "beam_size": (1, MOST_BEAMS), "max_length": (2, MOST_LENGTH), "max_new_tokens": (1, MOST_LENGTH),
-        "min_length": (0, MOST_LENGTH), "min_new_tokens": (0, MOST_LENGTH), "no_repeat_ngram_size": (0, MOST_NGRAM),
-        "top_k": (0, MOST_LENGTH), "seed": (0, (1 << 64) - 1),
-    }  # fmt: skip
-    notes = {"max_length": " (it counts the start token)", "top_k": " (0 for all words)"}
-    for name, (least, most) in whole.items():
-        value = given.get(name, least)
-        if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= value <= most:
-            said = name.replace("_", " ")
-            raise UsageError(f"{said} is {value!r}, should be {least} to {most:,}{notes.get(name, '')}")
-    for name, low, high in (
-        ("length_penalty", -MOST_PENALTY, MOST_PENALTY),
-        ("repetition_penalty", LEAST_FACTOR, MOST_FACTOR),
-        ("temperature", LEAST_FACTOR, MOST_FACTOR),
-    ):
-        value = given.get(name, 1.0)
-        if not _is_number(value) or not low <= value <= high:
-            hint = "; for no chance at all leave do_sample out" if name == "temperature" and value == 0 else ""
-            raise UsageError(
-                f"{name.replace('_', ' ')} is {value!r}, should be a finite number from {low:g} to {high:,g}{hint}"
-            )
-    top_p = given.get("top_p", 1.0)
-    if not _is_number(top_p) or not 0 < top_p <= 1:
-        raise UsageError(f"top p is {top_p!r}, should be above 0 and at most 1")
-    if not isinstance(given.get("do_sample", False), bool):
-        raise UsageError(f"do_sample is {given['do_sample']!r}, should be True or False")
-    if given.get("early_stopping", False) not in (True, False, "never"):
-        raise UsageError(f"early stopping is {given['early_stopping']!r}, should be True, False or 'never'")
-    for which in ("max", "min"):
-        if f"{which}_length" in given and f"{which}_new_tokens" in given:
-            raise UsageError(f"{which} length and {which} new tokens say the same thing; give one of them")
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and hasattr(value, "__float__") and math.isfinite(value)
 
 
 def _check(found: Generation, given: Mapping[str, Any]) -> None:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError, UsageError, fault_list
+from subbyte.models.search_options import MOST_BEAMS, MOST_LENGTH, MOST_PENALTY, Real, Whole, ranges
 
-MOST_BEAMS = 256
-MOST_PENALTY = 100.0  # a length to this power is still a float64
-MOST_LENGTH = 1 << 30
-MOST_NGRAM = 1 << 16
-LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6  # of the repetition penalty and the temperature
-TOP_K = 50  # of transformers, where tokens are drawn and the folder does not say among how many
+if TYPE_CHECKING:
+    from subbyte.models.model import Model
 
 # Keys that are not followed, and the values for which that makes no difference.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -51,27 +48,16 @@ NEUTRAL_IN_SAMPLING: Mapping[str, tuple[Any, ...]] = {
     "typical_p": (None, 1, 1.0),
 }
 
-# key -> least and most
-WHOLE: Mapping[str, tuple[int, int]] = {
-    "num_beams": (0, MOST_BEAMS),  # 0, as of the two lengths: as if it were not there
-    "max_length": (0, MOST_LENGTH),
-    "min_length": (0, MOST_LENGTH),
-    "max_new_tokens": (1, MOST_LENGTH),
-    "min_new_tokens": (0, MOST_LENGTH),
-    "no_repeat_ngram_size": (0, MOST_NGRAM),
-}
-NUMBERS: Mapping[str, tuple[float, float]] = {
-    "length_penalty": (-MOST_PENALTY, MOST_PENALTY),
-    "max_length_factor": (0, MOST_PENALTY),  # Marian's
-    "repetition_penalty": (LEAST_FACTOR, MOST_FACTOR),
-}
-SAMPLING_NUMBERS: Mapping[str, tuple[float, float]] = {"temperature": (LEAST_FACTOR, MOST_FACTOR), "top_p": (0, 1)}
+# key -> least and most; 0 beams and a greatest length of 0 are as if the key were not there
+WHOLE = {**ranges(Whole, drawing=False), "num_beams": (0, MOST_BEAMS), "max_length": (0, MOST_LENGTH)}
+NUMBERS = {**ranges(Real, drawing=False), "max_length_factor": (0, MOST_PENALTY)}  # the factor is Marian's
+NUMBERS_IN_SAMPLING = ranges(Real, drawing=True)
 IDS = ("suppress_tokens", "begin_suppress_tokens")
 ONE_ID = ("forced_bos_token_id", "decoder_start_token_id", "pad_token_id", "unk_token_id")
 ONE_OR_MORE_IDS = ("eos_token_id", "forced_eos_token_id")
 
 KNOWN = frozenset(
-    {*NEUTRAL, *NEUTRAL_IN_SAMPLING, *WHOLE, *NUMBERS, *SAMPLING_NUMBERS, *IDS, *ONE_ID, *ONE_OR_MORE_IDS}
+    {*NEUTRAL, *NEUTRAL_IN_SAMPLING, *WHOLE, *NUMBERS, *NUMBERS_IN_SAMPLING, *IDS, *ONE_ID, *ONE_OR_MORE_IDS}
     | {"bad_words_ids", "do_sample", "early_stopping", "renormalize_logits", "top_k"}
 )
 NOT_OF_SEARCH = ("pad_token_id", "unk_token_id")  # which config.json has for other ends
@@ -80,6 +66,13 @@ NOT_OF_SEARCH = ("pad_token_id", "unk_token_id")  # which config.json has for ot
 def in_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The search settings of an old config.json; beside a generation_config.json they count for nothing."""
     return {name: config[name] for name in sorted(KNOWN) if name in config and name not in NOT_OF_SEARCH}
+
+
+def followed(model: Model) -> tuple[Mapping[str, Any], str]:
+    """The search settings of a model, and the file that they are from."""
+    if model.generation:
+        return model.generation, str(model.folder / "generation_config.json")
+    return in_config(model.config), str(model.folder / "config.json")
 
 
 def id_faults(settings: Mapping[str, Any], words: int) -> Iterator[str]:
@@ -126,7 +119,7 @@ def faults(settings: Mapping[str, Any]) -> Iterator[str]:
     ):  # fmt: skip
         yield f"early_stopping is {stopping!r}, should be true, false or 'never'"
     drawn = settings.get("do_sample") is True
-    for name, (low, high) in {**NUMBERS, **(SAMPLING_NUMBERS if drawn else {})}.items():
+    for name, (low, high) in {**NUMBERS, **(NUMBERS_IN_SAMPLING if drawn else {})}.items():
         value = settings.get(name)
         if value is not None and not (type(value) in (int, float) and low <= value <= high):
             yield f"{name} is {value!r}, should be a number from {low:g} to {high:,g}"

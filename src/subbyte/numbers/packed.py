@@ -33,6 +33,10 @@ class Block:
     alphas: np.ndarray | None = None
     zero: np.ndarray | None = None
 
+    @property
+    def rows(self) -> int:
+        return int(self.codes.shape[-2])
+
 
 @dataclass(frozen=True)
 class PackedMatrix:
@@ -53,3 +57,8 @@ class PackedMatrix:
     @property
     def groups(self) -> int:
         return self.shape[1] // self.group_size
+
+    @property
+    def bits(self) -> float:
+        """Of a weight's code, in the mean over the rows."""
+        return sum(block.bits * block.rows for block in self.blocks) / self.shape[0]

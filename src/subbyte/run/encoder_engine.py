@@ -13,6 +13,7 @@ from subbyte.models.axis_order import inverse
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
+from subbyte.run.attention import scores_and_probabilities
 from subbyte.run.resident import Resident, about, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
@@ -103,22 +104,11 @@ class EncoderEngine(Resident[_core.Encoder]):
         return [np.asarray(array) for array in self._core.inputs(*_lists(texts, types), list(names))]
 
     def _attention(self, layer: str, texts: Ids, seen: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The scores and the probabilities of a layer before they are rounded, [count, 1], head by head."""
-        s = self.settings
-        size = s.hidden // s.heads
-        query, key = (self._rounded(f"{layer}.{name}", seen[f"{layer}.{name}"]) for name in ("query", "key"))
-        scores, probabilities = [np.zeros(0)], [np.zeros(0)]  # of no text there are none
-        ends = np.cumsum([len(text) for text in texts], dtype=int)
-        for end, text in zip(ends, texts, strict=True):
-            rows = slice(end - len(text), end)
-            q, k = (array[rows].reshape(-1, s.heads, size).transpose(1, 0, 2) for array in (query, key))
-            score = q @ k.transpose(0, 2, 1)
-            scores.append(score.ravel())
-            rounded = self._rounded(f"{layer}.scores", score.reshape(-1, 1)).reshape(score.shape) / np.sqrt(size)
-            e = np.exp(rounded - rounded.max(-1, keepdims=True))
-            probabilities.append((e / e.sum(-1, keepdims=True)).ravel())
-        both = (np.concatenate(values).astype(np.float32)[:, None] for values in (scores, probabilities))
-        return next(both), next(both)
+        query, key = (self._rounded(name, seen[name]) for name in (f"{layer}.query", f"{layer}.key"))
+        lengths = [len(text) for text in texts]
+        return scores_and_probabilities(
+            query, key, self.settings.heads, lengths, lambda scores: self._rounded(f"{layer}.scores", scores)
+        )
 
     def _ordered(self, x: np.ndarray) -> np.ndarray:
         """Vectors with their columns as the source model has them."""

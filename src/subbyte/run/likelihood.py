@@ -1,24 +1,39 @@
-"""What a model says of its own, greedily, and how likely a model finds what was said. Ids in, ids and numbers out."""
+"""What a model says of its own, and how likely a model finds what was said. Ids in, ids and numbers out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from subbyte.models.generation import Generation
+from subbyte.progress import Steps
 from subbyte.run.translation_engine import Engine
-
-BATCH = 32  # sentences
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 
 Sentences = Sequence[Sequence[int]]
 
 
-def translations(engine: Engine, sentences: Sentences) -> list[list[int]]:
-    """Greedy translations, each with its end of sentence, unless it was cut because it did not come to one."""
-    most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
-    search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
-    search = replace(search, max_length_factor=0.0)
-    found = [best.tokens for batch in batches(sentences) for best, *_ in engine.translate(batch, search)]
-    return [tokens if len(tokens) >= search.max_length - 2 else [*tokens, search.end] for tokens in found]
+def translations(
+    engine: Engine, sentences: Sentences, search: Generation | None = None, progress: Steps | None = None
+) -> list[list[int]]:
+    """Translations, each with its end of sentence, unless it was cut because it did not come to one.
+
+    search  default: greedy, with a length that is enough for models that do not fall apart
+    """
+    if search is None:
+        most = 16 + 2 * max(map(len, sentences), default=0)  # a model that fell apart may never end
+        search = engine.generation(beam_size=1, max_length=most, do_sample=False, scores=False)
+        search = replace(search, max_length_factor=0.0)
+    order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))  # a batch is as long as its longest
+    found: list[list[int]] = [[] for _ in sentences]
+    done = 0
+    for some in in_batches(order, DEFAULT_BATCH_SIZE):
+        for i, (best, *_) in zip(some, engine.translate([sentences[i] for i in some], search), strict=True):
+            found[i] = best.tokens if len(best.tokens) >= search.max_length - 2 else [*best.tokens, search.end]
+        done += len(some)
+        if progress:
+            progress(done, len(order))
+    return found
 
 
 def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) -> list[float]:
@@ -28,10 +43,5 @@ def log_probabilities(engine: Engine, sentences: Sentences, targets: Sentences) 
 
 def log_probabilities_by_target(engine: Engine, sentences: Sentences, targets: Sentences) -> list[list[float]]:
     """The same, a list for each target."""
-    pairs = zip(batches(sentences), batches(targets), strict=True)
+    pairs = zip(*(in_batches(ids, DEFAULT_BATCH_SIZE) for ids in (sentences, targets)), strict=True)
     return [logs for batch, forced in pairs for logs in engine.score(batch, forced)]
-
-
-def batches(sentences: Sentences) -> Iterator[Sentences]:
-    """The sentences, BATCH at a time."""
-    return (sentences[first : first + BATCH] for first in range(0, len(sentences), BATCH))

@@ -52,18 +52,13 @@ def instruction_sets() -> list[tuple[str, bool]]:
 
 def about(model: Model) -> str:
     """The architecture of a model, and the bits of a weight in its matrices, in the mean over them."""
-    matrices = [model.tensors[name] for name in model.roles]
     if not model.compressed:
         return f"{model.architecture}, float32 weights"
-    bits = sum(_bits(matrix) for matrix in matrices) / sum(math.prod(matrix.shape) for matrix in matrices)
-    return f"{model.architecture}, {bits:.3g}-bit weights"
-
-
-def _bits(matrix: np.ndarray | PackedMatrix) -> int:
-    """Those of all codes of a matrix."""
-    if isinstance(matrix, np.ndarray):
-        return 32 * matrix.size
-    return sum(block.bits * matrix.shape[1] * block.codes.shape[0 if block.bits == 8 else 1] for block in matrix.blocks)
+    matrices = [model.tensors[name] for name in model.roles]
+    sizes = [math.prod(matrix.shape) for matrix in matrices]
+    bits = [32 if isinstance(matrix, np.ndarray) else matrix.bits for matrix in matrices]
+    mean = sum(size * wide for size, wide in zip(sizes, bits, strict=True)) / sum(sizes)
+    return f"{model.architecture}, {mean:.3g}-bit weights"
 
 
 def laid_out(model: Model, threads: int) -> dict[str, _core.Matrix]:

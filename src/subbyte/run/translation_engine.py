@@ -10,10 +10,11 @@ import numpy as np
 
 import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError
-from subbyte.models import search_settings, translation
+from subbyte.models import translation
 from subbyte.models.families import translation_of
-from subbyte.models.generation import Generation, SearchOptions, generation_of
+from subbyte.models.generation import FolderSearch, Generation
 from subbyte.models.model import Model
+from subbyte.models.search_options import SearchOptions
 from subbyte.run.resident import Resident, about, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
@@ -44,12 +45,7 @@ class Engine(Resident[_core.Translation]):
         self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
         self._settings = translation_of(model.config)
-        # Not the model itself: its arrays would stay in memory beside what the core makes of them.
-        self._generation = dict(model.generation or search_settings.in_config(model.config))
-        named = "generation_config.json" if model.generation else "config.json"
-        self._named_by = str(model.folder / named)
-        end = model.config.get("eos_token_id")
-        self._end: int | None = end[0] if isinstance(end, list) else end
+        self._search = FolderSearch.of(model, self._settings)
         matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
         s = self._settings
         try:
@@ -86,8 +82,7 @@ class Engine(Resident[_core.Translation]):
     @property
     def start(self) -> int:
         """The decoder's start token."""
-        start = self._generation.get("decoder_start_token_id")
-        return self._settings.decoder_start if start is None else int(start)
+        return self._search.start
 
     def generation(
         self,
@@ -101,11 +96,7 @@ class Engine(Resident[_core.Translation]):
 
         prefix  ids that every translation begins with
         """
-        return generation_of(
-            self._generation, options, where=self._named_by, most=self.max_positions,
-            start=self._settings.decoder_start, end=self._end, num_hypotheses=num_hypotheses, prefix=prefix,
-            scores=scores,
-        )  # fmt: skip
+        return self._search.generation(num_hypotheses=num_hypotheses, prefix=prefix, scores=scores, **options)
 
     def translate(
         self, sentences: Sequence[Sequence[int]], generation: Generation, numbers: Sequence[int] | None = None

@@ -12,9 +12,9 @@ from typing import Any, Literal, Unpack, overload
 
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.opening import refuse_search, with_settings
-from subbyte.models.generation import SearchOptions
 from subbyte.models.kinds import require_translator
 from subbyte.models.model import Model
+from subbyte.models.search_options import SearchOptions
 from subbyte.run.opening import Opened, opened, remembered
 from subbyte.run.translation_engine import Engine, Generation, Hypothesis
 from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
@@ -168,7 +168,7 @@ class Translator(Opened):
         prefix           what every translation begins with
         options          of the search: beam_size, max_length, max_new_tokens, min_length, min_new_tokens,
                          length_penalty, early_stopping, no_repeat_ngram_size, repetition_penalty, and do_sample with
-                         temperature, top_k, top_p and seed; see `models.generation.SearchOptions`, docs/search.md
+                         temperature, top_k, top_p and seed; docs/search.md says what each does
         """
         given, one = one_or_many(texts)
         generation = self.generation(num_hypotheses=num_hypotheses, prefix=prefix, scores=return_scores, **options)

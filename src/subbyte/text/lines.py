@@ -19,11 +19,6 @@ PIECE = 1 << 12  # bytes of a packed file that are unpacked at a time, so that i
 
 
 def decode_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
-    """The lines of a binary stream without their ends (a line feed, perhaps with a carriage return before it)."""
-    return map(without_end, decode_whole_lines(stream, where))
-
-
-def decode_whole_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
     """The lines of a binary stream with their ends."""
     for number, line in enumerate(stream, start=1):
         try:
@@ -37,12 +32,7 @@ def decode_whole_lines(stream: Iterable[bytes], where: str) -> Iterator[str]:
 
 def read_lines(path: str | Path) -> Iterator[str]:
     """The lines of a file without their ends, unpacked if its name ends in .gz; read as they are asked for."""
-    return map(without_end, read_whole_lines(path))
-
-
-def read_whole_lines(path: str | Path) -> Iterator[str]:
-    """The lines of a file with their ends, unpacked if its name ends in .gz; read as they are asked for."""
-    return iter(LineReader(path))
+    return map(without_end, LineReader(path))
 
 
 class LineReader:
@@ -63,7 +53,7 @@ class LineReader:
         try:
             with self.path.open("rb") if self.path else nullcontext(sys.stdin.buffer) as file:
                 self.total = _bytes_left(file)
-                yield from decode_whole_lines(self._counted(file), where)
+                yield from decode_lines(self._counted(file), where)
         except (OSError, EOFError, zlib.error) as e:
             raise UsageError(f"{where}: cannot be read: {getattr(e, 'strerror', None) or e}") from None
 

@@ -30,7 +30,7 @@ class Checkpoints:
         force  a run that was not finished may be given up for a new one
         """
         self.folder = folder
-        self._run = json.loads(json.dumps(run))
+        self._run = json.loads(json.dumps(run, default=str))
         try:
             before = self._before()
             if resume and before is not None:

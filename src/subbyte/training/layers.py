@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from subbyte.errors import ModelError
+
+Weights = Mapping[str, Tensor]
+
 ACTIVATION: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+MOST_DROPPED = 0.9
 
 
 def rounded_per_token(x: Tensor) -> Tensor:
@@ -29,3 +35,16 @@ def drop(x: Tensor, share: float) -> Tensor:
     drawn.random_(-(1 << 63), None)
     kept = drawn.view(torch.uint8)[: x.numel()].view(x.shape) >= most
     return x * kept * (256 / (256 - most))
+
+
+def dropout_share(config: Mapping[str, Any], name: str, default: float) -> float:
+    """A share of values to drop, as config.json has it. Raises ModelError for what is none."""
+    share = config.get(name, default)
+    if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
+        raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
+    return float(share)
+
+
+def norm(w: Weights, name: str, x: Tensor, epsilon: float) -> Tensor:
+    """The layer norm of this name, float32."""
+    return F.layer_norm(x.float(), x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], epsilon)

@@ -93,6 +93,13 @@ def train(
                 logged, losses = now, []
 
 
+def falling(rate: float, update: int, warmup: int, updates: int) -> float:
+    """A rate in the update behind `update`: it rises to `rate` in `warmup` updates, then falls to 0 in a line."""
+    if update < warmup:
+        return rate * (update + 1) / warmup
+    return rate * max(0.0, (updates - update) / max(1, updates - warmup))
+
+
 class Stopping:
     """SIGINT and SIGTERM wait in the `with` block until the state is saved; a second one waits for nothing.
 

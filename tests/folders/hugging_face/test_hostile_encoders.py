@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import subbyte
-from builders.encoder_variant_table import RERANKER, VARIANTS
+from builders.encoder_head_table import RERANKER
+from builders.encoder_variant_table import VARIANTS
 from builders.encoder_variants import SETTINGS, base_folder, changed, dense_folder
 from builders.tiny_marian import edit_json
 from subbyte.errors import FormatError, ModelError

@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import subbyte
-from builders.encoder_variant_table import HEADS, VARIANTS, arguments_of, variant_folder
+from builders.encoder_head_table import HEADS
+from builders.encoder_variant_table import VARIANTS, arguments_of, variant_folder
 from builders.encoder_variants import PAIRS, TEXTS, base_folder, changed
 from builders.tiny_marian import RECORDINGS
 

@@ -173,8 +173,8 @@ def test_labels_are_kept_where_little_probability_moves(moved, wanted):
 def test_the_limits_are_those_of_quantize():
     assert LIMITS["translation"].value == translation_agreement.KEPT
     for task, measured in (("classification", "labels"), ("regression", "number")):
-        assert LIMITS[task].value == pytest.approx(encoder_agreement.KEPT * encoder_agreement.LIMITS[measured])
-    assert 1 - LIMITS["vectors"].value == pytest.approx(encoder_agreement.KEPT * encoder_agreement.LIMITS["vectors"])
+        assert LIMITS[task].value == pytest.approx(encoder_agreement.KEPT[measured])
+    assert 1 - LIMITS["vectors"].value == pytest.approx(encoder_agreement.KEPT["vectors"])
 
 
 def test_the_same_preset_with_a_text_and_without_has_two_names():

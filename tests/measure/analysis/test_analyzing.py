@@ -13,8 +13,9 @@ from builders.planted_bert import texts
 from builders.tiny_bench_bert import tiny_bert_folder
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
-from subbyte.measure.analysis import judging, outliers, translation
-from subbyte.measure.analysis.judging import Judge, batches
+from subbyte.measure.analysis import answers, outliers, translation
+from subbyte.measure.analysis.answers import batches
+from subbyte.measure.analysis.encoders import EncoderJudge
 from subbyte.measure.analysis.keeping import LIMITS
 from subbyte.measure.analysis.texts import Texts, read_texts
 from subbyte.models.model import Static
@@ -34,11 +35,11 @@ def folder(tmp_path_factory):
 
 
 def test_moments_and_counts_are_those_of_all_values_at_once(folder, monkeypatch):
-    monkeypatch.setattr(judging, "TOKENS", 20)  # many batches
+    monkeypatch.setattr(answers, "TOKENS", 20)  # many batches
     monkeypatch.setattr(outliers, "SIGMAS", 2.0)
     model = open_model(folder)
     tokenizer, engine = load_encoder_tokenizer(folder, model.config), EncoderEngine(model, threads=1)
-    every = batches(tokenizer, [(text,) for text in texts(12)], "vectors")
+    every = batches(tokenizer, [(text,) for text in texts(12)], apart=True)
     assert len(every) > 3
     points, _ = outliers.outliers(engine, every, str)
     ids, types = tokenizer.encode([(text,) for text in texts(12)])
@@ -71,8 +72,8 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
     model = open_model(folder)
     pairs = [*zip(texts(12), texts(24)[12:], strict=True)]
     marks = [str(i % 3) for i in range(12)]
-    judge = Judge(model, load_encoder_tokenizer(folder, model.config), Texts(pairs, marks, "x.tsv"), 1)
-    assert judge.task == task
+    judge = EncoderJudge(model, load_encoder_tokenizer(folder, model.config), Texts(pairs, marks, "x.tsv"), 1)
+    assert judge.answers.name == task
     same = judge(model)
     assert same["distance"] == pytest.approx(0, abs=1e-9) and {*same["metrics"]} == metrics
     assert {*same["noise"]} == {"distance", *metrics} and all(change["by"] == 0 for change in same["changes"].values())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from subbyte.measure.analysis import svg
-from subbyte.measure.analysis.judging import DISTANCES
+from subbyte.measure.analysis.document import DISTANCES
 from subbyte.measure.analysis.svg import Dot
 
 LONG = "a preset with a name that is longer than any that ships, without a text"

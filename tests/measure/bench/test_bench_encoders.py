@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders.extras import needs
 from builders.tiny_bench_bert import tiny_bert_folder
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folders.opening import open_model
@@ -27,11 +27,6 @@ SMALL = {"sentences": 4, "rounds": 1, "batch_sizes": [4], "sequence_lengths": [8
 def tiny(tmp_path):
     """A bare encoder in float32."""
     return tiny_bert_folder(tmp_path / "bert")
-
-
-def needs(*packages: str) -> pytest.MarkDecorator:
-    missing = [package for package in packages if find_spec(package) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed; the extra `bench` has it")
 
 
 # ------------------------------------------------------------------------------------------------- planning

@@ -19,9 +19,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from safetensors.numpy import save_file  # noqa: E402
 
 import subbyte  # noqa: E402
+from builders.killing import KILLING  # noqa: E402
 from builders.tiny_encoder import tiny_encoder_folder  # noqa: E402
 from subbyte.compress.calibration.encoders import readable  # noqa: E402
-from subbyte.compress.encoder_rounding import calibrated, compressed  # noqa: E402
+from subbyte.compress.encoder_rounding import Calibrated, calibrated  # noqa: E402
 from subbyte.compress.recipes.recipe import load_recipe, resolve  # noqa: E402
 from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
 from subbyte.folders.converted import sums  # noqa: E402
@@ -34,11 +35,12 @@ from subbyte.numbers.packed import PackedMatrix  # noqa: E402
 from subbyte.run.encoder_engine import EncoderEngine  # noqa: E402
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer  # noqa: E402
 from subbyte.text.labelled import read_labelled  # noqa: E402
+from subbyte.training import job  # noqa: E402
 from subbyte.training.encoders import task  # noqa: E402
 from subbyte.training.encoders.activation_rounding import GRADIENTS  # noqa: E402
 from subbyte.training.encoders.batches import Example, endless, to_tensors  # noqa: E402
 from subbyte.training.encoders.settings import EncoderFinetuning  # noqa: E402
-from subbyte.training.encoders.task import examples_of, finetune_encoder, rounded_by_outputs  # noqa: E402
+from subbyte.training.encoders.task import examples_of, rounded_by_outputs  # noqa: E402
 from subbyte.training.encoders.trainer import EncoderTrainer  # noqa: E402
 
 WORDS = ["bad", "dull", "poor", "good", "fine", "great", "film", "plot", "a", "the"]
@@ -68,24 +70,13 @@ operand = true
 [finetune]""",
 )
 EASED = OPERANDS.replace("operand = true\n", "operand = true\nrotate = true\nequalize = true\n")
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from subbyte.training import loop
-from subbyte.training.encoders import task
-loop.SAVE_SECONDS = -1.0
-replace, states = os.replace, []
-
-def replace_until_killed(a, b):
-    states.extend([b] if Path(b).name == "state.pt" else [])
-    if len(states) == 14:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(a, b)
-
-os.replace = replace_until_killed
+KILLED = (
+    KILLING
+    + """
 model, out, recipe, train, valid = sys.argv[1:]
-task.finetune_encoder(model, out, recipe, train=train, valid=valid, threads=1)
+job.finetune(model, out, recipe, train=train, valid=valid, threads=1)
 """
+)
 
 
 def write_texts(path: Path, seed: int, count: int = 64, score: bool = False) -> Path:
@@ -123,7 +114,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(place: Path, out: Path, **options: Any) -> Any:
     given = {"train": place / "train.tsv", "valid": place / "valid.tsv", "threads": 1, **options}
     model, recipe = given.pop("model", place / "model"), given.pop("recipe", place / "mine.toml")
-    return finetune_encoder(model, out, recipe, **given)
+    return job.finetune(model, out, recipe, **given)
 
 
 def trainer_of(place: Path, recipe: str | None = None, name: str = "model", **options: Any) -> EncoderTrainer:
@@ -235,7 +226,7 @@ def answers(trainer: EncoderTrainer, examples: list[Example]) -> np.ndarray:
     tokens = to_tensors(examples).tokens
     assert trainer.words
     tokens = tokens._replace(ids=trainer.words.numbered(tokens.ids))
-    used = {name: trainer.rounded.get(name, value) for name, value in trainer.parameters.items()}
+    used = {name: trainer.matrices.rounded.get(name, value) for name, value in trainer.parameters.items()}
     with torch.no_grad():
         found = trainer.network.run(used, tokens, trainer._at, trainer._read).logits
     assert found is not None
@@ -308,7 +299,7 @@ def test_a_calibrated_start_is_what_quantize_makes_and_is_trained_on(place: Path
     start = trainer.model()
     model = open_model(place / "model")
     tokenizer, texts = load_encoder_tokenizer(model.folder, model.config), read_labelled(place / "train.tsv").texts
-    made = compressed(model, load_recipe(place / "mine.toml"), tokenizer, texts)
+    made = Calibrated(model, readable(tokenizer, texts)).under(load_recipe(place / "mine.toml"))
     nearest = trainer_of(place, "mine.toml").model()
     differ = 0
     for name, packed in made.tensors.items():

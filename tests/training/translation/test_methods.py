@@ -107,7 +107,7 @@ def on_grid(trainer: Trainer) -> set[str]:
     """The matrices whose weights are values that could be stored."""
     values = parameters(trainer)
     return {
-        name for name, rounder in trainer.rounders.items() if rounder._parts[0].params
+        name for name, rounder in trainer.matrices.rounders.items() if rounder._parts[0].params
         and torch.equal(rounder.round(values[name]), values[name])
     }  # fmt: skip
 
@@ -138,7 +138,9 @@ def test_error_feedback_is_that_of_the_paper(model: Model, recipe: str) -> None:
         for name, shadow in parameters(trainer).items():
             np.testing.assert_allclose(shadow.numpy(), (w[name] + r[name]).numpy(), atol=2e-6, err_msg=name)
             if name in schemes:
-                np.testing.assert_allclose(trainer.rounded[name].numpy(), w[name].numpy(), atol=2e-6, err_msg=name)
+                np.testing.assert_allclose(
+                    trainer.matrices.rounded[name].numpy(), w[name].numpy(), atol=2e-6, err_msg=name
+                )
             else:
                 assert not r[name].any()
         changed += sum(int((w[name] != before[name]).sum()) for name in schemes)
@@ -159,7 +161,7 @@ def test_a_period_of_one_is_rounding_without_feedback(model: Model) -> None:
             w[name] = rounder.round(w[name])
         for name, value in parameters(trainer).items():
             np.testing.assert_allclose(value.numpy(), w[name].numpy(), atol=1e-6, err_msg=name)
-    assert on_grid(trainer) == set(trainer.rounders) and trainer.whole
+    assert on_grid(trainer) == set(trainer.matrices.rounders) and trainer.whole
 
 
 @pytest.mark.usefixtures("gradient_descent")
@@ -170,9 +172,9 @@ def test_straight_through_starts_from_the_float_weights_and_moves_them_by_the_gr
     start = floats_of(model)
     assert all(torch.equal(value, start[name]) for name, value in parameters(trainer).items())
     plain = quantize_model(model, resolve(parse_recipe(MIXED, "test", "test"), model))
-    for name, rounded in trainer.rounded.items():
+    for name, rounded in trainer.matrices.rounded.items():
         np.testing.assert_array_equal(rounded.numpy(), dequantize(plain.tensors[name]))
-    g = gradients(model, {**start, **trainer.rounded}, batches(1)[0])
+    g = gradients(model, {**start, **trainer.matrices.rounded}, batches(1)[0])
     trainer.step()
     for name, value in parameters(trainer).items():
         expected = start[name] - PLAIN.learning_rate * g[name]
@@ -182,7 +184,7 @@ def test_straight_through_starts_from_the_float_weights_and_moves_them_by_the_gr
 def test_error_feedback_starts_from_the_rounded_weights(model: Model) -> None:
     trainer = trainer_of(model, "error_feedback")
     plain = quantize_model(model, resolve(parse_recipe(MIXED, "test", "test"), model))
-    for name in trainer.rounders:
+    for name in trainer.matrices.rounders:
         np.testing.assert_array_equal(parameters(trainer)[name].numpy(), dequantize(plain.tensors[name]))
 
 
@@ -194,18 +196,18 @@ def test_a_rounding_that_was_found_before_is_where_they_start(model: Model, meth
     rounded = quantize_model(model, schemes, None, grams)
     trainer = trainer_of(model, method, rounded=rounded, refit=100)
     for name in schemes:
-        np.testing.assert_array_equal(trainer.rounded[name].numpy(), dequantize(rounded.tensors[name]))
+        np.testing.assert_array_equal(trainer.matrices.rounded[name].numpy(), dequantize(rounded.tensors[name]))
 
 
 @pytest.mark.parametrize("updates", [7, 9])
 def test_periodic_overwrites_at_every_period_and_in_the_end_and_only_then(model: Model, updates: int) -> None:
     trainer = trainer_of(model, "periodic", period=3, updates=updates)
-    assert on_grid(trainer) == set() and not trainer.rounded
+    assert on_grid(trainer) == set() and not trainer.matrices.rounded
     for update in range(1, updates + 1):
         trainer.step()
         overwritten = update % 3 == 0 or update == updates
         assert trainer.whole is overwritten
-        assert on_grid(trainer) == (set(trainer.rounders) if overwritten else set()), update
+        assert on_grid(trainer) == (set(trainer.matrices.rounders) if overwritten else set()), update
 
 
 @pytest.mark.parametrize("updates, ends", [(9, (3, 6, 9)), (10, (4, 7, 10))])
@@ -224,10 +226,10 @@ def test_phases_round_the_embedding_then_the_decoder_then_the_encoder(model: Mod
     trainer = trainer_of(model, method, updates=9, phases=True)
     found = []
     for _ in range(10):
-        found.append("".join(sorted({model.roles[name].stack[0] for name in trainer.rounded})))
-        assert trainer.complete is (len(trainer.rounded) == len(trainer.rounders))
+        found.append("".join(sorted({model.roles[name].stack[0] for name in trainer.matrices.rounded})))
+        assert trainer.complete is (len(trainer.matrices.rounded) == len(trainer.matrices.rounders))
         packed = {name for name, tensor in trainer.model().tensors.items() if isinstance(tensor, PackedMatrix)}
-        assert packed == trainer.rounded.keys()
+        assert packed == trainer.matrices.rounded.keys()
         if trainer.update < 9:
             trainer.step()
     # after updates 0 to 9: what the first update of a phase uses is rounded from the one before on, or after it
@@ -240,10 +242,10 @@ def test_what_is_saved_is_what_products_used(model: Model, method: str, refit: i
     trainer = trainer_of(model, method, period=2, refit=refit, learning_rate=0.01)
     for _ in range(4):
         trainer.step()
-    saved, used = trainer.model(), {**parameters(trainer), **trainer.rounded}
+    saved, used = trainer.model(), {**parameters(trainer), **trainer.matrices.rounded}
     assert len(saved.tensors) == len(used)
     for name, tensor in saved.tensors.items():
-        assert isinstance(tensor, PackedMatrix) is (name in trainer.rounders)
+        assert isinstance(tensor, PackedMatrix) is (name in trainer.matrices.rounders)
         values = dequantize(tensor) if isinstance(tensor, PackedMatrix) else tensor
         np.testing.assert_array_equal(values, used[name].numpy(), err_msg=name)
 
@@ -300,6 +302,6 @@ def test_bf16_trains_in_the_process_that_trained_in_float32(model: Model) -> Non
     schemes = resolve(parse_recipe(MIXED, "test", "test"), model)
     losses = {
         precision: Trainer(model, schemes, some_pairs(), PLAIN, precision=precision).step()
-        for precision in ("no", "bf16", "no")
+        for precision in ("float32", "bf16", "float32")
     }
-    assert losses["bf16"] != losses["no"] and losses["bf16"] == pytest.approx(losses["no"], rel=0.02)
+    assert losses["bf16"] != losses["float32"] and losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)

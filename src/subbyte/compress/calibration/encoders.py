@@ -19,7 +19,7 @@ from subbyte.progress import Steps
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import EncoderTokenizer
 
-ENOUGH_TOKENS = 10_000  # of the text, as for translation (calibration.py)
+ENOUGH_TOKENS = 10_000  # of the text, as for translation (translation.py)
 FEWEST_TEXTS = 16
 BATCH = 16  # texts; running ranges see them so many at a time
 

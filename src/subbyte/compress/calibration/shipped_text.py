@@ -1,4 +1,4 @@
-"""The calibration and check texts that ship, by language, and which of them a model can read (texts/README.md)."""
+"""The calibration and check texts that ship, by language, and which of them a model can read (shipped/README.md)."""
 
 from __future__ import annotations
 

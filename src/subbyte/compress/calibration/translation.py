@@ -14,8 +14,9 @@ from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.schemes import Uniform
 from subbyte.progress import Steps
-from subbyte.run.likelihood import batches, translations
+from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.tokenizer import Tokenizer
 
 ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
@@ -71,7 +72,7 @@ def grams_of(
     speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
     sums = GramSums()
     done = 0
-    for sources in batches(sentences):
+    for sources in in_batches(sentences, DEFAULT_BATCH_SIZE):
         sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
         done += len(sources)
         if progress:

@@ -28,8 +28,8 @@ class Rounding:
                matrices multiply needs a multiple of 16
     symmetric  zero is code 0
     operand    rounded only where matrices read it; a residual sum takes the value as it was
-    equalize   columns of an operand are made alike first (operands.py)
-    rotate     blocks of columns of an operand are turned first, of 128 or as many as divide the width (operands.py)
+    equalize   columns of an operand are made alike first (models/operands.py)
+    rotate     blocks of columns of an operand are turned first, of 128 or as many as divide the width (likewise)
     range      the estimator of the range, one of ranges.ESTIMATORS
     """
 
@@ -109,7 +109,7 @@ def parse(table: Mapping[str, Any]) -> PointRule:
 def resolve(rules: Sequence[PointRule], points: Mapping[str, Point], where: str) -> dict[str, Rounding]:
     """Point -> how it is rounded, for every point that is: that of the last rule that covers it.
 
-    points  those of the model, by name
+    points  those of the model -> width (models.encoder.points)
 
     Raises RecipeError with all that is wrong: patterns that fit no point, points that no rule covers, and roundings
     that do not fit the width. So nothing is left unrounded by accident.

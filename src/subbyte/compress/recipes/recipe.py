@@ -17,14 +17,14 @@ bits = 8
 
 Static activations are rounded by rules too: those of point_rules.py.
 
-permute = true                  # the embedding axis is ordered by range before groups are formed (permutation.py)
+permute = true                  # the embedding axis is ordered by range before groups are formed (models/axis_order.py)
 
 [[points]]
 match = "*"                     # or by layer and half
 bits = 8                        # 2 to 8, or 16; 32: not rounded
 groups = 1                      # of consecutive columns with a scale each
 symmetric = false
-range = "running"               # the estimator of the range: ranges.py
+range = "running"               # the estimator of the range: numbers/ranges.py
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, i
 from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
 from subbyte.models.families import encoder_of
-from subbyte.models.kinds import Kind, described
+from subbyte.models.kinds import Kind, described, kind
 from subbyte.models.model import Activations, Model, Role, RoleKind
 from subbyte.numbers.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
 
@@ -246,7 +246,7 @@ def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:
 
     Raises RecipeError with the name of every matrix that no rule covers, and for a recipe that is not for such a model.
     """
-    if recipe.activations == "static" and model.task != "encode":
+    if recipe.activations == "static" and kind(model) != "encoder":
         raise RecipeError(
             f"recipe {recipe.name} is for encoders: it has static activations, which a {model.architecture} does not; "
             f'take a recipe with activations = "int8", such as uniform4'

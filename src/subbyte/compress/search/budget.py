@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from subbyte.compress.calibration.translation import grams_of, readable
 from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.compress.recipes.writing import recipe_text
@@ -104,7 +102,7 @@ def search(
     frequencies  matrix name -> counts of its words, for clusters
     progress     called while the text is read, then while models are measured
     """
-    parameters = sum(int(np.prod(w.shape)) for w in model.tensors.values())
+    parameters = model.parameters
     limit = parse_budget(budget, parameters)
     schemes = offered(model, recipe)
     activations = recipe.activations if recipe else "int8"

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from subbyte.errors import UsageError
 from subbyte.folders.atomic import new_file
-from subbyte.folders.opening import open_model, refuse_search
-from subbyte.measure.analysis import outliers, texts, translation, weights
+from subbyte.folders.opening import open_model, require_float
+from subbyte.measure.analysis import encoders, texts, translation
 from subbyte.measure.analysis.advice import recommended
 from subbyte.measure.analysis.document import Analysis
 from subbyte.measure.analysis.findings import findings
-from subbyte.measure.analysis.judging import DISTANCES, Judge, batches
-from subbyte.measure.analysis.leave_one_out import leave_one_out
 from subbyte.measure.analysis.page import page
-from subbyte.measure.analysis.presets import EncoderCalibration, measured, of_encoder
-from subbyte.models.model import Float, Model
-from subbyte.progress import Progress, phase
-from subbyte.run.encoder_engine import EncoderEngine
+from subbyte.models.model import Model, Task
+from subbyte.progress import Progress
 from subbyte.run.runtime import Runtime
-from subbyte.run.translation_engine import Engine
-from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
-from subbyte.text.tokenizer import load_tokenizer
+
+ANALYSES: Mapping[Task, Callable[[Model, texts.Texts, int, Progress | None], Analysis]] = {
+    "translate": translation.analyzed,
+    "encode": encoders.analyzed,
+}
 
 
 def analyze(
@@ -57,14 +55,11 @@ def analyze(
     read = texts.read_texts(data, most_texts)
     paths = [] if out is None else _paths(Path(out))
     opened = model if isinstance(model, Model) else open_model(model)
-    refuse_search(opened)
-    if opened.compressed or not isinstance(opened.activations, Float):
-        raise UsageError(f"{opened.folder}: is compressed already; give the float32 model it was made from")
+    require_float(opened)
     threads = Runtime(threads).cores
     with ExitStack() as stack:
         files = [stack.enter_context(new_file(path, force=force, ours=_is_ours)) for path in paths]
-        encodes = opened.task == "encode"
-        document = (_encoder if encodes else _translation)(opened, read, threads, progress)
+        document = ANALYSES[opened.task](opened, read, threads, progress)
         document["recommended"] = recommended(document)
         document["findings"] = findings(document)
         if files:
@@ -85,59 +80,3 @@ def _paths(out: Path) -> list[Path]:
     if out.suffix != ".html":
         raise UsageError(f"{out}: should end in .html; the numbers go to the same name with .json")
     return [out, out.with_suffix(".json")]
-
-
-def _encoder(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
-    tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
-    held_out, seen = read.held_out(), read.seen()
-    judge = Judge(model, tokenizer, held_out, threads)
-    engine = EncoderEngine(model, threads=threads)
-    every = batches(tokenizer, read.texts, judge.task)
-    document = _blank(model, judge.task, read, engine, sum(len(ids) for batch in every for ids in batch[0]))
-    document["calibrated"], document["judged"] = len(seen), len(held_out.texts)
-    document["points"], document["residual"] = outliers.outliers(
-        engine, every, lambda id: tokenizer.tokens([id])[0], phase(progress, "activations")
-    )
-    calibration = EncoderCalibration(model, batches(tokenizer, seen, judge.task), threads)
-    document["leave_one_out"] = leave_one_out(calibration, judge, len(held_out.texts), phase(progress, "leave one out"))
-    document["sizes"], document["left_out"] = measured(
-        model, of_encoder(calibration), judge, judge.task, phase(progress, "presets")
-    )
-    document["blocks"] = weights.blocks(model, judge, phase(progress, "weights"))
-    return document
-
-
-def _translation(model: Model, read: texts.Texts, threads: int, progress: Progress | None) -> Analysis:
-    tokenizer = load_tokenizer(model.folder, model.config)
-    found = translation.analyzed(model, tokenizer, read, threads, progress)
-    document = _blank(model, "translation", read, Engine(model, threads=threads), found.tokens)
-    document["calibrated"], document["judged"] = found.calibrated, found.judged
-    document["sizes"], document["left_out"], document["blocks"] = found.sizes, found.left_out, found.blocks
-    return document
-
-
-def _blank(model: Model, task: str, read: texts.Texts, engine: Engine | EncoderEngine, tokens: int) -> Analysis:
-    """A document that says what was analyzed, and nothing of what was found."""
-    return {
-        "model": Path(os.path.abspath(model.folder)).name,
-        "source": str(model.folder),
-        "text": read.path,
-        "architecture": model.architecture,
-        "task": task,
-        "distance": DISTANCES[task],
-        "data": Path(read.path).name,
-        "texts": len(read.texts),
-        "calibrated": 0,
-        "judged": 0,
-        "tokens": tokens,
-        "isa": engine.isa,
-        "threads": engine.threads,
-        "points": [],
-        "residual": [],
-        "leave_one_out": None,
-        "sizes": [],
-        "left_out": [],
-        "blocks": [],
-        "recommended": None,
-        "findings": [],
-    }

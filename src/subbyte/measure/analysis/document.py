@@ -1,16 +1,26 @@
 """What `subbyte analyze` finds, as plain data: the JSON document, which the page is a function of.
 
-A *distance* says how far a model's answers are from those of the float32 model; 0 is no difference. Document.distance
-says which it is: for vectors 1 - cosine, in the mean over texts; for labels the Kullback-Leibler divergence of their
-probabilities in nats, likewise; for a number to predict the mean squared difference over the variance of the float32
-model's numbers; for translations the nats a token that the float32 model's own translations become less likely by.
+A *distance* says how far a model's answers are from those of the float32 model; 0 is no difference.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TypedDict
 
+from subbyte.measure.analysis.texts import Texts
+from subbyte.models.model import Model
+
 RESIDUAL = ("ffn_input", "ffn_output", "ffn_sum")  # x, h and y of Bondarenko et al. 2021
+
+
+DISTANCES: dict[str, str] = {  # by task
+    "vectors": "1 - cosine with the float32 model's vector, the mean over texts",
+    "classification": "Kullback-Leibler divergence from the float32 model's probabilities in nats, the mean over texts",
+    "regression": "mean squared difference from the float32 model's numbers, as a share of their variance",
+    "translation": "nats a token that the float32 model's own translations become less likely by",
+}
 
 
 class Change(TypedDict):
@@ -199,6 +209,33 @@ class Analysis(TypedDict):
     blocks: list[BlockEffect]
     recommended: Recommended | None
     findings: list[str]
+
+
+def blank(model: Model, task: str, texts: Texts, isa: str, threads: int) -> Analysis:
+    """A document that says what is analyzed, and nothing of what is found."""
+    return {
+        "model": Path(os.path.abspath(model.folder)).name,
+        "source": str(model.folder),
+        "text": texts.path,
+        "architecture": model.architecture,
+        "task": task,
+        "distance": DISTANCES[task],
+        "data": Path(texts.path).name,
+        "texts": len(texts.texts),
+        "calibrated": 0,
+        "judged": 0,
+        "tokens": 0,
+        "isa": isa,
+        "threads": threads,
+        "points": [],
+        "residual": [],
+        "leave_one_out": None,
+        "sizes": [],
+        "left_out": [],
+        "blocks": [],
+        "recommended": None,
+        "findings": [],
+    }
 
 
 def short(x: float) -> float:

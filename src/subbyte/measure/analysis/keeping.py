@@ -43,10 +43,9 @@ class Limit:
         return Difference(inside if self.most else -inside, self.noise(of))
 
 
-ENCODER = {measured: encoder_agreement.KEPT * limit for measured, limit in encoder_agreement.LIMITS.items()}
 LIMITS: Mapping[str, Limit] = {
-    "vectors": Limit("cosine", round(1 - ENCODER["vectors"], 4), most=False),
-    "classification": Limit("moved", round(ENCODER["labels"], 4), most=True),
-    "regression": Limit("off", round(ENCODER["number"], 4), most=True),
+    "vectors": Limit("cosine", round(1 - encoder_agreement.KEPT["vectors"], 4), most=False),
+    "classification": Limit("moved", round(encoder_agreement.KEPT["labels"], 4), most=True),
+    "regression": Limit("off", round(encoder_agreement.KEPT["number"], 4), most=True),
     "translation": Limit("lost", translation_agreement.KEPT, most=True),
 }

@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.compress.recipes.recipe import load_recipe
 from subbyte.errors import RecipeError
 from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
-from subbyte.measure.analysis.judging import Judge
-from subbyte.measure.analysis.presets import EncoderCalibration
+from subbyte.measure.analysis.quality import Judge
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model, Static
 from subbyte.progress import Steps
@@ -61,18 +61,16 @@ def unions(layers: int) -> tuple[Family, ...]:
     return (every, Family("ffn_sum of the last two layers", f"y{layers - 2} y{layers - 1}", last))
 
 
-def leave_one_out(
-    calibration: EncoderCalibration, judge: Judge, measured: int, progress: Steps | None = None
-) -> LeaveOneOut:
+def leave_one_out(calibrated: Calibrated, judge: Judge, measured: int, progress: Steps | None = None) -> LeaveOneOut:
     """Of a float32 encoder. `measured` is how many other texts than those of the calibration the judge has."""
-    model = calibration.model
-    grids = calibration.prepared(load_recipe(PLAIN)).activations.grids
+    model = calibrated.model
+    grids = calibrated.prepared(load_recipe(PLAIN)).activations.grids
     single = [family for family in SINGLE if _members(family, grids)]
     both = unions(encoder_of(model.config).layers)
     prepared: dict[str, Model] = {}
     for recipe in REMEDIES:
         with suppress(RecipeError):  # its groups do not divide the width of this model: `presets.measured` says so
-            prepared[recipe] = calibration.prepared(load_recipe(recipe))
+            prepared[recipe] = calibrated.prepared(load_recipe(recipe))
     done, total = 0, 2 + 2 * len([*single, *both]) + len(prepared)
 
     def quality(other: Model) -> Quality:
@@ -106,7 +104,7 @@ def leave_one_out(
     for recipe, changed in prepared.items():
         remedies.append({"recipe": recipe, "quality": quality(changed)})
     return {
-        "calibrated": sum(len(ids) for ids, _ in calibration.batches),
+        "calibrated": sum(len(ids) for ids, _ in calibrated.batches),
         "measured": measured,
         "float32": float32,
         "all": everything,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from subbyte.compress.calibration.translation import grams_of, readable
+from subbyte.compress.rounding import under
 from subbyte.compress.search.budget import blank_size, choice
 from subbyte.compress.search.choosing import Cost, Option
 from subbyte.compress.search.sensitivity import LARGEST, measure
-from subbyte.compress.translation_agreement import FEWEST, LINE, LOST, SURE
-from subbyte.measure.analysis.document import BlockEffect, LeftOut, Quality, Size, short
-from subbyte.measure.analysis.noise import Statistic, figures, share_noise, standard_error
-from subbyte.measure.analysis.presets import measured, of_translation, size
+from subbyte.compress.translation_agreement import LINE, LOST, counted
+from subbyte.measure.analysis.document import Analysis, BlockEffect, Quality, Size, blank, short
+from subbyte.measure.analysis.noise import Statistic
+from subbyte.measure.analysis.presets import measured, size
+from subbyte.measure.analysis.quality import quality
 from subbyte.measure.analysis.texts import HALF, Texts
 from subbyte.measure.analysis.weights import blocks_of, weights_of
 from subbyte.models.model import Model
@@ -23,26 +24,14 @@ from subbyte.numbers.schemes import Clustered, Normal, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.likelihood import log_probabilities, translations
 from subbyte.run.translation_engine import Engine
-from subbyte.text.tokenizer import Tokenizer
+from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
 OFFERED: tuple[Scheme, ...] = (Normal(2), Normal(3), Normal(4), Normal(5), Normal(6))
 BLOCK_BITS = (4, 3, 2)
 AVERAGES = (5.0, 4.0, 3.0, 2.5)  # bits of a weight, headers and scales included, that a search spends
 
 
-@dataclass(frozen=True)
-class Found:
-    """What is known of a translation model; `tokens` were read in all, of so many lines."""
-
-    sizes: list[Size]
-    left_out: list[LeftOut]
-    blocks: list[BlockEffect]
-    tokens: int
-    calibrated: int
-    judged: int
-
-
-class Judge:
+class TranslationJudge:
     """Compares models with a float32 one on lines of text: by its own translations, and by what they say themselves."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, sentences: Sequence[Sequence[int]], threads: int) -> None:
@@ -58,9 +47,8 @@ class Judge:
         after = np.array(log_probabilities(engine, self.sentences, self.targets))
         losses = np.nan_to_num(self.before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
         of_line = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        sure = self.before > SURE
-        sure = sure if sure.mean() >= FEWEST else np.full(sure.shape, True)
-        nats, lost, counted, before = (
+        sure = counted(self.before)
+        nats, lost, tokens, before = (
             np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
         )
         said = translations(engine, self.sentences)
@@ -72,52 +60,50 @@ class Judge:
         def perplexity(of: Array) -> float:
             return float(np.exp(min((nats[of] - before[of]).sum() / self.lengths[of].sum(), LARGEST)))
 
-        metrics, noise = figures(
-            {"lost": a_token(lost, counted), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
-            len(nats),
+        return quality(
+            nats / self.lengths.mean(),  # so that their mean is that of all tokens
+            {"lost": a_token(lost, tokens), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
+            shares={"lost": int(tokens.sum())},
+            gains={},
+            distance=a_token(nats, self.lengths),
         )
-        noise["lost"] = max(noise["lost"], share_noise(metrics["lost"], int(counted.sum())))
-        noise["distance"] = standard_error(a_token(nats, self.lengths), len(nats))
-        by_text = nats / self.lengths.mean()  # so that their mean is that of all tokens
-        return {
-            "distance": short(max(float(by_text.mean()), 0.0)),
-            "metrics": {name: short(value) for name, value in metrics.items()},
-            "noise": {name: short(value) for name, value in noise.items()},
-            "changes": {},
-            "by_text": [short(one) for one in by_text],
-        }
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids)[:LINE]
 
 
-def analyzed(model: Model, tokenizer: Tokenizer, texts: Texts, threads: int, progress: Progress | None = None) -> Found:
+def analyzed(model: Model, texts: Texts, threads: int, progress: Progress | None = None) -> Analysis:
     """A float32 translation model, calibrated on every second line and judged on the others."""
+    tokenizer = load_tokenizer(model.folder, model.config)
     engine = Engine(model, activations="float32", threads=threads)
     sentences = readable(tokenizer, [text[0] for text in texts.texts], engine.max_positions)
     seen, held_out = sentences[::HALF], sentences[1::HALF]
-
+    document = blank(model, "translation", texts, engine.isa, threads)
+    document["calibrated"], document["judged"] = len(seen), len(held_out)
+    document["tokens"] = sum(map(len, sentences))
     sums = grams_of(model, engine, seen, phase(progress, "reading"))
-    judge = Judge(engine, tokenizer, held_out, threads)
-    sizes, left_out = measured(model, of_translation(model, sums), judge, "translation", phase(progress, "presets"))
+    judge = TranslationJudge(engine, tokenizer, held_out, threads)
+    document["sizes"], document["left_out"] = measured(
+        model, lambda recipe, steps: under(recipe, model, grams=sums, progress=steps), judge, "translation",
+        phase(progress, "presets"),
+    )  # fmt: skip
     offered = dict.fromkeys(model.roles, OFFERED)
     costs = measure(model, held_out, sums, offered, progress=phase(progress, "matrices"), threads=threads).costs
-    blocks: list[BlockEffect] = []
+    blocks = document["blocks"]
     for block, names in blocks_of(model).items():
         of_block = [cost for name in names for cost in costs[name]]
         lost = {str(bits): short(sum(cost.loss(Normal(bits)) for cost in of_block)) for bits in BLOCK_BITS}
         blocks.append({"block": block, "weights": weights_of(model, names), "lost": lost, "noise": {}, "given": {}})
-    sizes += _searched(model, costs, blocks)
-    return Found(sizes, left_out, blocks, sum(map(len, sentences)), len(seen), len(held_out))
+    document["sizes"] += _searched(model, costs, blocks)
+    return document
 
 
 def _searched(model: Model, costs: Mapping[str, Sequence[Cost]], blocks: Sequence[BlockEffect]) -> list[Size]:
     """What a search with the costs would choose at AVERAGES; notes in `blocks` which bits each of them gets."""
-    parameters = sum(int(np.prod(tensor.shape)) for tensor in model.tensors.values())
     schemes = dict.fromkeys(model.roles, OFFERED)
     grouped, found = blocks_of(model), []
     for average in AVERAGES:
-        limit = int(average * parameters / 8)
+        limit = int(average * model.parameters / 8)
         chosen = choice(model, schemes, costs, limit)
         count = blank_size(model, {name: option.scheme for name, option in chosen.items()})
         if count > limit:  # there is nothing so small

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from subbyte.measure.analysis.document import BlockEffect
-from subbyte.measure.analysis.judging import Judge
+from subbyte.measure.analysis.quality import Judge
 from subbyte.models.model import Model, Tensor
 from subbyte.numbers.matrices import dequantize, quantize_matrix
 from subbyte.numbers.schemes import Normal

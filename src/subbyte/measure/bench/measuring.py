@@ -16,16 +16,7 @@ import numpy as np
 
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folders.opening import open_model, open_to_run, refuse_search
-from subbyte.measure.bench.planning import (
-    cores_of,
-    encoder_tasks_of,
-    longest_of,
-    models_of,
-    refuse_engines,
-    sentences_of,
-    tasks_of,
-    texts_of,
-)
+from subbyte.measure.bench.planning import Asked, cores_of, models_of, planned, refuse_engines
 from subbyte.measure.bench.rivals import Engine, engines_of, known_rivals, module_of
 from subbyte.measure.bench.subjects import Setup, Subject, Task, milliseconds
 from subbyte.measure.bench.workers import Worker
@@ -106,7 +97,7 @@ def benchmark(
 ) -> Benchmark:
     """Time a model folder in subbyte beside other engines.
 
-    against       names of rivals (`engines.RIVALS`); they get the same model, converted from its float32 folder
+    against       names of rivals (`rivals.RIVALS`); they get the same model, converted from its float32 folder
     source_model  that folder, where `folder` is a compressed one
     recipes       what to compress it with, to be measured too
     text          source sentences, a line each (.gz too); default: those of the demo, over and over
@@ -126,13 +117,9 @@ def benchmark(
         models = replace(models, name=AS_STORED)
     refuse_engines(rivals, models)
     engines = engines_of(against)
-    if models.kind == "encoder":
-        tasks = encoder_tasks_of(batch_sizes, sequence_lengths, longest_of(model))
-        found = texts_of(model, text, sentences, tasks)
-        models = replace(models, samples=found.ids, lines=found.texts)
-    else:
-        tasks = tasks_of(engines, batch_sizes, beam_sizes, tokens, longest_of(model))
-        found = sentences_of(model, text, sentences, tasks)
+    asked = Asked(batch_sizes, beam_sizes, sequence_lengths, tokens, text, sentences)
+    tasks, found = planned(model, engines, asked)
+    models = replace(models, samples=found.ids, lines=found.texts)
     with _work_folder(work, models.source) as made, ExitStack() as stack:
         subjects = [subject for engine in engines.values() for subject in engine.prepare(models, made)]
         if twice := {str(subject) for subject in subjects if [*map(str, subjects)].count(str(subject)) > 1}:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Literal
 
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
 from subbyte.measure.bench.rivals import OURS, Engine
 from subbyte.measure.bench.subjects import Models, Task
 from subbyte.measure.demo import SENTENCES
-from subbyte.models import marian
-from subbyte.models.families import settings_of
+from subbyte.models.families import encoder_of, translation_of
+from subbyte.models.kinds import kind
 from subbyte.models.model import Model
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
 from subbyte.text.lines import read_lines
@@ -36,6 +34,27 @@ class Sentences:
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]
     tokenizer: Tokenizer | None
+
+
+Plan = tuple[list[Task], Sentences]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured, as it was asked for.
+
+    beam_sizes, tokens  nothing to encoders; `tokens` are forced for each sentence, 0: none are
+    sequence_lengths    nothing to translation models
+    text                a file; None: the sentences of the demo
+    sentences           so many of the text
+    """
+
+    batch_sizes: Sequence[int]
+    beam_sizes: Sequence[int]
+    sequence_lengths: Sequence[int]
+    tokens: int
+    text: str | Path | None
+    sentences: int
 
 
 def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[str], rivals: Sequence[str]) -> Models:
@@ -67,16 +86,9 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
         source=source,
         recipes=tuple(recipes),
         name=str(model.recipe.get("name", "unknown")) if compressed else "float32",
-        kind=kind_of(model),
-        parameters=sum(math.prod(shape) for shape in _shapes(model).values()),
+        kind=kind(model),
+        parameters=model.parameters,
     )
-
-
-def kind_of(model: Model) -> Literal["marian", "student", "encoder"]:
-    """What sort of model it is, as far as engines mind."""
-    if model.task == "encode":
-        return "encoder"
-    return "student" if model.config.get("architectures") == [marian.STUDENT] else "marian"
 
 
 def refuse_engines(engines: Mapping[str, Engine], models: Models) -> None:
@@ -141,7 +153,7 @@ def sentences_of(model: Model, file: str | Path | None, most: int, tasks: Sequen
             "give more text, more --sentences, or smaller --batch-sizes"
         )
     tokenizer = load_tokenizer(model.folder, model.config)
-    longest = longest_of(model)
+    longest = translation_of(model.config).longest
     ids = [tokenizer.encode(text) for text in texts]
     if cut := sum(len(sentence) > longest for sentence in ids):
         logger.warning("%d sentences are cut to %d tokens, the most that the model reads", cut, longest)
@@ -164,9 +176,26 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
     return Sentences(lines, [[found[0][0], *islice(inner, length - 2), found[0][-1]] for _ in range(most)], None)
 
 
-def longest_of(model: Model) -> int:
-    """The most tokens of a source, and of a translation with its start; of an encoder, of a text."""
-    return settings_of(model.config).longest
+def _translations(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
+    longest = translation_of(model.config).longest
+    tasks = tasks_of(engines, asked.batch_sizes, asked.beam_sizes, asked.tokens, longest)
+    return tasks, sentences_of(model, asked.text, asked.sentences, tasks)
+
+
+def _encodings(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
+    tasks = encoder_tasks_of(asked.batch_sizes, asked.sequence_lengths, encoder_of(model.config).longest)
+    return tasks, texts_of(model, asked.text, asked.sentences, tasks)
+
+
+PLANS: Mapping[str, Callable[[Model, Mapping[str, Engine], Asked], Plan]] = {
+    "translate": _translations,
+    "encode": _encodings,
+}
+
+
+def planned(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
+    """The tasks and the sentences, by what the model does. Raises UsageError."""
+    return PLANS[model.task](model, engines, asked)
 
 
 def cores_of(threads: int) -> list[int]:

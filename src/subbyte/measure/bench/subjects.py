@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from subbyte.models.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ class Models:
     source      the float32 folder that rivals convert, and recipes compress; None where DIR is compressed and alone
     recipes     what subbyte is to make of the source, and run too
     name        of what runs in DIR: "float32", its recipe, or "int8 as stored", a student's own codes
-    kind        MarianMT, a Bergamot student, or an encoder of BERT's family; few engines run all of them
-    parameters  elements of all tensors
-    samples     ids of sentences, for rivals that look at activations when they convert; encoders only
+    kind        few engines run all of them
+    parameters  elements of its weights
+    samples     ids of sentences, for rivals that look at activations when they convert
     lines       the text they are from, for recipes that do
     """
 
@@ -62,7 +65,7 @@ class Models:
     source: Path | None
     recipes: tuple[str, ...]
     name: str
-    kind: Literal["marian", "student", "encoder"]
+    kind: Kind
     parameters: int
     samples: Sequence[Sequence[int]] = ()
     lines: Sequence[str] = ()

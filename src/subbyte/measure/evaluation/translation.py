@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 from subbyte.errors import UsageError
-from subbyte.measure.memory import peak_rss_bytes
+from subbyte.measure.evaluation.document import Evaluation, timed
 from subbyte.metrics import TranslationMetrics, score
 from subbyte.progress import Progress
 from subbyte.run.translator import Translator
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import read_lines
-
-
-class Evaluation(TypedDict):
-    """Quality, speed and memory of a run.
-
-    seconds            for translating, without opening the model and without scoring
-    tokens_per_second  target tokens generated, ends of sentence included
-    peak_rss_bytes     the most memory this process has had, up to the end of translating
-    """
-
-    task: str
-    metrics: TranslationMetrics
-    examples: int
-    seconds: float
-    tokens_per_second: float
-    peak_rss_bytes: int
-    isa: str
-    threads: int
-    activations: str
-    model: str
 
 
 def evaluate_translation(
@@ -48,7 +27,7 @@ def evaluate_translation(
     max_length: int | None = None,
     length_penalty: float | None = None,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> Evaluation[TranslationMetrics]:
     """BLEU and chrF of a model folder on a source file and its reference translation, line by line (.gz too).
 
     progress  called with the phase (translating), the sentences translated so far and those in all
@@ -65,23 +44,8 @@ def evaluate_translation(
     generation = translator.engine.generation(
         beam_size=beam_size, max_length=max_length, length_penalty=length_penalty, scores=False
     )
-    translations = []
-    start = time.perf_counter()
-    for hypotheses in translator.stream(sources, generation, batch_size):
-        translations.append(hypotheses[0])
-        if progress:
-            progress("translating", len(translations), len(sources))
-    seconds = time.perf_counter() - start
-    peak = peak_rss_bytes()
-    return {
-        "task": "translation",
-        "metrics": score([t.text for t in translations], references),
-        "examples": len(sources),
-        "seconds": seconds,
-        "tokens_per_second": sum(t.tokens for t in translations) / seconds,
-        "peak_rss_bytes": peak,
-        "isa": translator.engine.isa,
-        "threads": translator.engine.threads,
-        "activations": translator.engine.activations,
-        "model": str(folder),
-    }
+    found = timed(translator.stream(sources, generation, batch_size), "translating", len(sources), progress)
+    translations = [hypotheses[0] for hypotheses in found.answers]
+    metrics = score([translation.text for translation in translations], references)
+    tokens = sum(translation.tokens for translation in translations)
+    return found.document("translation", metrics, tokens, translator.engine, folder)

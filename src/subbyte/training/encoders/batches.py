@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from subbyte.training import batches
 from subbyte.training.encoders.network import Tokens
-
-POOL = 64  # batches that are sorted by length together
 
 
 class Example(NamedTuple):
@@ -30,25 +28,12 @@ class Batch(NamedTuple):
 
 
 def endless(examples: Sequence[Example], size: int, seed: int, skip: int = 0) -> Iterator[list[Example]]:
-    """Batches of `size` of one epoch after the other, without the first `skip`."""
-    in_epoch = -(-len(examples) // size)
-    epoch, skip = skip // in_epoch, skip % in_epoch
-    while True:
-        for batch in _epoch(examples, size, random.Random(f"{seed} {epoch}"))[skip:]:
-            yield [examples[i] for i in batch]
-        epoch, skip = epoch + 1, 0
+    """Batches of `size`, without the first `skip`."""
 
+    def cut(some: Sequence[Example]) -> list[list[Example]]:
+        return [list(some[start : start + size]) for start in range(0, len(some), size)]
 
-def _epoch(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[int]]:
-    order = list(range(len(examples)))
-    rng.shuffle(order)
-    pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
-    batches = []
-    for pool in pools:
-        pool.sort(key=lambda i: len(examples[i].ids))
-        batches += [pool[start : start + size] for start in range(0, len(pool), size)]
-    rng.shuffle(batches)
-    return batches
+    return batches.endless(examples, lambda example: len(example.ids), batches.POOL * size, cut, seed, skip)
 
 
 def to_tensors(examples: Sequence[Example]) -> Batch:

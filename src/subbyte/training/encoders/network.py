@@ -18,9 +18,8 @@ from torch import Tensor
 
 from subbyte.models.encoder import POSITIONS, TYPES, WORDS, Settings, equalizer
 from subbyte.models.operands import hadamard
-from subbyte.training.layers import ACTIVATION, drop
+from subbyte.training.layers import ACTIVATION, Weights, drop, norm
 
-Weights = Mapping[str, Tensor]
 At = Callable[[str, Tensor], Tensor]  # name of a point, its values -> what is used in their place
 
 
@@ -156,8 +155,7 @@ class EncoderNetwork:
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"]).float()
 
     def _norm(self, w: Weights, name: str, x: Tensor) -> Tensor:
-        s = self.settings
-        return F.layer_norm(x, (s.hidden,), w[f"{name}.weight"], w[f"{name}.bias"], s.norm_epsilon)
+        return norm(w, name, x, self.settings.norm_epsilon)
 
 
 def product_inputs(s: Settings) -> list[str]:

@@ -1,102 +1,90 @@
-"""How an encoder is finetuned: the [finetune] table of a recipe for encoders. No torch here."""
+"""How an encoder is finetuned: its texts, and the [finetune] table of a recipe for encoders. No torch here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.translation.settings import check_keys, check_values
+from subbyte.training.settings import MOST, Declared, check
 
 Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
+Metric = Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"]
 SCALE_RATE = 1e-3  # of logarithms of scales
-# (least, most) of the numbers
-LIMITS: Mapping[str, tuple[float, float]] = {
-    "updates": (1, 1e9),
-    "batch_size": (1, 1e6),
-    "max_length": (4, 1e6),
-    "learning_rate": (1e-9, 1.0),
-    "scale_learning_rate": (0.0, 1.0),
-    "warmup": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "clip_norm": (1e-6, 1e6),
-    "refit": (1, 1e9),
-    "blend": (0.0, 1.0),
-    "calibration_batches": (0, 1e6),
-    "label_loss": (0.0, 1e6),
-    "output_distillation": (0.0, 1e6),
-    "state_distillation": (0.0, 1e6),
-    "attention_distillation": (0.0, 1e6),
-    "value_distillation": (0.0, 1e6),
-    "temperature": (1e-3, 1e3),
-    "relation_layer": (-256, 255),
-    "validate_every": (1, 1e9),
-    "patience": (0, 1e9),
-}
+WEIGHT = (0.0, 1e6)  # of a loss
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What an encoder is finetuned on."""
+
+    train: Annotated[Path, Declared("labelled training texts (.tsv or .tsv.gz).")]
+    valid: Annotated[Path, Declared("those on which the best model is chosen.")]
 
 
 @dataclass(frozen=True)
 class EncoderFinetuning:
-    """What a recipe for encoders may say of its finetuning.
+    """What a recipe may say of the finetuning of an encoder; activation_rounding.py has the gradients.
 
-    updates                 steps of the optimizer (Adam)
-    batch_size              texts, or pairs of them, of an update
-    max_length              tokens of a text or pair; what is longer is cut
-    learning_rate           of weights, at its highest
-    scale_learning_rate     of scales and zeros of activations; 0: that of weights with gradient "learned", else 0.001
-    warmup                  share of the updates until then; afterwards rates fall in a straight line, to 0 at the end
-    weight_decay            of matrices, as AdamW has it
-    clip_norm               the longest gradient of weights
-    dropout                 whether values are dropped as config.json says
-    refit                   updates between fits of weight scales from scratch; in between they follow by least squares
-    gradient                of scales of activations; activation_rounding.py has the formulas
-                            "learned": of the loss, as Bondarenko et al. 2021
-                            "lsq": of the loss, with LSQ's factor; scales by their logarithms, here and below
-                            "mse": of the rounding error, with LSQ's derivative (M2); "mse_exact": the exact one (M1)
-                            "blend": blend * lsq + (1 - blend) * mse, each in units of its own size
-                            "fixed": none; ranges stay as calibrated
-    blend                   the share of "lsq"
-    calibrate               matrices of less than 8 bits start at their calibrated rounding (compensation.py)
-    calibration_batches     batches of 16 training texts that this and first ranges are found on; 0: 10,000 tokens
-    label_loss              weight of the loss of labels: cross entropy, or the squared error of a regression
-    output_distillation     weight of the loss of the float32 model's outputs: cross entropy with its probabilities at
-                            `temperature`, or the squared error to its number
-    state_distillation      weight of the squared error of every layer's output, by the squares of the float32 model's
-    attention_distillation  weight of MiniLM's loss of attention: queries times keys of one layer
-    value_distillation      weight of MiniLM's loss of values times values
-    temperature             divides logits of both models for output_distillation
-    relation_layer          the layer of both; negative ones count from the last, -1
-    metric                  that the best model is chosen by; "auto": accuracy, or of numbers "correlation", the mean of
-                            Pearson's and Spearman's
-    validate_every          updates between validations
-    patience                validations without a better metric before training stops; 0: it never does
+    Raises RecipeError for values that make no sense.
     """
 
-    updates: int = 1000
-    batch_size: int = 16
-    max_length: int = 128
-    learning_rate: float = 5e-5
-    scale_learning_rate: float = 0.0
-    warmup: float = 0.1
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    dropout: bool = False
-    refit: int = 250
-    gradient: Gradient = "learned"
-    blend: float = 0.5
-    calibrate: bool = False
-    calibration_batches: int = 0
-    label_loss: float = 1.0
-    output_distillation: float = 0.0
-    state_distillation: float = 0.0
-    attention_distillation: float = 0.0
-    value_distillation: float = 0.0
-    temperature: float = 1.0
-    relation_layer: int = -1
-    metric: Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"] = "auto"
-    validate_every: int = 100
-    patience: int = 0
+    models: ClassVar[str] = "encoders"
+
+    updates: Annotated[int, Declared("steps of the optimizer", (1, MOST), option=True)] = 1000
+    batch_size: Annotated[int, Declared("texts or pairs of an update", (1, 10**6), option=True)] = 16
+    max_length: Annotated[int, Declared("tokens; what is longer is cut, in training", (4, 10**6))] = 128
+    learning_rate: Annotated[float, Declared("of weights, at its highest", (1e-9, 1), option=True)] = 5e-5
+    scale_learning_rate: Annotated[
+        float, Declared("of scales and zeros of activations; 0: `learning_rate` for `learned`, else 0.001", (0, 1))
+    ] = 0.0
+    warmup: Annotated[
+        float,
+        Declared("share of the updates until then; afterwards rates fall in a straight line, to 0 at the end", (0, 1)),
+    ] = 0.1
+    weight_decay: Annotated[float, Declared("of matrices (AdamW)", (0, 1))] = 0.0
+    clip_norm: Annotated[float, Declared("longest gradient of weights", (1e-6, 1e6))] = 1.0
+    dropout: Annotated[bool, Declared("drop values as config.json says")] = False
+    refit: Annotated[
+        int,
+        Declared(
+            "updates between fits of weight scales from scratch; in between they follow by least squares", (1, MOST)
+        ),
+    ] = 250
+    gradient: Annotated[Gradient, Declared("of scales of activations", option=True)] = "learned"
+    blend: Annotated[float, Declared("share of `lsq`, for `blend`", (0, 1))] = 0.5
+    calibrate: Annotated[bool, Declared("matrices of less than 8 bits start at calibrated rounding, see above")] = False
+    calibration_batches: Annotated[
+        int, Declared("batches of 16 texts for it and for the first ranges; 0: 10,000 tokens", (0, 10**6))
+    ] = 0
+    label_loss: Annotated[float, Declared("weight, see above", WEIGHT)] = 1.0
+    output_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
+    state_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
+    attention_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
+    value_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
+    temperature: Annotated[float, Declared("divides logits of both models, for `output_distillation`", (1e-3, 1e3))] = (
+        1.0
+    )
+    relation_layer: Annotated[
+        int, Declared("of the relations, in both models; negative: from the last", (-256, 255))
+    ] = -1
+    metric: Annotated[
+        Metric,
+        Declared(
+            "what the best is chosen by; auto: accuracy, of numbers correlation (mean of Pearson's and Spearman's)",
+            option=True,
+        ),
+    ] = "auto"
+    validate_every: Annotated[int, Declared("updates between validations", (1, MOST), option=True)] = 100
+    patience: Annotated[
+        int, Declared("validations without a gain before training stops; 0: it never does", (0, MOST), option=True)
+    ] = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.distils and self.label_loss == 0:
+            raise RecipeError("[finetune]: all losses have the weight 0; give one of them another")
 
     @property
     def scale_rate(self) -> float:
@@ -113,22 +101,5 @@ class EncoderFinetuning:
         """Whether relations within attention are compared."""
         return self.attention_distillation > 0 or self.value_distillation > 0
 
-    def with_options(self, **options: Any) -> EncoderFinetuning:
-        """These settings with the options that are not None in their place."""
-        given = {name: value for name, value in options.items() if value is not None}
-        check_keys(given, EncoderFinetuning, "encoders")
-        return check(replace(self, **given))
 
-
-def from_table(table: Mapping[str, Any]) -> EncoderFinetuning:
-    """The settings in a [finetune] table. Raises RecipeError."""
-    check_keys(table, EncoderFinetuning, "encoders")
-    return check(EncoderFinetuning(**table))
-
-
-def check(settings: EncoderFinetuning) -> EncoderFinetuning:
-    """The same settings. Raises RecipeError for values that make no sense."""
-    check_values(settings, LIMITS)
-    if not settings.distils and settings.label_loss == 0:
-        raise RecipeError("[finetune]: all losses have the weight 0; give one of them another")
-    return settings
+DECLARED = (Texts, EncoderFinetuning)

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subbyte.errors import ModelError
 from subbyte.models.encoder import WORDS
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Float, Model, activations_of
@@ -31,9 +30,9 @@ from subbyte.training.encoders.distillation import attention_loss, soft_label_lo
 from subbyte.training.encoders.network import Dropout, EncoderNetwork, Result, product_inputs
 from subbyte.training.encoders.settings import EncoderFinetuning
 from subbyte.training.encoders.word_rows import WordRows
-from subbyte.training.layers import rounded_per_token
-from subbyte.training.rounding import Rounded, Rounder
-from subbyte.training.translation.trainer import FOLLOW, MOST_DROPPED
+from subbyte.training.layers import dropout_share, rounded_per_token
+from subbyte.training.loop import falling
+from subbyte.training.matrices import Matrices, used
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -41,6 +40,8 @@ EPSILON = 1e-8
 
 class EncoderTrainer:
     """An encoder while it is finetuned. `step` until `update` is as wanted; `model` is what there is to save."""
+
+    whole = complete = True  # in every update
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class EncoderTrainer:
         settings: EncoderFinetuning,
         *,
         rounded: Mapping[str, PackedMatrix] | None = None,
-        precision: str = "no",
+        precision: str = "float32",
         seed: int = 0,
     ) -> None:
         """The model before the first update.
@@ -58,7 +59,7 @@ class EncoderTrainer:
         model    a float32 classifier. its grids are as they are at first. It is the teacher, too
         schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
         rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
-        precision  of products: no or bf16
+        precision  of products: float32 or bf16
         """
         torch.manual_seed(seed)
         self.source, self.settings, self.examples, self.seed, self.precision = (
@@ -84,14 +85,11 @@ class EncoderTrainer:
         self.original = (
             {name: value.detach().clone() for name, value in self.parameters.items()} if self.teacher else {}
         )
-        self.rounders = {
-            name: Rounder((self.parameters[name].shape[0], self.parameters[name].shape[1]), scheme)
-            for name, scheme in schemes.items()
-        }
+        self.matrices = Matrices(self.parameters, schemes, settings.refit)
+        self.matrices.start(schemes, rounded or {})
+        self.matrices.round(schemes)
         self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
-        self.rounded: dict[str, Tensor] = {}
         self.update = 0
-        self._start(rounded or {})
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
         self._packed_words: PackedMatrix | None = None
@@ -113,7 +111,8 @@ class EncoderTrainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update += 1
-        self._round()
+        self.matrices.fit(self.matrices.rounders, self.update)
+        self.matrices.round(self.matrices.rounders)
         return float(loss.detach())
 
     @property
@@ -121,21 +120,16 @@ class EncoderTrainer:
         """Of the weights, in the next update."""
         return self.settings.learning_rate * self._share_of_rate()
 
-    @property
-    def whole(self) -> bool:
-        """Whether `model` may be asked for now: always."""
-        return True
-
     def grids(self) -> dict[str, Grid]:
         """The grids of activations as they stand."""
         return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix packed as it was trained, and the grids."""
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations, **changes)
+        return replace(self.source, tensors=tensors, activations=activations)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""
@@ -143,7 +137,7 @@ class EncoderTrainer:
             "update": self.update,
             "weights": {name: value.detach() for name, value in self.parameters.items()},
             "grids": {point: quantizer.state_dict() for point, quantizer in self.quantizers.items()},
-            "rounders": {name: rounder.state_dict() for name, rounder in self.rounders.items()},
+            "matrices": self.matrices.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -156,19 +150,15 @@ class EncoderTrainer:
                 value.copy_(state["weights"][name])
         for point, quantizer in self.quantizers.items():
             quantizer.load_state_dict(state["grids"][point])
-        for name, rounder in self.rounders.items():
-            rounder.load_state_dict(state["rounders"][name])
+        self.matrices.load_state_dict(state["matrices"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         self._batches = endless(self.examples, self.settings.batch_size, self.seed, skip=self.update)
-        self._round(fit=False)
+        self.matrices.round(self.matrices.rounders)
 
     def _loss(self, batch: Batch) -> Tensor:
-        used: dict[str, Tensor] = {
-            name: Rounded.apply(value, self.rounded[name]) if name in self.rounded else value
-            for name, value in self.parameters.items()
-        }
-        result = self.network.run(used, batch.tokens, self._at, self._read)
+        weights = used(self.parameters.items(), self.matrices.rounded)
+        result = self.network.run(weights, batch.tokens, self._at, self._read)
         taught = None
         if self.teacher:
             with torch.no_grad():
@@ -224,29 +214,8 @@ class EncoderTrainer:
 
     def _share_of_rate(self) -> float:
         """Of the highest learning rates, in the next update."""
-        total, warm = self.settings.updates, round(self.settings.warmup * self.settings.updates)
-        if self.update < warm:
-            return (self.update + 1) / warm
-        return max(0.0, (total - self.update) / max(1, total - warm))
-
-    @torch.no_grad()
-    def _start(self, rounded: Mapping[str, PackedMatrix]) -> None:
-        for name, rounder in self.rounders.items():
-            if name in rounded:
-                self.parameters[name].copy_(rounder.adopt(rounded[name]))
-            else:
-                rounder.fit(self.parameters[name].detach())
-        self._round(fit=False)
-
-    @torch.no_grad()
-    def _round(self, *, fit: bool = True) -> None:
-        for name, rounder in self.rounders.items():
-            value = self.parameters[name].detach()
-            if fit and self.update % self.settings.refit == 0:
-                rounder.fit(value)
-            elif fit and self.update % FOLLOW == 0:
-                rounder.rescale(value)
-            self.rounded[name] = rounder.round(value, self.rounded.get(name))
+        s = self.settings
+        return falling(1.0, self.update, round(s.warmup * s.updates), s.updates)
 
     def _trained(self, name: str, array: np.ndarray) -> np.ndarray:
         """What of a tensor is trained."""
@@ -254,7 +223,7 @@ class EncoderTrainer:
 
     def _stored(self, name: str, value: Tensor) -> np.ndarray | PackedMatrix:
         """A tensor whole, as it is stored."""
-        packed = self.rounders[name].pack(value) if name in self.rounders else None
+        packed = self.matrices.rounders[name].pack(value) if name in self.matrices.rounders else None
         if not self.words or name != WORDS:
             return packed or value.numpy().copy()
         whole = self.source.tensors[WORDS]
@@ -264,7 +233,7 @@ class EncoderTrainer:
             whole[self.words.rows] = value.numpy()
             return whole
         if self._packed_words is None:
-            self._packed_words = quantize_matrix(whole, self.rounders[name].scheme)
+            self._packed_words = quantize_matrix(whole, self.matrices.rounders[name].scheme)
         return self.words.merged(self._packed_words, packed)
 
 
@@ -283,12 +252,8 @@ def _logits(result: Result) -> Tensor:
 def _dropout(config: Mapping[str, Any]) -> Dropout:
     """As transformers has it, where a text is classified."""
     distilled = config.get("model_type") == "distilbert"
-    outputs = "dropout" if distilled else "hidden_dropout_prob"
-    attention = "attention_dropout" if distilled else "attention_probs_dropout_prob"
-    shares = {name: config.get(name, 0.1) for name in (outputs, attention)}
-    classifier = "seq_classif_dropout" if distilled else "classifier_dropout"
-    shares[classifier] = config.get(classifier) or (0.2 if distilled else shares[outputs])
-    for name, share in shares.items():
-        if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
-            raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
-    return Dropout(*map(float, shares.values()))
+    outputs = dropout_share(config, "dropout" if distilled else "hidden_dropout_prob", 0.1)
+    attention = dropout_share(config, "attention_dropout" if distilled else "attention_probs_dropout_prob", 0.1)
+    name = "seq_classif_dropout" if distilled else "classifier_dropout"
+    classifier = config.get(name) or (0.2 if distilled else outputs)
+    return Dropout(outputs, attention, dropout_share({name: classifier}, name, 0.0))

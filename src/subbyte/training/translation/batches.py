@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-POOL = 64  # batches that are sorted by length together
+from subbyte.training import batches
+
 FILL = -1
 MOST_TOKENS = 200  # of a sentence; longer ones are left out
 
@@ -35,34 +35,20 @@ class Batch(NamedTuple):
 
 
 def endless(pairs: Sequence[Pair], batch_tokens: int, seed: int, skip: int = 0) -> Iterator[list[Pair]]:
-    """Batches of one epoch after the other, without the first `skip`."""
-    epoch = 0
-    while True:
-        batches = _epoch(pairs, batch_tokens, random.Random(f"{seed} {epoch}"))
-        for batch in batches[skip:]:
-            yield [pairs[i] for i in batch]
-        skip = max(0, skip - len(batches))
-        epoch += 1
-
-
-def _epoch(pairs: Sequence[Pair], batch_tokens: int, rng: random.Random) -> list[list[int]]:
-    order = list(range(len(pairs)))
-    rng.shuffle(order)
+    """Batches of about `batch_tokens` tokens, filling included; without the first `skip`."""
     mean = sum(pair.tokens for pair in pairs) / len(pairs)
-    pool = max(1, int(POOL * batch_tokens / mean))
-    batches: list[list[int]] = []
-    for start in range(0, len(order), pool):
-        batch: list[int] = []
-        longest = 0
-        for i in sorted(order[start : start + pool], key=lambda i: pairs[i].tokens):
-            longest = max(longest, pairs[i].tokens)
-            if batch and longest * (len(batch) + 1) > batch_tokens:
-                batches.append(batch)
-                batch, longest = [], pairs[i].tokens
-            batch.append(i)
-        batches.append(batch)
-    rng.shuffle(batches)
-    return batches
+    pool = max(1, int(batches.POOL * batch_tokens / mean))
+    return batches.endless(pairs, lambda pair: pair.tokens, pool, lambda some: _cut(some, batch_tokens), seed, skip)
+
+
+def _cut(pairs: Sequence[Pair], batch_tokens: int) -> list[list[Pair]]:
+    """Batches of pairs that come sorted by length."""
+    found: list[list[Pair]] = [[]]
+    for pair in pairs:
+        if found[-1] and pair.tokens * (len(found[-1]) + 1) > batch_tokens:
+            found.append([])
+        found[-1].append(pair)
+    return found
 
 
 def to_tensors(pairs: Sequence[Pair], start: int) -> Batch:

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from subbyte.models import translation
 from subbyte.models.translation import BIAS, DECODER, ENCODER, OUTPUT, Settings
-from subbyte.training.layers import ACTIVATION, drop, rounded_per_token
-
-Weights = Mapping[str, Tensor]
+from subbyte.training.layers import ACTIVATION, Weights, drop, norm, rounded_per_token
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,7 @@ class Network:
         return F.linear(rounded_per_token(x) if self.round_inputs else x, w[weight], w[bias] if bias else None)
 
     def _norm(self, w: Weights, name: str, x: Tensor) -> Tensor:
-        s = self.settings
-        return F.layer_norm(x.float(), (s.d_model,), w[f"{name}.weight"], w[f"{name}.bias"], s.norm_epsilon)
+        return norm(w, name, x, self.settings.norm_epsilon)
 
     def _attend(self, w: Weights, name: str, x: Tensor, read: Tensor, heads: int, seen: Tensor | None) -> Tensor:
         """norm(x + attention of x to `read`), to the positions that are `seen`; without it to those before."""

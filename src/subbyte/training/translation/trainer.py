@@ -21,20 +21,20 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from subbyte.errors import ModelError
 from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.rounding import Rounded, Rounder
+from subbyte.training.layers import dropout_share
+from subbyte.training.loop import falling
+from subbyte.training.matrices import Matrices, used
+from subbyte.training.rounding import Rounder
 from subbyte.training.translation.batches import FILL, Batch, Pair, endless, to_tensors
 from subbyte.training.translation.network import Dropout, Network
 from subbyte.training.translation.settings import Finetuning
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-9
-MOST_DROPPED = 0.9
-FOLLOW = 8  # updates between least-squares steps of the scales, where products use rounded weights
 SHADOWED = ("straight_through", "error_feedback")  # methods that keep weights behind the rounded ones
 WORDS = ("embedding", "output")  # roles that the first phase rounds
 PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
@@ -67,13 +67,11 @@ class Weights(nn.Module):
 
     def forward(self, batch: Batch, rounded: Mapping[str, Tensor]) -> Tensor:
         """Nats per token of the batch; the matrices in `rounded` are used as they stand there."""
-        used: dict[str, Tensor] = {
-            name: Rounded.apply(value, rounded[name]) if name in rounded else value for name, value in self.named()
-        }
+        weights = used(self.named(), rounded)
         for name, (rounder, factors) in self.scaled.items():
-            used[name] = rounder.scaled(used[name], list(factors))
+            weights[name] = rounder.scaled(weights[name], list(factors))
         wanted = batch.labels != FILL
-        logits = self.network.logits(used, batch.source, batch.inputs, wanted).float()
+        logits = self.network.logits(weights, batch.source, batch.inputs, wanted).float()
         weight = self.settings.distillation if self.teacher else 0.0
         loss = torch.zeros(())
         if weight < 1:
@@ -99,7 +97,7 @@ class Trainer:
         clusters: Mapping[str, np.ndarray] | None = None,
         rounded: Model | None = None,
         activations: str = "int8",
-        precision: str = "no",
+        precision: str = "float32",
         seed: int = 0,
     ) -> None:
         """The model before the first update.
@@ -107,7 +105,7 @@ class Trainer:
         schemes    of the matrices that are rounded; {} finetunes the float32 model
         clusters   name -> uint8 [rows], the cluster of each row, for clustered schemes
         rounded    the model under `schemes` that training starts from; default: `model`, rounded to the nearest
-        precision  of products: no or bf16
+        precision  of products: float32 or bf16
         """
         torch.manual_seed(seed)
         self.source, self.settings, self.pairs, self.seed = model, settings, pairs, seed
@@ -118,12 +116,7 @@ class Trainer:
         teacher = exact if settings.distillation > 0 else None
         self.weights = Weights(model, network, teacher, settings)
         self.parameters = dict(self.weights.named())
-        self.rounders = {
-            name: Rounder(tuple(model.tensors[name].shape), scheme, (clusters or {}).get(name))
-            for name, scheme in schemes.items()
-        }
-        self.rounded: dict[str, Tensor] = {}  # of the matrices whose rounded values products use
-        self._fitted: dict[str, int] = {}  # the update at which each was fitted from scratch
+        self.matrices = Matrices(self.parameters, schemes, settings.refit, clusters)
         self.update = 0
         self.precision = precision  # not accelerate's, which is one for all that a process ever trains
         self.accelerator = Accelerator(cpu=True)
@@ -139,7 +132,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
-            loss = self.loss(batch, self.rounded)
+            loss = self.loss(batch, self.matrices.rounded)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
         self.optimizer.step()
@@ -152,21 +145,19 @@ class Trainer:
     def learning_rate(self) -> float:
         """Of the next update."""
         s = self.settings
-        if self.update < s.warmup:
-            return s.learning_rate * (self.update + 1) / s.warmup
-        return s.learning_rate * max(0.0, (s.updates - self.update) / max(1, s.updates - s.warmup))
+        return falling(s.learning_rate, self.update, s.warmup, s.updates)
 
     @property
     def whole(self) -> bool:
         """Whether the weights are now what `model` gives: between overwritings they are not."""
-        return self.settings.method != "periodic" or not self.rounders or self._overwrites()
+        return self.settings.method != "periodic" or not self.matrices.rounders or self._overwrites()
 
     @property
     def complete(self) -> bool:
         """Whether every matrix is rounded by now: before the last phase they are not."""
-        return len(self._active) == len(self.rounders)
+        return len(self._active) == len(self.matrices.rounders)
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
         active = set(self._active)
         with torch.no_grad():
@@ -174,19 +165,18 @@ class Trainer:
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors, **changes)
+        return replace(self.source, tensors=tensors)
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
-        return self.rounders[name].pack(value, list(factors) if factors else None)
+        return self.matrices.rounders[name].pack(value, list(factors) if factors else None)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""
         return {
             "update": self.update,
             "weights": self.weights.state_dict(),
-            "rounders": {name: self.rounders[name].state_dict() for name in self._fitted},
-            "fitted": dict(self._fitted),
+            "matrices": self.matrices.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -195,14 +185,12 @@ class Trainer:
         """Go on from a state."""
         self.update = state["update"]
         self.weights.load_state_dict(state["weights"])
-        self._fitted = dict(state["fitted"])
-        for name, parameters in state["rounders"].items():
-            self.rounders[name].load_state_dict(parameters)
+        self.matrices.load_state_dict(state["matrices"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         self._batches = self._batches_from(self.update)
         if self.settings.method in SHADOWED:
-            self._round(self._active)
+            self.matrices.round(self._active)
 
     def _batches_from(self, update: int) -> Any:
         """Every process takes its own of them, one behind the other."""
@@ -212,43 +200,40 @@ class Trainer:
 
     @torch.no_grad()
     def _start(self, rounded: Model | None) -> None:
-        names = self._active
-        for name in names:
-            if rounded and isinstance(packed := rounded.tensors[name], PackedMatrix):
-                self.parameters[name].copy_(self.rounders[name].adopt(packed))
-                self._fitted[name] = 0
-        for name, value in rounded.tensors.items() if rounded else ():
-            if isinstance(value, np.ndarray) and name not in self.rounders:
+        names, method = self._active, self.settings.method
+        tensors = rounded.tensors if rounded else {}
+        self.matrices.start(names, tensors)
+        for name, value in tensors.items():
+            if isinstance(value, np.ndarray) and name not in self.matrices.rounders:
                 self.parameters[name].copy_(torch.from_numpy(value.copy()))
-        self._fit([name for name in names if name not in self._fitted])
-        if self.settings.method in ("error_feedback", "scales"):
-            self._overwrite(names)
-        if self.settings.method in SHADOWED:
-            self._round(names)
-        if self.settings.method == "scales":
-            self.weights.train_scales(self.rounders)
+        if method in ("error_feedback", "scales"):
+            self.matrices.overwrite(names)
+        if method in SHADOWED:
+            self.matrices.round(names)
+        if method == "scales":
+            self.weights.train_scales(self.matrices.rounders)
 
     def _after_step(self) -> None:
-        names = self._active
-        if self.settings.method == "periodic" and self._overwrites():
-            self._fit(names)
-            self._overwrite(names)
-        if self.settings.method not in SHADOWED:
+        names, method = self._active, self.settings.method
+        if method == "periodic" and self._overwrites():
+            self.matrices.fit(names, self.update, follow=True)
+            self.matrices.overwrite(names)
+        if method not in SHADOWED:
             return
-        joining = [name for name in names if name not in self.rounded]
-        self._fit(names)
-        if self.settings.method == "error_feedback":  # what joins starts from its rounded values, too
-            self._overwrite(joining)
-        self._round(names)
+        joining = [name for name in names if name not in self.matrices.rounded]
+        self.matrices.fit(names, self.update)
+        if method == "error_feedback":  # what joins starts from its rounded values, too
+            self.matrices.overwrite(joining)
+        self.matrices.round(names)
 
     @property
     def _active(self) -> list[str]:
         """The matrices that are rounded by now."""
         if not self.settings.phases or self.settings.method == "scales":
-            return list(self.rounders)
+            return list(self.matrices.rounders)
         stacks = PHASES[min(len(PHASES) - 1, max(0, self.update - 1) * len(PHASES) // self.settings.updates)]
         roles = self.source.roles
-        return [name for name in self.rounders if roles[name].kind in WORDS or roles[name].stack in stacks]
+        return [name for name in self.matrices.rounders if roles[name].kind in WORDS or roles[name].stack in stacks]
 
     def _overwrites(self) -> bool:
         """Whether weights are overwritten after this update: at every period, and at the end of a phase."""
@@ -256,29 +241,10 @@ class Trainer:
         ends = [-(-s.updates * (i + 1) // len(PHASES)) for i in range(len(PHASES))] if s.phases else [s.updates]
         return self.update % s.period == 0 or self.update in ends
 
-    @torch.no_grad()
-    def _fit(self, names: Sequence[str]) -> None:
-        for name in names:
-            if self.update - self._fitted.get(name, -self.settings.refit) >= self.settings.refit:
-                self.rounders[name].fit(self.parameters[name])
-                self._fitted[name] = self.update
-            elif self.update % FOLLOW == 0 or self.settings.method == "periodic":
-                self.rounders[name].rescale(self.parameters[name])
-
-    @torch.no_grad()
-    def _overwrite(self, names: Sequence[str]) -> None:
-        for name in names:
-            self.parameters[name].copy_(self.rounders[name].round(self.parameters[name]))
-
-    @torch.no_grad()
-    def _round(self, names: Sequence[str]) -> None:
-        self.rounded = {name: self.rounders[name].round(self.parameters[name]) for name in names}
-
 
 def _dropout(config: Mapping[str, Any]) -> Dropout:
     """As transformers' Marian has it."""
-    shares = {name: config.get(name) or 0.0 for name in ("dropout", "attention_dropout", "activation_dropout")}
-    for name, share in shares.items():
-        if type(share) not in (int, float) or not 0 <= share <= MOST_DROPPED:
-            raise ModelError(f"config.json: {name} is {share!r}, should be a number from 0 to {MOST_DROPPED}")
-    return Dropout(*map(float, shares.values()))
+    given = {name: share for name, share in config.items() if share is not None}
+    return Dropout(
+        *(dropout_share(given, name, 0.0) for name in ("dropout", "attention_dropout", "activation_dropout"))
+    )

@@ -1,0 +1,76 @@
+"""What can be said of a training, declared once: checks, options of the command and tables of docs come of it.
+
+No torch here, nor in the `settings` of translation and of encoders, where the declarations are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+
+from subbyte.compress.recipes.selectors import did_you_mean
+from subbyte.errors import RecipeError
+
+
+class OfTable(Protocol):
+    """A dataclass whose fields are the keys of a [finetune] table, for these `models`."""
+
+    models: ClassVar[str]
+
+
+Settings = TypeVar("Settings", bound=OfTable)
+MOST = 10**9  # of numbers that may be as great as one likes
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a field is, beside its type and its default: `Annotated[int, Declared(...)]`.
+
+    help     what it is, with its unit; `...` is code
+    limits   the least and the most of a number
+    option   whether the command has an option for it, beside the key in the table
+    """
+
+    help: str
+    limits: tuple[float, float] | None = None
+    option: bool = False
+
+
+def declarations(kind: type[Any]) -> dict[str, tuple[Any, Declared]]:
+    """Name -> type and declaration, of every field of a dataclass."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {one.name: get_args(hints[one.name]) for one in fields(kind)}
+
+
+def from_table(kind: type[Settings], table: Mapping[str, Any]) -> Settings:
+    """The settings in a [finetune] table. Raises RecipeError."""
+    known = [*declarations(kind)]
+    for key in table:
+        if key not in known:
+            there = f"there are: {' '.join(known)} (for {kind.models})"
+            raise RecipeError(f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; {there}")
+    return kind(**table)
+
+
+def check(settings: Any) -> None:
+    """Raises RecipeError for a value that is not of its field's type: one of some words, a truth value, or a number."""
+    for name, (hint, declaration) in declarations(type(settings)).items():
+        value = getattr(settings, name)
+        if fault := _fault(hint, declaration, value):
+            raise RecipeError(f"[finetune]: {name} is {value!r}, should be {fault}")
+
+
+def _fault(hint: Any, declaration: Declared, value: Any) -> str | None:
+    """What the value should be; None if it is."""
+    words = get_args(hint)
+    if words:
+        return None if value in words else f"one of {' '.join(words)}"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
+    assert declaration.limits
+    least, most = declaration.limits
+    number = type(value) is int or (hint is float and type(value) is float)
+    if number and least <= value <= most:
+        return None
+    return f"{'a whole number' if hint is int else 'a number'} from {least:g} to {most:g}"
