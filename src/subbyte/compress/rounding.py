@@ -28,8 +28,7 @@ def under(
     """The model under a recipe; the rest is as `quantize_model` has it."""
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, frequencies, grams, progress)
-    static = recipe.activations == "static"  # then the model has its grids already
-    activations = model.activations if static else activations_of(recipe.activations)
+    activations = activations_of(recipe.activations, packed.activations.grids)
     return replace(packed, activations=activations, recipe=resolved(recipe, schemes))
 
 
