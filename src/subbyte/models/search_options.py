@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_type_hints
 
 from subbyte.errors import UsageError
 
@@ -21,8 +20,7 @@ LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6  # of the repetition penalty and the tempe
 TOP_K = 50  # of transformers, where tokens are drawn and the folder does not say among how many
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole number."""
 
     least: int
@@ -36,8 +34,7 @@ class Whole:
         return f"{self.least} to {self.most:,}{self.note}"
 
 
-@dataclass(frozen=True)
-class Real:
+class Real(NamedTuple):
     """A finite number; `above`: the least itself is none."""
 
     least: float
@@ -55,8 +52,7 @@ class Real:
         return f"a finite number from {self.least:g} to {self.most:,g}{self.note}"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One of some words."""
 
     words: tuple[bool | str, ...]
@@ -69,8 +65,7 @@ class Choice:
         return f"{', '.join(others)} or {last}"
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option of a search.
 
     takes    the values that it may have
