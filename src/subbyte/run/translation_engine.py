@@ -10,7 +10,8 @@ import numpy as np
 
 import subbyte._core as _core
 from subbyte.errors import KernelError, ModelError
-from subbyte.models import marian, translation
+from subbyte.models import translation
+from subbyte.models.families import translation_of
 from subbyte.models.generation import FolderSearch, Generation
 from subbyte.models.model import Model
 from subbyte.models.search_options import SearchOptions
@@ -43,7 +44,7 @@ class Engine(Resident[_core.Translation]):
         runtime = Runtime(threads, isa, activations)
         self.activations, threads = runtime.activations_of(model), runtime.cores
         self.about = about(model)
-        self._settings = marian.settings(model.config)
+        self._settings = translation_of(model.config)
         self._search = FolderSearch.of(model, self._settings)
         matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
         s = self._settings

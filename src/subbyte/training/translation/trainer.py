@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from subbyte.models import marian
+from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -109,7 +109,7 @@ class Trainer:
         """
         torch.manual_seed(seed)
         self.source, self.settings, self.pairs, self.seed = model, settings, pairs, seed
-        self.shape = marian.settings(model.config)
+        self.shape = translation_of(model.config)
         exact = Network(self.shape, dict(model.aliases), round_inputs=False)
         dropout = _dropout(model.config) if settings.dropout else Dropout()
         network = replace(exact, round_inputs=bool(schemes) and activations == "int8", dropout=dropout)
@@ -157,7 +157,7 @@ class Trainer:
         """Whether every matrix is rounded by now: before the last phase they are not."""
         return len(self._active) == len(self.matrices.rounders)
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
         active = set(self._active)
         with torch.no_grad():
@@ -165,7 +165,7 @@ class Trainer:
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors, **changes)
+        return replace(self.source, tensors=tensors)
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
