@@ -28,11 +28,9 @@ def under(
     """The model under a recipe; the rest is as `quantize_model` has it."""
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, frequencies, grams, progress)
-    return replace(
-        packed,
-        activations=activations_of(recipe.activations, packed.activations.grids),
-        recipe=resolved(recipe, schemes),
-    )
+    static = recipe.activations == "static"  # then the model has its grids already
+    activations = model.activations if static else activations_of(recipe.activations)
+    return replace(packed, activations=activations, recipe=resolved(recipe, schemes))
 
 
 def quantize_model(
