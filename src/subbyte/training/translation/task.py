@@ -115,7 +115,7 @@ class TranslationTask:
 
     def _readable(self, targets: Sequence[Sequence[int]]) -> list[Pair]:
         """The pairs with no side that is empty or too long."""
-        longest = min(MOST_TOKENS, settings(self.model.config).max_positions)
+        longest = min(MOST_TOKENS, translation_of(self.model.config).longest)
         pairs = [Pair(*both) for both in zip(self.sources, targets, strict=True)]
         pairs = [p for p in pairs if min(len(p.source), len(p.target)) > 1 and p.tokens <= longest]
         if not pairs:
