@@ -15,7 +15,7 @@ from subbyte.models.model import Model
 from subbyte.models.operands import block, turned
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import EncoderTokenizer
 
@@ -56,10 +56,10 @@ def grams(
         return {}
     engine = EncoderEngine(model, activations="float32")
     sums = GramSums()
-    for done, (ids, types) in enumerate(batches, start=1):
+    read = counting(progress, len(batches))
+    for ids, types in batches:
         sums.add(zip(names, engine.inputs(ids, types, names), strict=True))
-        if progress:
-            progress(done, len(batches))
+        read()
     return sums.sums()
 
 
@@ -99,14 +99,11 @@ def ranges(
 
     rotations = {point: block(engine.points[point].width) if one.rotate else 1 for point, one in roundings.items()}
 
-    done, total = 0, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0)
+    observed = counting(progress, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0))
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
-        nonlocal done
         values = dict(zip(points, engine.observe(*batch, points), strict=True))
-        done += 1
-        if progress:
-            progress(done, total)
+        observed()
         return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
 
     axis = [point.name for point in engine.points.values() if point.on_axis] if permute else None

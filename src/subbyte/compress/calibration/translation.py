@@ -13,7 +13,7 @@ from subbyte.models.model import Dynamic, Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.schemes import Uniform
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
 from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
@@ -71,12 +71,10 @@ def grams_of(
     aliases = [names.get(name, name) for name in model.roles]
     speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
     sums = GramSums()
-    done = 0
+    read = counting(progress, len(sentences))
     for sources in in_batches(sentences, DEFAULT_BATCH_SIZE):
         sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
-        done += len(sources)
-        if progress:
-            progress(done, len(sentences))
+        read(len(sources))
     return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.sums().items()}
 
 

@@ -13,18 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
-
-PACKAGES: Sequence[str] = ("onnxruntime",)
-PUBLISHED: Sequence[Published] = ()
-
-
-def versions() -> dict[str, str]:
-    return {"onnxruntime": version_of("onnxruntime")}
-
-
-def can(task: Task) -> bool:
-    return task.form == "vectors"
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task
 
 
 def refusal(models: Models) -> str | None:
@@ -40,10 +29,6 @@ def prepare(models: Models, work: Path) -> list[Subject]:
     require("converting a model for onnxruntime", ["onnx"])
     packed = converted("onnxruntime", "int8", source, folder, __name__, str(floats))
     return [Subject("onnxruntime", "float32", floats), Subject("onnxruntime", "int8", packed)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
 
 
 def opener(setup: Setup) -> Load:
@@ -65,6 +50,11 @@ def opener(setup: Setup) -> Load:
         return Opened(encode, {"provider": session.get_providers()[0]})
 
     return load
+
+
+ENGINE = Engine(
+    ("onnxruntime",), prepare, opener, ("onnxruntime",), can=lambda task: task.form == "vectors", refusal=refusal
+)
 
 
 def main() -> None:

@@ -8,24 +8,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
-
-PACKAGES: Sequence[str] = ()
-PUBLISHED: Sequence[Published] = ()
-
-
-def versions() -> dict[str, str]:
-    from subbyte.measure.bench.packages import version_of
-
-    return {"subbyte": version_of("subbyte")}
-
-
-def can(task: Task) -> bool:
-    return True
-
-
-def refusal(models: Models) -> str | None:
-    return None
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -51,10 +34,6 @@ def _calibration(models: Models, work: Path) -> Path:
     return text
 
 
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
-
-
 def opener(setup: Setup) -> Load:
     return _encoder_opener(setup) if setup.encoder else _translator_opener(setup)
 
@@ -77,7 +56,7 @@ def _encoder_opener(setup: Setup) -> Load:
 
 def _translator_opener(setup: Setup) -> Load:
     from subbyte.folders.opening import open_to_run
-    from subbyte.run.translation_engine import Engine
+    from subbyte.run import translation_engine
 
     if setup.texts:
         from subbyte.run.translator import Translator
@@ -95,7 +74,7 @@ def _translator_opener(setup: Setup) -> Load:
             engine = translator.engine
         else:
             model = open_to_run(setup.folder, setup.activations)
-            engine = Engine(model, threads=threads, isa=setup.isa, activations=setup.activations)
+            engine = translation_engine.Engine(model, threads=threads, isa=setup.isa, activations=setup.activations)
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
             search = engine.generation(
@@ -118,3 +97,6 @@ def _translator_opener(setup: Setup) -> Load:
         return Opened(translate, {"isa": engine.isa, "activations": engine.activations})
 
     return load
+
+
+ENGINE = Engine(("subbyte",), prepare, opener)
