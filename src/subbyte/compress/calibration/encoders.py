@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from subbyte.compress.calibration.grids import ORDERING_BATCHES, Calibrated, calibrate
+from subbyte.compress.calibration.texts import enough
 from subbyte.compress.recipes.point_rules import Rounding
-from subbyte.errors import UsageError
 from subbyte.models.encoder import equalizer
 from subbyte.models.model import Model
 from subbyte.models.operands import block, turned
@@ -19,8 +19,6 @@ from subbyte.progress import Steps, counting
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import EncoderTokenizer
 
-ENOUGH_TOKENS = 10_000  # of the text, as for translation (translation.py)
-FEWEST_TEXTS = 16
 BATCH = 16  # texts; running ranges see them so many at a time
 
 Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
@@ -28,19 +26,8 @@ Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
 
 def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> list[Batch]:
     """The first texts as batches of ids, as many as are enough, without empty ones."""
-    chosen: list[tuple[str, ...]] = []
-    tokens = 0
-    for text in texts:
-        if all(part.strip() for part in text):
-            chosen.append(text)
-            tokens += len(tokenizer.encode([text])[0][0])
-        if tokens >= ENOUGH_TOKENS:
-            break
-    if len(chosen) < FEWEST_TEXTS:
-        raise UsageError(
-            f"the calibration text has {len(chosen)} texts; it should have {FEWEST_TEXTS} at least, and a few hundred "
-            "are good"
-        )
+    whole = (text for text in texts if all(part.strip() for part in text))
+    chosen = enough(((text, len(tokenizer.encode([text])[0][0])) for text in whole), "texts")
     return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
 
 

@@ -26,10 +26,10 @@ def prepare(models: Models, work: Path) -> list[Subject]:
 
 def _calibration(models: Models, work: Path) -> Path:
     """The text that is encoded, in a file; over and over, if it is short."""
-    from subbyte.compress.calibration.encoders import FEWEST_TEXTS
+    from subbyte.compress.calibration.texts import FEWEST
 
     text = work / "calibration.txt"
-    lines = islice(cycle(models.lines), max(FEWEST_TEXTS, len(models.lines)))
+    lines = islice(cycle(models.lines), max(FEWEST, len(models.lines)))
     text.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return text
 
