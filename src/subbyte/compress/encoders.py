@@ -70,7 +70,7 @@ class EncoderTask:
         found = agreement(self._answers, answers(packed, texts))
         told()
         said = partial(described, found, self.texts.check_name)
-        return Verdict(found["distance"], found["noise"], found["limit"], KEPT[found["measured"]], said, found)
+        return Verdict(found["distance"], KEPT[found["measured"]], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """A line is a text, or two with a tab between, which a model without a head reads one by one.

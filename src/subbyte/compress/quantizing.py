@@ -116,7 +116,7 @@ def quantize(
     verdict = result.verdict
     warnings = []
     if verdict and verdict.disagrees:
-        said = verdict.said(verdict.limit)
+        said = verdict.said(verdict.document["limit"])
         warnings = [f"disagrees with its model: {said}"]
         logger.warning("%s disagrees with %s: %s; %s", out, model.folder, said, ADVICE)
     how = {

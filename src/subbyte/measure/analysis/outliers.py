@@ -74,9 +74,7 @@ def outliers(
     counted = {
         name: _Outliers(np.zeros(point.width, int), np.zeros(words, int)) for name, point in engine.points.items()
     }
-    read = np.zeros(words, int)
-    for ids, _ in batches:
-        np.add.at(read, [one for text in ids for one in text], 1)
+    read = np.bincount([one for ids, _ in batches for text in ids for one in text], minlength=words)
     for flat, name, x in values():
         far = np.abs(x - moments[name].mean) > SIGMAS * moments[name].deviation
         counted[name].dimensions += far.sum(0)

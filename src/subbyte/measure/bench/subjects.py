@@ -147,6 +147,11 @@ class Published:
         return comparable and (slow or few)
 
 
+def encoders_only(models: Models) -> str | None:
+    """The refusal of an engine that is measured with encoders."""
+    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
+
+
 @dataclass(frozen=True)
 class Engine:
     """What `bench` knows of an engine: the ENGINE of its module.

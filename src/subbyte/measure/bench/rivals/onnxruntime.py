@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task
-
-
-def refusal(models: Models) -> str | None:
-    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task, encoders_only
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -53,7 +49,7 @@ def opener(setup: Setup) -> Load:
 
 
 ENGINE = Engine(
-    ("onnxruntime",), prepare, opener, ("onnxruntime",), can=lambda task: task.form == "vectors", refusal=refusal
+    ("onnxruntime",), prepare, opener, ("onnxruntime",), can=lambda task: task.form == "vectors", refusal=encoders_only
 )
 
 

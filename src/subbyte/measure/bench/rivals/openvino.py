@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task, encoders_only
 
 SAMPLES = 128  # texts for calibration
 LONGEST_SAMPLE = 64  # tokens
 FLOAT, INT8 = "float32", "int8"
-
-
-def refusal(models: Models) -> str | None:
-    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -65,7 +61,7 @@ def opener(setup: Setup) -> Load:
 
 
 ENGINE = Engine(
-    ("openvino", "nncf"), prepare, opener, ("openvino",), can=lambda task: task.form == "vectors", refusal=refusal
+    ("openvino", "nncf"), prepare, opener, ("openvino",), can=lambda task: task.form == "vectors", refusal=encoders_only
 )
 
 

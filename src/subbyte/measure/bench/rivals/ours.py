@@ -38,13 +38,17 @@ def opener(setup: Setup) -> Load:
     return _encoder_opener(setup) if setup.encoder else _translator_opener(setup)
 
 
+def _how(setup: Setup) -> dict[str, Any]:
+    """How it runs, as Runtime has it."""
+    return {"threads": len(setup.cores), "isa": setup.isa, "activations": setup.activations}
+
+
 def _encoder_opener(setup: Setup) -> Load:
     from subbyte.folders.opening import open_model
     from subbyte.run.encoder_engine import EncoderEngine
 
     def load() -> Opened:
-        model = open_model(setup.folder)
-        engine = EncoderEngine(model, threads=len(setup.cores), isa=setup.isa, activations=setup.activations)
+        engine = EncoderEngine(open_model(setup.folder), **_how(setup))
 
         def encode(batch: Sequence[Sequence[int]], task: Task) -> Any:
             return engine.logits(batch) if engine.settings.labels else engine.pooled(batch)
@@ -62,19 +66,13 @@ def _translator_opener(setup: Setup) -> Load:
         from subbyte.run.translator import Translator
 
     def load() -> Opened:
-        threads = len(setup.cores)
         translator = None
         if setup.texts:
-            translator = Translator.from_pretrained(
-                setup.folder,
-                threads=threads,
-                isa=setup.isa,
-                activations=setup.activations,  # type: ignore[arg-type]  # the engine refuses others
-            )
+            translator = Translator.from_pretrained(setup.folder, **_how(setup))
             engine = translator.engine
         else:
             model = open_to_run(setup.folder, setup.activations)
-            engine = translation_engine.Engine(model, threads=threads, isa=setup.isa, activations=setup.activations)
+            engine = translation_engine.Engine(model, **_how(setup))
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
             search = engine.generation(
