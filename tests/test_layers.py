@@ -17,7 +17,7 @@ TESTS = ROOT / "tests"
 FORBIDDEN = ("torch", "transformers")
 TORCH_RIVALS = {  # they run in processes of their own -> the functions that import it
     PACKAGE / "measure" / "bench" / "rivals" / "torch.py": ["opener"],
-    PACKAGE / "measure" / "bench" / "torch_encoder.py": ["open_encoder", "export"],
+    PACKAGE / "measure" / "bench" / "torch_encoder.py": ["open_encoder", "main"],
 }
 OF_CORE = ("subbyte.run.", "subbyte.numbers.output_rounding")  # who may import it
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
+from subbyte.compress.recipes.selectors import HALVES, check_keys, did_you_mean, in_half, layers, words
 from subbyte.errors import RecipeError, fault_list
 from subbyte.models.encoder import Point
 from subbyte.numbers.grids import BITS
@@ -101,7 +101,7 @@ def parse(table: Mapping[str, Any]) -> PointRule:
     return PointRule(
         match=words(table, "match", None),
         layer=layers(table),
-        half=half(table),
+        half=words(table, "half", HALVES),
         rounding=Rounding(**{key: table[key] for key in options if key in table}),
     )
 

@@ -41,7 +41,7 @@ from typing import Any, TypeVar, get_args
 from subbyte.compress.candidates import candidates
 from subbyte.compress.recipes import point_rules
 from subbyte.compress.recipes.point_rules import PointRule, Rounding
-from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
+from subbyte.compress.recipes.selectors import HALVES, check_keys, did_you_mean, in_half, layers, words
 from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
 from subbyte.models.families import encoder_of
@@ -231,7 +231,7 @@ def _rule(table: Mapping[str, Any]) -> Rule:
         stack=words(table, "stack", STACKS),
         layer=layers(table),
         scheme=from_plain(plain),
-        half=half(table),
+        half=words(table, "half", HALVES),
     )
 
 

@@ -49,11 +49,6 @@ def layers(table: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(listed)
 
 
-def half(table: Mapping[str, Any]) -> tuple[str, ...]:
-    """The value of `half`, "lower", "upper" or both; () where it is not given."""
-    return words(table, "half", HALVES)
-
-
 def in_half(halves: Collection[str], layer: int | None, count: int) -> bool:
     """Whether a layer is in one of the halves of `count` layers, of which the upper one starts at count / 2."""
     return layer is not None and layer < count and ("upper" if 2 * layer >= count else "lower") in halves

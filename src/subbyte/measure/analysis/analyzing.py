@@ -53,7 +53,9 @@ def analyze(
     223
     """
     read = texts.read_texts(data, most_texts)
-    paths = [] if out is None else _paths(Path(out))
+    if out is not None and Path(out).suffix != ".html":
+        raise UsageError(f"{out}: should end in .html; the numbers go to the same name with .json")
+    paths = [] if out is None else [Path(out), Path(out).with_suffix(".json")]  # of the page, of the document
     opened = model if isinstance(model, Model) else open_model(model)
     require_float(opened)
     threads = Runtime(threads).cores
@@ -73,10 +75,3 @@ def _is_ours(path: Path) -> bool:
     if path.suffix == ".html":
         return b"subbyte analyze" in path.read_bytes()
     return {"model", "architecture", "findings"} <= {*json.loads(path.read_bytes())}
-
-
-def _paths(out: Path) -> list[Path]:
-    """Of the page and of the document."""
-    if out.suffix != ".html":
-        raise UsageError(f"{out}: should end in .html; the numbers go to the same name with .json")
-    return [out, out.with_suffix(".json")]

@@ -54,16 +54,20 @@ Cell = str | int | float
 def page(document: Analysis) -> str:
     """The page of a document."""
     title = f"{document['model']} at few bits"
-    first = (document["recommended"]["command"], headline(document)) if document["recommended"] else ()
+    told_first: tuple[str, ...] = ()  # what to take, and the command that makes it
+    recommended = []
+    if document["recommended"]:
+        command, head = told_first = (document["recommended"]["command"], headline(document))
+        recommended = [f'<p class="headline">{escape(head)}</p>', f"<pre><code>{escape(command)}</code></pre>"]
     body = [
         f"<h1>{escape(title)}</h1>",
         _paragraph(
             f"{document['architecture']}, {document['texts']:,} texts of {document['data']}, {document['tokens']:,} "
             f"tokens, by subbyte analyze. Distance: {document['distance']}."
         ),
-        *_recommended(document),
+        *recommended,
         "<h2>What is seen, and what to do</h2><ul>",
-        *(f"<li>{escape(sentence)}</li>" for sentence in document["findings"] if sentence not in first),
+        *(f"<li>{escape(sentence)}</li>" for sentence in document["findings"] if sentence not in told_first),
         "</ul>",
     ]
     body += _sizes(document)
@@ -78,14 +82,6 @@ def page(document: Analysis) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n{chr(10).join(body)}\n"
         "</main></body></html>\n"
     )
-
-
-def _recommended(document: Analysis) -> list[str]:
-    """What to take, and the command that makes it."""
-    if document["recommended"] is None:
-        return []
-    command = escape(document["recommended"]["command"])
-    return [f'<p class="headline">{escape(headline(document))}</p>', f"<pre><code>{command}</code></pre>"]
 
 
 def _left_out(of: LeaveOneOut, distance: str) -> list[str]:
@@ -313,13 +309,9 @@ def _heads(metrics: Sequence[str]) -> list[str]:
 def _cells(quality: Quality, metrics: Sequence[str]) -> list[Cell]:
     """The distance, its noise, and each metric with its own."""
     distance, _, noise = told.distance(quality).partition(" ± ")
-    return [distance, noise, *(_metric(quality, one) for one in metrics)]
-
-
-def _metric(quality: Quality, name: str) -> str:
-    if name not in quality["metrics"]:
-        return ""
-    return told.figure(name, quality["metrics"][name], quality["noise"][name])
+    known = quality["metrics"]
+    figures = [told.figure(one, known[one], quality["noise"][one]) if one in known else "" for one in metrics]
+    return [distance, noise, *figures]
 
 
 def _paragraph(text: str) -> str:

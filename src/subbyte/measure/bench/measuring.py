@@ -15,7 +15,7 @@ import numpy as np
 
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folders.opening import open_model, open_to_run, refuse_search
-from subbyte.measure.bench.planning import Asked, cores_of, models_of, planned, refuse_engines
+from subbyte.measure.bench.planning import PLANS, Asked, cores_of, models_of, refuse_engines
 from subbyte.measure.bench.rivals import engines_of, module_of
 from subbyte.measure.bench.subjects import Engine, Setup, Subject, Task, milliseconds
 from subbyte.measure.bench.workers import Worker
@@ -116,7 +116,7 @@ def benchmark(
         models = replace(models, name=AS_STORED)
     refuse_engines(engines, models)
     asked = Asked(batch_sizes, beam_sizes, sequence_lengths, tokens, text, sentences)
-    tasks, found = planned(model, engines, asked)
+    tasks, found = PLANS[model.task](model, engines, asked)
     models = replace(models, samples=found.ids, lines=found.texts)
     with _work_folder(work, models.source) as made, ExitStack() as stack:
         subjects = [subject for engine in engines.values() for subject in engine.prepare(models, made)]

@@ -184,15 +184,11 @@ def _encodings(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Pla
     return tasks, texts_of(model, asked.text, asked.sentences, tasks)
 
 
+# what a model does -> its tasks and sentences; they raise UsageError
 PLANS: Mapping[str, Callable[[Model, Mapping[str, Engine], Asked], Plan]] = {
     "translate": _translations,
     "encode": _encodings,
 }
-
-
-def planned(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
-    """The tasks and the sentences, by what the model does. Raises UsageError."""
-    return PLANS[model.task](model, engines, asked)
 
 
 def cores_of(threads: int) -> list[int]:

@@ -45,11 +45,14 @@ def open_encoder(folder: str | Path, attention: str) -> Any:
     return Encoder().eval()
 
 
-def export(folder: Path, out: Path) -> None:
+def main() -> None:
     """Write OUT/model.onnx, for any number of texts of any length."""
     import torch
 
-    model = open_encoder(folder, "eager")
+    from subbyte.measure.bench.conversion import paths_of
+
+    source, out = paths_of(sys.argv[1:])
+    model = open_encoder(source, "eager")
     ids = torch.full((2, 9), 3)
     axes = {name: {0: "texts", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "texts"}}
     with torch.no_grad():
@@ -57,14 +60,6 @@ def export(folder: Path, out: Path) -> None:
             model, (ids, torch.ones_like(ids)), str(out / "model.onnx"), input_names=[*INPUTS], output_names=[OUTPUT],
             dynamic_axes=axes, opset_version=OPSET, dynamo=False,  # the newer exporter's run slower in ONNX Runtime
         )  # fmt: skip
-
-
-def main() -> None:
-    """Export."""
-    from subbyte.measure.bench.conversion import paths_of
-
-    source, out = paths_of(sys.argv[1:])
-    export(source, out)
 
 
 if __name__ == "__main__":
