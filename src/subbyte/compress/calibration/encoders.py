@@ -64,12 +64,6 @@ def mean_squares(model: Model, batches: Sequence[Batch], points: Sequence[str]) 
     return {point: of_columns / rows for point, of_columns in sums.items()}
 
 
-def _operand(x: Array, factors: Array | None, rotation: int) -> Array:
-    """What matrices are to read of the values of a point."""
-    x = x if factors is None else x * factors
-    return turned(x, rotation) if rotation > 1 else x
-
-
 def ranges(
     model: Model,
     batches: Sequence[Batch],
@@ -81,17 +75,18 @@ def ranges(
 ) -> Calibrated:
     """Static grids for these points, from what the float model has there, or what matrices are to read of it."""
     engine = EncoderEngine(model, threads=threads, activations="float32")
-    vectors = {point: model.tensors.get(equalizer(point)) for point in roundings}
-    factors = {point: vector if isinstance(vector, np.ndarray) else None for point, vector in vectors.items()}
-
+    equalizers = {point: equalizer(point) for point in roundings}
+    factors = {point: np.asarray(model.tensors[e]) for point, e in equalizers.items() if e in model.tensors}
     rotations = {point: block(engine.points[point].width) if one.rotate else 1 for point, one in roundings.items()}
-
     observed = counting(progress, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0))
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
-        values = dict(zip(points, engine.observe(*batch, points), strict=True))
+        values = {}
+        for point, x in zip(points, engine.observe(*batch, points), strict=True):
+            equal = x * factors[point] if point in factors else x
+            values[point] = turned(equal, rotations[point]) if rotations[point] > 1 else equal
         observed()
-        return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
+        return values
 
     axis = [point.name for point in engine.points.values() if point.on_axis] if permute else None
     found = calibrate(observe, batches, roundings, axis)

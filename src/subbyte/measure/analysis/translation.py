@@ -18,6 +18,7 @@ from subbyte.measure.analysis.presets import measured, size
 from subbyte.measure.analysis.quality import quality
 from subbyte.measure.analysis.texts import HALF, Texts
 from subbyte.measure.analysis.weights import blocks_of, weights_of
+from subbyte.metrics import chrf
 from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.schemes import Clustered, Normal, Scheme
@@ -52,7 +53,8 @@ class TranslationJudge:
             np.bincount(of_line, x, len(self.lengths)) for x in (losses, sure & (losses > LOST), sure, self.before)
         )
         said = translations(engine, self.sentences)
-        chrf = np.array([_chrf(self._text(one), self._text(own)) for one, own in zip(said, self.targets, strict=True)])
+        pairs = zip(map(self._text, said), map(self._text, self.targets), strict=True)
+        of_lines = np.array([chrf([text], [wanted]) for text, wanted in pairs])
 
         def a_token(x: Array, tokens: Array) -> Statistic:
             return lambda of: float(x[of].sum() / max(tokens[of].sum(), 1))
@@ -62,7 +64,7 @@ class TranslationJudge:
 
         return quality(
             nats / self.lengths.mean(),  # so that their mean is that of all tokens
-            {"lost": a_token(lost, tokens), "chrf": lambda of: float(chrf[of].mean()), "perplexity": perplexity},
+            {"lost": a_token(lost, tokens), "chrf": lambda of: float(of_lines[of].mean()), "perplexity": perplexity},
             shares={"lost": int(tokens.sum())},
             gains={},
             distance=a_token(nats, self.lengths),
@@ -115,13 +117,6 @@ def _searched(model: Model, costs: Mapping[str, Sequence[Cost]], blocks: Sequenc
             bits = sum(_bits(chosen[name]) * weights_of(model, [name]) for name in names) / block["weights"]
             block["given"][f"{average:g}"] = round(bits, 2)
     return found
-
-
-def _chrf(said: str, wanted: str) -> float:
-    """chrF of sacrebleu of one line, 0..100."""
-    from sacrebleu.metrics.chrf import CHRF  # takes long to import, and is only needed here
-
-    return float(CHRF().sentence_score(said, [wanted]).score)
 
 
 def _bits(option: Option) -> float:
