@@ -43,15 +43,14 @@ class Verdict:
 
 
 class Task(Protocol):
-    """What a choice needs of a kind of model (translation.py, encoders.py)."""
+    """What a choice needs of a kind of model (translation.py, encoders.py).
 
-    @property
-    def model(self) -> Model:
-        """The float32 model."""
+    model  in float32
+    texts  what it is rounded for and compared on
+    """
 
-    @property
-    def texts(self) -> Texts:
-        """What it is rounded for and compared on."""
+    model: Model
+    texts: Texts
 
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""

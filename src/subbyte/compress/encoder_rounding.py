@@ -52,11 +52,7 @@ class Calibrated:
 
 
 def calibrated(
-    model: Model,
-    recipe: Recipe,
-    batches: Sequence[Batch],
-    threads: int | None = None,
-    progress: Steps | None = None,
+    model: Model, recipe: Recipe, batches: Sequence[Batch], threads: int | None = None, progress: Steps | None = None
 ) -> Model:
     """The float32 model with its activations as the recipe wants them.
 

@@ -40,10 +40,7 @@ class Texts:
 
 
 def texts_for_named(
-    calibration: str | Path | None,
-    check: str | Path | None,
-    frequencies: str | Path | None,
-    languages: Sequence[str],
+    calibration: str | Path | None, check: str | Path | None, frequencies: str | Path | None, languages: Sequence[str]
 ) -> Texts:
     """For a recipe that was named: only a text that was given is calibrated on.
 

@@ -29,22 +29,14 @@ def readable(tokenizer: Tokenizer, lines: Iterable[str], longest: int) -> list[S
     return enough(((ids, len(ids)) for ids in read if len(ids) <= longest), "sentences that the model can read")
 
 
-def grams(
-    model: Model,
-    tokenizer: Tokenizer,
-    lines: Iterable[str],
-    progress: Steps | None = None,
-) -> dict[str, Array]:
+def grams(model: Model, tokenizer: Tokenizer, lines: Iterable[str], progress: Steps | None = None) -> dict[str, Array]:
     """The sums of `grams_of` over the first lines, as many as are enough."""
     engine = Engine(model, activations="float32")
     return grams_of(model, engine, readable(tokenizer, lines, engine.max_positions), progress)
 
 
 def grams_of(
-    model: Model,
-    engine: Engine,
-    sentences: Sequence[Sequence[int]],
-    progress: Steps | None = None,
+    model: Model, engine: Engine, sentences: Sequence[Sequence[int]], progress: Steps | None = None
 ) -> dict[str, Array]:
     """Matrix name -> float64 [cols, cols], the sum of x x' over the inputs x that it multiplies.
 

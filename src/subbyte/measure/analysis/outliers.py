@@ -39,14 +39,6 @@ class _Moments:
         return float(np.sqrt(max(self.squares / self.count - self.mean**2, 0.0)))
 
 
-@dataclass
-class _Outliers:
-    """What the second reading counts: of each dimension, and of each token id."""
-
-    dimensions: Array
-    tokens: Array
-
-
 def outliers(
     engine: EncoderEngine, batches: Sequence[Batch], token: Callable[[int], str], progress: Steps | None = None
 ) -> tuple[list[Point], list[ResidualDimension]]:
@@ -71,17 +63,16 @@ def outliers(
         )
         moments[name] = _joined(moments[name], seen) if name in moments else seen
     words = engine.settings.vocab_size
-    counted = {
-        name: _Outliers(np.zeros(point.width, int), np.zeros(words, int)) for name, point in engine.points.items()
-    }
+    dimensions = {name: np.zeros(point.width, int) for name, point in engine.points.items()}  # outliers in each
+    tokens = {name: np.zeros(words, int) for name in engine.points}  # and at each token id
     read = np.bincount([one for ids, _ in batches for text in ids for one in text], minlength=words)
     for flat, name, x in values():
         far = np.abs(x - moments[name].mean) > SIGMAS * moments[name].deviation
-        counted[name].dimensions += far.sum(0)
+        dimensions[name] += far.sum(0)
         if engine.points[name].kind not in NO_TOKENS:
-            np.add.at(counted[name].tokens, flat, far.sum(1))
-    points = [_point(name, moments[name], counted[name], read, token) for name in engine.points]
-    return points, _residual({point: counted[name].dimensions for name, point in engine.points.items()})
+            np.add.at(tokens[name], flat, far.sum(1))
+    points = [_point(name, moments[name], dimensions[name], tokens[name], read, token) for name in engine.points]
+    return points, _residual({point: dimensions[name] for name, point in engine.points.items()})
 
 
 def _joined(a: _Moments, b: _Moments) -> _Moments:
@@ -89,9 +80,11 @@ def _joined(a: _Moments, b: _Moments) -> _Moments:
     return _Moments(a.count + b.count, a.total + b.total, a.squares + b.squares, low, high)
 
 
-def _point(name: str, seen: _Moments, found: _Outliers, read: Array, token: Callable[[int], str]) -> Point:
+def _point(
+    name: str, seen: _Moments, dimensions: Array, tokens: Array, read: Array, token: Callable[[int], str]
+) -> Point:
     far = max(float(seen.high.max()) - seen.mean, seen.mean - float(seen.low.min()))
-    total = int(found.dimensions.sum())
+    total = int(dimensions.sum())
     return {
         "name": name,
         "width": len(seen.low),
@@ -103,12 +96,10 @@ def _point(name: str, seen: _Moments, found: _Outliers, read: Array, token: Call
         "share": short(total / seen.count),
         "low": [short(one) for one in seen.low],
         "high": [short(one) for one in seen.high],
-        "dimensions": [{"dimension": i, "outliers": int(found.dimensions[i])} for i in _most(found.dimensions)]
+        "dimensions": [{"dimension": i, "outliers": int(dimensions[i])} for i in _most(dimensions)]
         if len(seen.low) > 1
         else [],
-        "tokens": [
-            {"token": token(i), "outliers": int(found.tokens[i]), "read": int(read[i])} for i in _most(found.tokens)
-        ],
+        "tokens": [{"token": token(i), "outliers": int(tokens[i]), "read": int(read[i])} for i in _most(tokens)],
     }
 
 

@@ -54,11 +54,7 @@ def ways(model: Model) -> list[tuple[Recipe, bool]]:
 
 
 def measured(
-    model: Model,
-    calibrated: Callable[[Recipe, Steps], Model],
-    judge: Judge,
-    task: str,
-    progress: Steps | None = None,
+    model: Model, calibrated: Callable[[Recipe, Steps], Model], judge: Judge, task: str, progress: Steps | None = None
 ) -> tuple[list[Size], list[LeftOut]]:
     """Every preset that fits, and those that do not. `calibrated` makes the model under a recipe, with the text."""
     every = ways(model)
