@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -93,8 +93,9 @@ def table(kind: Any) -> str:
     """The declarations as they stand on a page."""
     defaults = {one.name: one.default for one in fields(kind)}
     rows = ["| key | default | unit and meaning |", "|---|---|---|"]
-    for name, (_, one) in declarations(kind).items():
-        rows.append(f"| `{name}` | {json.dumps(defaults[name])} | {one.help} |")
+    for name, (hint, one) in declarations(kind).items():
+        words = f": {' '.join(get_args(hint))}" if get_args(hint) else ""
+        rows.append(f"| `{name}` | {json.dumps(defaults[name])} | {one.help}{words} |")
     return "\n".join(rows)
 
 

@@ -28,11 +28,8 @@ def under(
     """The model under a recipe; the rest is as `quantize_model` has it."""
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, frequencies, grams, progress)
-    return replace(
-        packed,
-        activations=activations_of(recipe.activations, packed.activations.grids),
-        recipe=resolved(recipe, schemes),
-    )
+    activations = activations_of(recipe.activations, packed.activations.grids)
+    return replace(packed, activations=activations, recipe=resolved(recipe, schemes))
 
 
 def quantize_model(

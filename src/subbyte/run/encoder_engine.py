@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 import subbyte._core as _core
-from subbyte.errors import KernelError
 from subbyte.models.axis_order import inverse
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
 from subbyte.run.attention import scores_and_probabilities
-from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.resident import Resident, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
 Ids = Sequence[Sequence[int]]
@@ -30,43 +29,34 @@ class EncoderEngine(Resident[_core.Encoder]):
     there are no rows.
     """
 
-    def __init__(
-        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
-    ) -> None:
-        """`threads`: default all cores. `activations`: default what the model was made for."""
-        runtime = Runtime(threads, isa, activations)
-        self.activations, threads = runtime.activations_of(model), runtime.cores
-        self.about = about(model)
+    def _laid_out(self, model: Model, runtime: Runtime) -> _core.Encoder:
         self.settings = s = encoder_of(model.config)
         self.points = s.points()
         self._grids = dict(model.activations.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
-        try:
-            self._core = _core.Encoder(
-                {
-                    "hidden": s.hidden,
-                    "layers": s.layers,
-                    "heads": s.heads,
-                    "vocabulary": s.vocab_size,
-                    "positions": s.positions,
-                    "first_position": s.first_position,
-                    "types": s.types,
-                    "labels": s.labels,
-                    "norm_epsilon": s.norm_epsilon,
-                    "activation": s.activation,
-                    "pooler_activation": s.pooler_activation,
-                },
-                laid_out(model, threads),
-                vectors(model),
-                grids={name: _arrays(grid) for name, grid in self._grids.items()},
-                operands=[name for name, grid in self._grids.items() if grid.operand],
-                rotations={name: grid.rotation for name, grid in model.activations.grids.items() if grid.rotation > 1},
-                isa=isa,
-                threads=threads,
-                activations="float32" if self.activations == "float32" else "int8",
-            )
-        except ValueError as error:
-            raise KernelError(str(error)) from None
+        return _core.Encoder(
+            {
+                "hidden": s.hidden,
+                "layers": s.layers,
+                "heads": s.heads,
+                "vocabulary": s.vocab_size,
+                "positions": s.positions,
+                "first_position": s.first_position,
+                "types": s.types,
+                "labels": s.labels,
+                "norm_epsilon": s.norm_epsilon,
+                "activation": s.activation,
+                "pooler_activation": s.pooler_activation,
+            },
+            laid_out(model, runtime.cores),
+            vectors(model),
+            grids={name: _arrays(grid) for name, grid in self._grids.items()},
+            operands=[name for name, grid in self._grids.items() if grid.operand],
+            rotations={name: grid.rotation for name, grid in model.activations.grids.items() if grid.rotation > 1},
+            isa=runtime.isa,
+            threads=runtime.cores,
+            activations="float32" if self.activations == "float32" else "int8",
+        )
 
     def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
         """The last layer's values of each text, float32 [tokens, hidden]."""

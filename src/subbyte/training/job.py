@@ -16,7 +16,7 @@ from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, require_float
 from subbyte.models.kinds import described
-from subbyte.models.model import Model, activations_of
+from subbyte.models.model import Model
 from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -56,7 +56,7 @@ def finetune(
     options       the texts (source and valid_source and more, or train and valid), and what stands in for keys of the
                   table where it is not None: translation/settings.py and encoders/settings.py declare both
 
-    Needs torch, and accelerate for translation models: in a checkout of subbyte, pip install ".[finetune]".
+    Needs torch and accelerate: in a checkout of subbyte, pip install ".[finetune]".
     """
     chosen = load_recipe(recipe)
     model = open_model(model_folder)
@@ -101,9 +101,7 @@ def finetune(
 
     def keep_best() -> None:
         """Validate, and save what is better than all before."""
-        made = trainer.model()
-        activations = activations_of(chosen.activations, made.activations.grids)
-        current = replace(made, activations=activations, recipe=facts["recipe"])
+        current = trainer.model(**facts)
         found = {"update": trainer.update, kind.metric: task.score(current)}
         kept.log(**found)
         if trainer.complete:

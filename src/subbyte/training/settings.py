@@ -21,6 +21,7 @@ class OfTable(Protocol):
 
 Settings = TypeVar("Settings", bound=OfTable)
 MOST = 10**9  # of numbers that may be as great as one likes
+COUNT, SHARE = (1, MOST), (0.0, 1.0)
 
 
 @dataclass(frozen=True)

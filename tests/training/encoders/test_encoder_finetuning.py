@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from safetensors.numpy import save_file  # noqa: E402
 
@@ -208,9 +209,18 @@ def test_what_cannot_work_is_refused_in_one_sentence(place: Path, tmp_path: Path
     assert "\n" not in str(found.value) and not (tmp_path / "out").exists()
 
 
-def test_a_model_that_is_compressed_or_translates_is_refused(place: Path, done: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_compressed_or_that_the_texts_are_not_for_is_refused(
+    place: Path, done: Path, small: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="is compressed already"):
         run(place, tmp_path / "out", model=done)
+    with pytest.raises(
+        ModelError, match="which translates; labelled texts are for classifiers, and translation models"
+    ):
+        run(place, tmp_path / "out", model=small)
+    texts = {"source": place / "train.tsv", "valid_source": place / "valid.tsv"}
+    with pytest.raises(ModelError, match="a classifier; source and target texts are for translation models"):
+        job.finetune(place / "model", tmp_path / "out", place / "mine.toml", **texts)
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)

@@ -278,7 +278,7 @@ def test_recipes_that_cannot_work_are_refused_before_any_work(
 
 
 def test_a_compressed_model_is_refused(done: Path, recipe: Path, text: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is compressed already .*; give the float32 model"):
+    with pytest.raises(UsageError, match=r"is compressed already .*; give the float32 model"):
         run(done, tmp_path / "out", recipe, text)
 
 

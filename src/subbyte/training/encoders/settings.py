@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import MOST, Declared, check
+from subbyte.training.settings import COUNT, MOST, SHARE, Declared, check
 
 Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
 Metric = Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"]
@@ -32,53 +32,39 @@ class EncoderFinetuning:
 
     models: ClassVar[str] = "encoders"
 
-    updates: Annotated[int, Declared("steps of the optimizer", (1, MOST), option=True)] = 1000
+    updates: Annotated[int, Declared("steps of the optimizer", COUNT, option=True)] = 1000
     batch_size: Annotated[int, Declared("texts or pairs of an update", (1, 10**6), option=True)] = 16
     max_length: Annotated[int, Declared("tokens; what is longer is cut, in training", (4, 10**6))] = 128
     learning_rate: Annotated[float, Declared("of weights, at its highest", (1e-9, 1), option=True)] = 5e-5
-    scale_learning_rate: Annotated[
-        float, Declared("of scales and zeros of activations; 0: `learning_rate` for `learned`, else 0.001", (0, 1))
-    ] = 0.0
+    scale_learning_rate: Annotated[float, Declared("of grids; 0: as weights for `learned`, else 0.001", SHARE)] = 0.0
     warmup: Annotated[
-        float,
-        Declared("share of the updates until then; afterwards rates fall in a straight line, to 0 at the end", (0, 1)),
+        float, Declared("share of the updates until then; afterwards rates fall in a line, to 0", SHARE)
     ] = 0.1
-    weight_decay: Annotated[float, Declared("of matrices (AdamW)", (0, 1))] = 0.0
+    weight_decay: Annotated[float, Declared("of matrices (AdamW)", SHARE)] = 0.0
     clip_norm: Annotated[float, Declared("longest gradient of weights", (1e-6, 1e6))] = 1.0
     dropout: Annotated[bool, Declared("drop values as config.json says")] = False
     refit: Annotated[
-        int,
-        Declared(
-            "updates between fits of weight scales from scratch; in between they follow by least squares", (1, MOST)
-        ),
+        int, Declared("updates between fits from scratch; in between scales follow by least squares", COUNT)
     ] = 250
     gradient: Annotated[Gradient, Declared("of scales of activations", option=True)] = "learned"
-    blend: Annotated[float, Declared("share of `lsq`, for `blend`", (0, 1))] = 0.5
-    calibrate: Annotated[bool, Declared("matrices of less than 8 bits start at calibrated rounding, see above")] = False
+    blend: Annotated[float, Declared("share of `lsq`, for `blend`", SHARE)] = 0.5
+    calibrate: Annotated[bool, Declared("start below 8 bits at calibrated rounding, see above")] = False
     calibration_batches: Annotated[
-        int, Declared("batches of 16 texts for it and for the first ranges; 0: 10,000 tokens", (0, 10**6))
+        int, Declared("batches of 16 texts for it and for first ranges; 0: 10,000 tokens", (0, 10**6))
     ] = 0
     label_loss: Annotated[float, Declared("weight, see above", WEIGHT)] = 1.0
     output_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
     state_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
     attention_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
     value_distillation: Annotated[float, Declared("weight, see above", WEIGHT)] = 0.0
-    temperature: Annotated[float, Declared("divides logits of both models, for `output_distillation`", (1e-3, 1e3))] = (
-        1.0
-    )
-    relation_layer: Annotated[
-        int, Declared("of the relations, in both models; negative: from the last", (-256, 255))
-    ] = -1
+    temperature: Annotated[float, Declared("divides logits, for `output_distillation`", (1e-3, 1e3))] = 1.0
+    relation_layer: Annotated[int, Declared("of the relations; negative: from the last", (-256, 255))] = -1
     metric: Annotated[
-        Metric,
-        Declared(
-            "what the best is chosen by; auto: accuracy, of numbers correlation (mean of Pearson's and Spearman's)",
-            option=True,
-        ),
+        Metric, Declared("what the best is chosen by; auto: accuracy, of numbers correlation", option=True)
     ] = "auto"
-    validate_every: Annotated[int, Declared("updates between validations", (1, MOST), option=True)] = 100
+    validate_every: Annotated[int, Declared("updates between validations", COUNT, option=True)] = 100
     patience: Annotated[
-        int, Declared("validations without a gain before training stops; 0: it never does", (0, MOST), option=True)
+        int, Declared("validations without a gain that end training; 0: none do", (0, MOST), option=True)
     ] = 0
 
     def __post_init__(self) -> None:

@@ -62,13 +62,8 @@ class EncoderTrainer:
         precision  of products: float32 or bf16
         """
         torch.manual_seed(seed)
-        self.source, self.settings, self.examples, self.seed, self.precision = (
-            model,
-            settings,
-            examples,
-            seed,
-            precision,
-        )
+        self.source, self.settings, self.examples = model, settings, examples
+        self.seed, self.precision = seed, precision
         self.shape = encoder_of(model.config)
         grids = model.activations.grids
         exact = EncoderNetwork(self.shape, rotations={point: grid.rotation for point, grid in grids.items()})
@@ -82,9 +77,8 @@ class EncoderTrainer:
             for name, array in model.tensors.items()
             if isinstance(array, np.ndarray)
         }
-        self.original = (
-            {name: value.detach().clone() for name, value in self.parameters.items()} if self.teacher else {}
-        )
+        kept = self.parameters if self.teacher else {}
+        self.original = {name: value.detach().clone() for name, value in kept.items()}
         self.matrices = Matrices(self.parameters, schemes, settings.refit)
         self.matrices.start(schemes, rounded or {})
         self.matrices.round(schemes)
@@ -105,7 +99,7 @@ class EncoderTrainer:
         for quantizer in self.quantizers.values():
             quantizer.settle()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
-        share = self._share_of_rate()
+        share = falling(1.0, self.update, round(self.settings.warmup * self.settings.updates), self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = group["most"] * share
         self.optimizer.step()
@@ -115,21 +109,16 @@ class EncoderTrainer:
         self.matrices.round(self.matrices.rounders)
         return float(loss.detach())
 
-    @property
-    def learning_rate(self) -> float:
-        """Of the weights, in the next update."""
-        return self.settings.learning_rate * self._share_of_rate()
-
     def grids(self) -> dict[str, Grid]:
         """The grids of activations as they stand."""
         return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
 
-    def model(self) -> Model:
+    def model(self, **changes: Any) -> Model:
         """The model as it stands, with every matrix packed as it was trained, and the grids."""
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations)
+        return replace(self.source, tensors=tensors, activations=activations, **changes)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""
@@ -211,11 +200,6 @@ class EncoderTrainer:
             {"params": ranges, "most": s.scale_rate, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
-
-    def _share_of_rate(self) -> float:
-        """Of the highest learning rates, in the next update."""
-        s = self.settings
-        return falling(1.0, self.update, round(s.warmup * s.updates), s.updates)
 
     def _trained(self, name: str, array: np.ndarray) -> np.ndarray:
         """What of a tensor is trained."""

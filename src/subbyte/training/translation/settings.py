@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import MOST, Declared, check
+from subbyte.training.settings import COUNT, MOST, SHARE, Declared, check
 
 Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
 
@@ -48,41 +48,27 @@ class Finetuning:
     models: ClassVar[str] = "translation models"
 
     method: Annotated[Method, Declared("how rounded weights are trained", option=True)] = "straight_through"
-    calibrate: Annotated[
-        bool,
-        Declared(
-            "start from calibrated rounding (`docs/calibration.md`) for the first lines of `--source`, not from nearest"
-        ),
-    ] = False
+    calibrate: Annotated[bool, Declared("start from calibrated rounding for the first lines of `--source`")] = False
     phases: Annotated[bool, Declared("embedding, decoder, encoder one after the other; at least 3 updates")] = False
-    updates: Annotated[int, Declared("steps of the optimizer", (1, MOST), option=True)] = 1000
-    period: Annotated[int, Declared("updates between overwritings, for `periodic`", (1, MOST), option=True)] = 100
+    updates: Annotated[int, Declared("steps of the optimizer", COUNT, option=True)] = 1000
+    period: Annotated[int, Declared("updates between overwritings, for `periodic`", COUNT, option=True)] = 100
     refit: Annotated[
-        int,
-        Declared(
-            "updates between fits of scales and levels from scratch; in between scales follow by least squares",
-            (1, MOST),
-        ),
+        int, Declared("updates between fits from scratch; in between scales follow by least squares", COUNT)
     ] = 250
     learning_rate: Annotated[float, Declared("at its highest", (1e-9, 1), option=True)] = 3e-4
-    warmup: Annotated[
-        int,
-        Declared("updates until then; afterwards it falls in a straight line, to 0 behind the last update", (0, MOST)),
-    ] = 50
+    warmup: Annotated[int, Declared("updates until then; afterwards it falls in a straight line, to 0", (0, MOST))] = 50
     batch_tokens: Annotated[
-        int, Declared("tokens of an update, of the longer side, filling included", (16, 10**7), option=True)
+        int, Declared("tokens of an update, the longer side, filled up", (16, 10**7), option=True)
     ] = 4096
     label_smoothing: Annotated[float, Declared("share of probability that goes to all words alike", (0, 0.9))] = 0.1
     distillation: Annotated[
-        float,
-        Declared("weight of MODEL's probabilities of each word; that of the target is the rest", (0, 1), option=True),
+        float, Declared("weight of MODEL's probabilities of words; the rest is the target's", SHARE, option=True)
     ] = 0.5
     clip_norm: Annotated[float, Declared("longest gradient", (1e-6, 1e6))] = 1.0
     dropout: Annotated[bool, Declared("drop values as config.json says")] = True
-    validate_every: Annotated[int, Declared("updates between validations", (1, MOST), option=True)] = 250
+    validate_every: Annotated[int, Declared("updates between validations", COUNT, option=True)] = 250
     patience: Annotated[
-        int,
-        Declared("validations without a better BLEU before training stops; 0: it never does", (0, MOST), option=True),
+        int, Declared("validations without a better BLEU that end training; 0: none do", (0, MOST), option=True)
     ] = 0
 
     def __post_init__(self) -> None:
