@@ -33,7 +33,7 @@ from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
 from subbyte.folders.opening import open_model
 from subbyte.measure.bench.measuring import cpu_name, quartiles
-from subbyte.models.model import Model
+from subbyte.models.model import Dynamic, Model, Static
 from subbyte.models.operands import block
 from subbyte.numbers.grids import Grid, limit
 from subbyte.run.encoder_engine import EncoderEngine
@@ -93,7 +93,7 @@ def one_layer(folder: Path) -> Model:
 
 def packed(model: Model, recipe: str) -> Model:
     """Its matrices by a recipe; inputs rounded to int8 for each token."""
-    return replace(quantize_model(model, resolve(load_recipe(recipe), model)), activations="int8")
+    return replace(quantize_model(model, resolve(load_recipe(recipe), model)), activations=Dynamic())
 
 
 def static(low: Model, floats: Model, texts: list[list[int]], bits: int) -> Model:
@@ -107,7 +107,7 @@ def static(low: Model, floats: Model, texts: list[list[int]], bits: int) -> Mode
         point: Grid(bits, (scale,), (0,), operand=True, rotation=block(values.shape[1]))
         for point, values, scale in zip(MULTIPLIED, seen, scales, strict=True)
     }
-    return replace(low, activations="static", grids=grids)
+    return replace(low, activations=Static(grids))
 
 
 def layer_matrices(model: Model) -> list[_core.Matrix]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 DEVIATION = 0.02  # of BERT's own weights before training
@@ -44,7 +44,7 @@ def configuration(width: int, ffn: int, layers: int, heads: int, words: int) -> 
 def weights(config: dict) -> Iterator[tuple[str, np.ndarray]]:
     """Every tensor: matrices as BERT's are before training, norms that do nothing, biases of zero."""
     random = np.random.default_rng(0)
-    for name, shape in bert.specification(config, "config.json").shapes.items():
+    for name, shape in encoder_of(config).specification().shapes.items():
         if len(shape) == 2:
             yield name, random.normal(0, DEVIATION, shape).astype(np.float32)
         else:

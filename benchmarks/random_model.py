@@ -54,7 +54,7 @@ def configuration(width: int, ffn: int, encoder_layers: int, decoder_layers: int
 def weights(config: dict) -> Iterator[tuple[str, np.ndarray]]:
     """Every tensor: matrices as a trained model's are in size, norms that do nothing, biases of zero."""
     random = np.random.default_rng(0)
-    for name, shape in marian.specification(config, "config.json").shapes.items():
+    for name, shape in marian.settings(config, "config.json").specification().shapes.items():
         if len(shape) == 2:
             yield name, random.normal(0, 1 / math.sqrt(config["d_model"]), shape).astype(np.float32)
         else:  # transformers has the last bias as a batch of one

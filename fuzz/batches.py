@@ -33,7 +33,7 @@ from builders.tiny_marian import tiny_marian_folder
 from builders.tiny_packed import EVERY_KIND, quantized
 from builders.tiny_student import FLOAT32, tiny_student_folder
 from subbyte.folders.opening import open_model
-from subbyte.models import bert
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model, SentenceVectors
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.resident import instruction_sets
@@ -229,7 +229,7 @@ def encoder_questions(model: Model, tokenizer: Any, isa: str) -> dict[str, Quest
 def classifier_questions(model: Model, tokenizer: Any, isa: str) -> dict[str, Question]:
     """What a classifier is asked, of texts and of pairs."""
     engine = EncoderEngine(model, isa=isa, threads=1)
-    classifier = subbyte.Classifier(engine, tokenizer, bert.label_names(model.config))
+    classifier = subbyte.Classifier(engine, tokenizer, label_names(model))
 
     def logits(pairs: bool) -> Question:
         def ask(numbers: Sequence[int], size: int) -> list[Answer]:

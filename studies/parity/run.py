@@ -20,7 +20,7 @@ import transformers
 from tqdm import tqdm
 from transformers import MarianMTModel, MarianTokenizer
 
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.run.translation_engine import Engine, Generation
 
 BEAMS = 4
@@ -71,7 +71,7 @@ def largest_logit_difference(model: MarianMTModel, engine: Engine, sources: list
 def main(folder: Path, paths: list[Path]) -> None:
     """Compare every file under greedy search, beam search, and all hypotheses of beam search."""
     model, tokenizer = MarianMTModel.from_pretrained(folder).eval(), MarianTokenizer.from_pretrained(folder)
-    engine = Engine(opening.load(folder))
+    engine = Engine(open_model(folder))
     for path in paths:
         lines = lines_of(path)
         sources = [tokenizer(line)["input_ids"] for line in lines]

@@ -19,7 +19,7 @@ import tokenizers
 from safetensors.numpy import load_file, save_file
 
 from builders.tiny_marian import RECORDINGS
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 
 HIDDEN = 8
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog cat the runs The Dog é e in query : . ,".split()
@@ -50,7 +50,7 @@ def _weights(folder: Path, config: Mapping[str, Any]) -> None:
     generator = np.random.default_rng(5)
     tensors = {
         name: (generator.normal(0, 0.6, shape) + ("LayerNorm.weight" in name)).astype(np.float32)
-        for name, shape in bert.specification(config).shapes.items()
+        for name, shape in encoder_of(config).specification().shapes.items()
     }
     # with these the state of a token depends on its position and its words
     theirs = {"pooler.dense.": "classifier.dense.", "classifier.": "classifier.out_proj."}
@@ -58,7 +58,7 @@ def _weights(folder: Path, config: Mapping[str, Any]) -> None:
         tensors = {
             next((n.replace(o, t) for o, t in theirs.items() if n.startswith(o)), n): w for n, w in tensors.items()
         }
-    if bert.settings(config).labels:
+    if encoder_of(config).labels:
         tensors = {n if n.startswith("classifier") else f"{config['model_type']}.{n}": w for n, w in tensors.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import fake_quantize
 from subbyte.numbers.matrices import dequantize
@@ -43,14 +44,14 @@ ACTIVATIONS = {
 
 def described(config: dict[str, Any]) -> Model:
     """A model of this configuration that has no tensors: enough for recipes."""
-    spec = bert.specification(config)
+    spec = encoder_of(config).specification()
     return Model(config["architectures"][0], "encode", config, {}, {}, spec.roles, spec.aliases, Path())
 
 
 def random_model(**overrides: Any) -> Model:
     """A tiny float32 encoder with random weights."""
     config = TINY | overrides
-    spec = bert.specification(config)
+    spec = encoder_of(config).specification()
     rng = np.random.default_rng(0)
     tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in spec.shapes.items()}
     return Model(config["architectures"][0], "encode", config, {}, tensors, spec.roles, spec.aliases, Path())
@@ -79,13 +80,13 @@ def forward(
     seen         what another has seen at points: the points behind each are computed from that, so that a value that
                  fell on the other side of a rounding is not held against all that follow
     """
-    s = bert.settings(model.config)
+    s = encoder_of(model.config)
     packed = {name for name, tensor in model.tensors.items() if isinstance(tensor, PackedMatrix)}
     w = {
         name: np.asarray(dequantize(tensor) if isinstance(tensor, PackedMatrix) else tensor, np.float64)
         for name, tensor in model.tensors.items()
     }
-    grids = model.grids if activations == "static" else {}
+    grids = model.activations.grids if activations == "static" else {}
     found: dict[str, np.ndarray] = {}
 
     def past(point: str, x: np.ndarray) -> np.ndarray:
@@ -96,7 +97,7 @@ def forward(
 
     def linear(name: str, x: np.ndarray, point: str) -> np.ndarray:
         x = x * w.get(f"{point}.equalizer", 1.0)
-        if point in model.grids and (n := model.grids[point].rotation) > 1:
+        if point in model.activations.grids and (n := model.activations.grids[point].rotation) > 1:
             signs = [[(-1.0) ** (i & j).bit_count() for j in range(n)] for i in range(n)]
             x = (x.reshape(-1, n) @ np.array(signs) / math.sqrt(n)).reshape(x.shape)
         if point in grids and grids[point].operand:

@@ -11,8 +11,8 @@ import numpy as np
 
 from builders.numpy_bert import DISTILBERT, ROBERTA, forward, random_model
 from subbyte.compress.rounding import quantize_model
-from subbyte.models import bert, encoder
-from subbyte.models.model import Model
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Dynamic, Model, Static
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.grids import Grid, from_range
 from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform
@@ -48,7 +48,7 @@ WIDE = CONFIGS["wide"]
 def batch(model: Model, lengths: tuple[int, ...] = (5, 1, 11, 3), seed: int = 0) -> tuple[list[list[int]], ...]:
     """Ids and types of texts of these lengths."""
     rng = np.random.default_rng(seed)
-    s = bert.settings(model.config)
+    s = encoder_of(model.config)
     ids = [rng.integers(0, s.vocab_size, n).tolist() for n in lengths]
     return ids, [rng.integers(0, max(s.types, 1), n).tolist() for n in lengths]
 
@@ -64,7 +64,7 @@ def packed(name: str, scheme: str) -> Model:
         for key in model.roles
     }
     schemes = {key: one if fits[key] else plain for key in model.roles}
-    return replace(quantize_model(model, schemes), activations="int8")
+    return replace(quantize_model(model, schemes), activations=Dynamic())
 
 
 @cache
@@ -87,7 +87,7 @@ def static(name: str, scheme: str | None, **grids: Any) -> Model:
     model = packed(name, scheme) if scheme else random_model(**CONFIGS[name])
     groups = grids.pop("groups", 1)
     made = {
-        point: grid(name, point, groups=groups if width > 8 else 1, **grids)
-        for point, width in encoder.points(bert.settings(model.config)).items()
+        point: grid(name, point, groups=groups if of.width > 8 else 1, **grids)
+        for point, of in encoder_of(model.config).points().items()
     }
-    return replace(model, activations="static", grids=made)
+    return replace(model, activations=Static(made))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a dog cat runs sleeps in the park two men are here . ,".split()
 WORDS += [*"bcdefghijklmnopqrstuvwxyz", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
@@ -28,7 +28,7 @@ def tiny_bert_folder(folder: Path, architecture: str = "BertModel", **overrides:
     generator = np.random.default_rng(0)
     tensors = {
         name: (generator.normal(0, 0.3, shape) + ("LayerNorm.weight" in name)).astype(np.float32)
-        for name, shape in bert.specification(config).shapes.items()
+        for name, shape in encoder_of(config).specification().shapes.items()
     }
     if architecture != "BertModel":
         tensors = {name if name.startswith("classifier") else f"bert.{name}": w for name, w in tensors.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 
 KINDS = ("bert", "bert, classifier", "bert, regression", "distilbert, classifier", "roberta, classifier")
 ARCHITECTURES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}
@@ -68,7 +68,7 @@ def tiny_encoder_folder(
     prefix, renamed = THEIRS[kind.partition(", ")[0]]
     bare = kind.partition(", ")[2] == ""
     tensors = {}
-    for ours, shape in bert.specification(config).shapes.items():
+    for ours, shape in encoder_of(config).specification().shapes.items():
         name = their_name(ours, renamed)
         if not bare and not name.startswith(("classifier.", "pre_classifier.")):
             name = prefix + name

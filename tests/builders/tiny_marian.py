@@ -96,7 +96,7 @@ def random_tensors(config: dict[str, Any], seed: int, dtype: str, scale: float) 
     """Weights around 0 and layer-norm gains around 1, in the shapes that transformers saves."""
     generator = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in marian.specification(config).shapes.items():
+    for name, shape in marian.settings(config).specification().shapes.items():
         values = generator.normal(0, scale, shape)
         if name.endswith("layer_norm.weight"):
             values = 1 + values / 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, presets, resolve, resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.folders.opening import open_model
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 
 EVERY_KIND = """
 [[tensors]]
@@ -59,4 +59,6 @@ def quantized(folder: Path, recipe_text: str = EVERY_KIND) -> Model:
     recipe = load_recipe(recipe_text) if recipe_text in presets() else parse_recipe(recipe_text, "test", "test")
     model = open_model(folder)
     schemes = resolve(recipe, model)
-    return replace(quantize_model(model, schemes), activations=recipe.activations, recipe=resolved(recipe, schemes))
+    return replace(
+        quantize_model(model, schemes), activations=activations_of(recipe.activations), recipe=resolved(recipe, schemes)
+    )

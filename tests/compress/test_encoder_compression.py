@@ -23,8 +23,9 @@ from subbyte.compress.rounding import under
 from subbyte.errors import FormatError, ModelError, SubbyteError, UsageError
 from subbyte.folders.converted import saving, sums
 from subbyte.folders.opening import open_model
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
 from subbyte.models.axis_order import permuted
+from subbyte.models.families import encoder_of
 from subbyte.models.model import SentenceVectors
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
@@ -80,8 +81,8 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
     document = subbyte.quantize(classifier, tmp_path / "out", recipe, calibration=text)
     model = open_model(tmp_path / "out")
     rounded = {"mkq-4-8", "w4a4", "w4a8", "w4a8-emb2", "w8a8-turned"}  # presets that round only what matrices multiply
-    assert document["kernels"]["activations"] == model.activations == "static"
-    assert set(model.grids) == set(encoder.points(bert.settings(model.config))) or recipe in rounded
+    assert document["kernels"]["activations"] == model.activations.word == "static"
+    assert set(model.activations.grids) == set(encoder_of(model.config).points()) or recipe in rounded
     assert (model.permutation is not None) == load_recipe(recipe).permute
     names = sums.verify(tmp_path / "out")
     assert {"activations.json", "config.json", "model.safetensors", "vocab.txt", "report.json"} <= set(names)
@@ -91,7 +92,7 @@ def test_static_presets(classifier: Path, text: Path, tmp_path: Path, recipe: st
         assert rms(before - after) < 0.25 * rms(before)
     classifier_of = subbyte.Classifier.from_pretrained(tmp_path / "out", threads=1)
     ids, types = classifier_of.tokenizer.encode([(line,) for line in LINES])
-    points = list(encoder.points(bert.settings(model.config)))
+    points = list(encoder_of(model.config).points())
     tolerance = 0.05 if recipe in ("mkq-4-8", "w4a4") else 0.01  # at a border, to the next one of 15 codes, or of 255
     for text_ids, kinds in zip(ids, types, strict=True):  # what the folder says, simulated in floats, point by point
         seen = dict(zip(points, classifier_of.engine.observe([text_ids], [kinds], points), strict=True))
@@ -138,7 +139,7 @@ def test_what_is_loaded_is_what_was_saved(originals: Path, classifier: Path, tex
     model = open_model(originals / "static")
     saving.save(model, tmp_path / "again", report={})
     again = open_model(tmp_path / "again")
-    assert (again.grids, again.permutation, again.activations) == (model.grids, model.permutation, "static")
+    assert (again.activations, again.permutation) == (model.activations, model.permutation)
     assert np.array_equal(logits(originals / "static"), logits(tmp_path / "again"))
     subbyte.quantize(classifier, tmp_path / "twice", "w8a8-peg", calibration=text)
     for name in ("model.safetensors", "activations.json", "config.json"):  # nothing is random

@@ -10,7 +10,7 @@ import pytest
 import subbyte
 from builders.tiny_marian import tiny_marian_folder
 from subbyte.compress.calibration.words import word_frequencies
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.models import translation
 from subbyte.text.tokenizer import load_tokenizer
 
@@ -27,7 +27,7 @@ def test_the_report_says_how_it_was_made(tiny_folder, tmp_path):
 def test_progress_goes_through_phases_none_of_which_goes_back(tiny_folder, tmp_path):
     calls = []
     subbyte.quantize(tiny_folder, tmp_path / "out", "int8", progress=lambda *call: calls.append(call))
-    matrices = sum(w.size for w in opening.load(tiny_folder).tensors.values() if w.ndim == 2)
+    matrices = sum(w.size for w in open_model(tiny_folder).tensors.values() if w.ndim == 2)
     rounding = [steps for name, *steps in calls if name == "rounding to int8"]
     assert rounding[-1] == [matrices, matrices] and rounding == sorted(rounding)
     asked = [("translating the check text", i, 2) for i in range(3)]
@@ -44,7 +44,7 @@ def test_a_second_run_writes_the_same_bytes(tiny_folder, tmp_path):
 @pytest.mark.parametrize("shared", [True, False])
 def test_words_are_counted_on_their_side(tmp_path, shared):
     folder = tiny_marian_folder(tmp_path / "tiny", share_encoder_decoder_embeddings=shared)
-    model = opening.load(folder)
+    model = open_model(folder)
     tokenizer = load_tokenizer(folder, model.config)
     counts = word_frequencies(model, tokenizer, ["a dog\tein Hund", "a dog", "", "\t"])
     dog = tokenizer.encode("a dog")

@@ -23,7 +23,7 @@ from subbyte.compress.translation_agreement import LIMITS, WORD_LINES, WORDS, Ag
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
 from subbyte.metrics import chrf
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -34,7 +34,7 @@ def opened(folder: Path) -> tuple[Model, Tokenizer]:
 
 def compressed(model: Model, recipe: str) -> Model:
     chosen = load_recipe(recipe)
-    return replace(quantize_model(model, resolve(chosen, model)), activations=chosen.activations)
+    return replace(quantize_model(model, resolve(chosen, model)), activations=activations_of(chosen.activations))
 
 
 def agreement(source: Model, result: Model, tokenizer: Tokenizer, text: Sequence[str] = ()) -> Agreement:

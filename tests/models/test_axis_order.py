@@ -10,8 +10,9 @@ import pytest
 from builders.numpy_bert import forward, random_model
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
-from subbyte.models import bert, encoder
-from subbyte.models.axis_order import inverse, on_embedding_axis, order, permuted
+from subbyte.models import encoder
+from subbyte.models.axis_order import inverse, order, permuted
+from subbyte.models.families import encoder_of
 from subbyte.numbers.schemes import Uniform
 
 FAMILIES = {
@@ -31,9 +32,9 @@ def test_a_permuted_model_computes_the_same(family: str) -> None:
     model = random_model(**FAMILIES[family])
     ids, types = [3, 14, 15, 9, 26, 5], [0] * 6
     before, after = (forward(one, ids, types) for one in (model, permuted(model, PI)))
-    assert before.keys() == after.keys() == encoder.points(bert.settings(model.config)).keys()
+    assert before.keys() == after.keys() == encoder_of(model.config).points().keys()
     for point, values in before.items():
-        wanted = values[:, PI] if on_embedding_axis(point) else values
+        wanted = values[:, PI] if encoder_of(model.config).points()[point].on_axis else values
         np.testing.assert_allclose(after[point], wanted, atol=1e-9, err_msg=point)
     np.testing.assert_allclose(after["layers.2.output"][:, inverse(PI)], before["layers.2.output"], atol=1e-9)
 

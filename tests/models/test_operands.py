@@ -17,9 +17,9 @@ from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import FormatError, KernelError, UsageError
 from subbyte.folders.opening import open_model
-from subbyte.models import bert, encoder
 from subbyte.models.axis_order import permuted
-from subbyte.models.model import Model
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Model, Static
 from subbyte.models.operands import block, equalized, factors, hadamard, turned, with_grids
 from subbyte.numbers.grids import Grid
 from subbyte.run.encoder_engine import EncoderEngine
@@ -45,8 +45,8 @@ range = "mse"
 
 
 def read_points(model: Model) -> list[str]:
-    s = bert.settings(model.config)
-    return [point for point in encoder.points(s) if encoder.readers(point, s)]
+    s = encoder_of(model.config)
+    return [point.name for point in s.points().values() if point.readers]
 
 
 @pytest.fixture
@@ -56,20 +56,20 @@ def model() -> Model:
 
 def equalizers(model: Model) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
-    widths = encoder.points(bert.settings(model.config))
-    return {point: rng.uniform(0.2, 5, widths[point]).astype(np.float32) for point in read_points(model)}
+    widths = encoder_of(model.config).points()
+    return {point: rng.uniform(0.2, 5, widths[point].width).astype(np.float32) for point in read_points(model)}
 
 
 def logits(model: Model) -> np.ndarray:
-    return EncoderEngine(model, threads=1).logits(TEXTS, TYPES)
+    return EncoderEngine(model, threads=1, activations="float32").logits(TEXTS, TYPES)
 
 
 def test_every_matrix_but_embeddings_reads_one_point(model: Model) -> None:
-    s = bert.settings(model.config)
-    found = [name for point in encoder.points(s) for name in encoder.readers(point, s)]
+    s = encoder_of(model.config)
+    found = [name for point in s.points().values() for name in point.readers]
     assert sorted(found) == sorted(name for name, role in model.roles.items() if role.kind != "embedding")
-    bare = bert.settings(random_model(architectures=["BertModel"]).config)
-    assert encoder.readers("layers.2.output", bare) == [] and encoder.readers("layers.0.scores", s) == []
+    bare = encoder_of(random_model(architectures=["BertModel"]).config)
+    assert bare.points()["layers.2.output"].readers == s.points()["layers.0.scores"].readers == ()
 
 
 def test_an_equalized_model_computes_the_same(model: Model) -> None:
@@ -81,9 +81,9 @@ def test_an_equalized_model_computes_the_same(model: Model) -> None:
 
 
 def test_a_turned_model_computes_the_same(model: Model) -> None:
-    s = bert.settings(model.config)
+    s = encoder_of(model.config)
     grids = {
-        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(encoder.points(s)[point]))
+        point: Grid(8, (1.0,), (0,), operand=True, rotation=block(s.points()[point].width))
         for point in read_points(model)
     }
     assert {grid.rotation for grid in grids.values()} == {16, 64}
@@ -118,7 +118,7 @@ def test_what_is_equalized_or_turned_is_rounded_for_matrices_only(model: Model) 
     grid = Grid(8, (1.0,), (0,))
     same = equalized(model, equalizers(model))
     with pytest.raises(KernelError, match="should be that of an operand"):
-        EncoderEngine(replace(same, activations="static", grids={"layers.0.ffn_input": grid}), threads=1)
+        EncoderEngine(replace(same, activations=Static({"layers.0.ffn_input": grid})), threads=1)
     with pytest.raises(KernelError, match="another size"):
         EncoderEngine(equalized(model, {"layers.0.context": np.ones(1, np.float32)}), threads=1)
 
@@ -163,7 +163,7 @@ def test_outliers_cost_less_and_a_folder_keeps_what_was_done(source: Path, tmp_p
         assert sum(name.endswith(".equalizer") for name in model.tensors) == 2 * 4 + 2
         assert subbyte.inspect(tmp_path / option)["parameters"] == subbyte.inspect(tmp_path / "plain")["parameters"]
     else:
-        assert {grid.rotation for grid in model.grids.values()} == {32, 64}
+        assert {grid.rotation for grid in model.activations.grids.values()} == {32, 64}
     ids, types = classifier.tokenizer.encode(texts[:4])
     seen = classifier.engine.observe(ids, types, ["pooler"])[0]
     for text_ids, kinds, pooled in zip(ids, types, seen, strict=True):

@@ -15,9 +15,13 @@ from hypothesis.extra import numpy as arrays
 from subbyte.errors import FormatError, SchemeError
 from subbyte.folders.converted import grids_file
 from subbyte.folders.converted.grids_file import from_plain, to_plain
+from subbyte.models.encoder import Point
 from subbyte.numbers.grids import BITS, Grid, fake_quantize, from_range, limit, quantize, split
 
-POINTS = {"embeddings.output": 6, "layers.0.ffn_input": 6, "layers.0.scores": 1}
+POINTS = {
+    name: Point(0, name, width)
+    for name, width in {"embeddings.output": 6, "layers.0.ffn_input": 6, "layers.0.scores": 1}.items()
+}
 ENDS = st.floats(-1e6, 1e6, width=32)
 
 
@@ -220,7 +224,8 @@ def test_a_file_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path
 
 
 def test_what_can_be_written_can_be_read(tmp_path: Path) -> None:
-    points = {"embeddings.output": 768} | {f"layers.{i}.ffn_sum": 768 for i in range(42)}
+    names = ("embeddings.output", *(f"layers.{i}.ffn_sum" for i in range(42)))
+    points = {name: Point(None, name, 768) for name in names}
     per_embedding = Grid(8, (1 / 3,) * 768, (-100,) * 768)
     (tmp_path / grids_file.FILE).write_text(
         json.dumps(to_plain(dict.fromkeys([*points][:41], per_embedding), range(768)), indent=2)

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file  # noqa: E402
 from transformers import MarianMTModel, MarianTokenizer  # noqa: E402
 
 from builders.tokenization_cases import SENTENCES  # noqa: E402
-from subbyte.folders import opening  # noqa: E402
+from subbyte.folders.opening import open_model  # noqa: E402
 from subbyte.run.translation_engine import Engine  # noqa: E402
 from subbyte.text.tokenizer import load_tokenizer  # noqa: E402
 
@@ -46,7 +46,7 @@ def test_recordings_are_what_transformers_computes(name: str) -> None:
 @cache
 def real(folder: Path) -> tuple[MarianMTModel, Engine]:
     """The real model in transformers and in our engine."""
-    return MarianMTModel.from_pretrained(folder).eval(), Engine(opening.load(folder))
+    return MarianMTModel.from_pretrained(folder).eval(), Engine(open_model(folder))
 
 
 @pytest.fixture(scope="module")

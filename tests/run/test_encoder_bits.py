@@ -12,8 +12,8 @@ import pytest
 from builders.numpy_bert import random_model
 from builders.random_encoders import WIDE, batch, static
 from subbyte.compress.rounding import quantize_model
-from subbyte.models import bert, encoder
-from subbyte.models.model import Model
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Dynamic, Model, Static
 from subbyte.numbers.granularity import PerGroup
 from subbyte.numbers.grids import Grid, limit
 from subbyte.numbers.schemes import BinaryCoding, Uniform
@@ -30,16 +30,16 @@ def large(kind: str) -> Model:
     if kind == "float":
         return model
     scheme = BinaryCoding(3) if kind == "binary" else Uniform(4, PerGroup(16)) if kind == "groups" else Uniform(8)
-    model = replace(quantize_model(model, dict.fromkeys(model.roles, scheme)), activations="int8")
+    model = replace(quantize_model(model, dict.fromkeys(model.roles, scheme)), activations=Dynamic())
     if not kind.startswith("static"):
         return model
     bits, groups = {"static": (8, 1), "static 16": (16, 1), "static groups": (8, 2)}[kind]
     grids = {
         point: Grid(bits, tuple((np.linspace(4, 9, k) / limit(bits)).tolist()), (3,) * k)
-        for point, width in encoder.points(bert.settings(model.config)).items()
-        for k in [groups if width > 8 else 1]
+        for point, of in encoder_of(model.config).points().items()
+        for k in [groups if of.width > 8 else 1]
     }
-    return replace(model, activations="static", grids=grids)
+    return replace(model, activations=Static(grids))
 
 
 KINDS = ("float", "int8", "binary", "groups", "static", "static 16", "static groups")

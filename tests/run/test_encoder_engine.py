@@ -11,13 +11,17 @@ import pytest
 
 from builders.numpy_bert import forward, random_model
 from builders.random_encoders import CONFIGS, SCHEMES, WIDE, batch, grid, packed, static
-from subbyte.models import bert, encoder
-from subbyte.models.encoder import multiplied
-from subbyte.models.model import Model
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Float, Model, Static
 from subbyte.numbers.grids import Grid
 from subbyte.run.encoder_engine import EncoderEngine
 
 INPUTS = ("embeddings.output", "output", "context", "ffn_input", "hidden", "pooler")  # of products
+
+
+def multiplied(model: Model, point: str) -> bool:
+    return encoder_of(model.config).points()[point].multiplied
 
 
 def check(model: Model, isa: str = "best", points: list[str] | None = None, tolerance: float = 2e-5) -> None:
@@ -90,7 +94,12 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
     on_grids = "static" in kind or "operands" in kind
     model = static("wide", scheme, bits=8) if on_grids else packed("wide", scheme) if scheme else random_model(**WIDE)
     if "operands" in kind:
-        model = replace(model, grids={p: replace(g, operand=multiplied(p)) for p, g in model.grids.items()})
+        model = replace(
+            model,
+            activations=Static(
+                {p: replace(g, operand=multiplied(model, p)) for p, g in model.activations.grids.items()}
+            ),
+        )
     engine = EncoderEngine(model, threads=1)
     ids, types = batch(model)
     names = [name for name, role in model.roles.items() if role.kind != "embedding"]
@@ -114,7 +123,7 @@ def test_what_matrices_multiply_is_seen(kind: str) -> None:
 @pytest.mark.parametrize("name", ["wide", "odd", "roberta"])
 def test_packed_encoders_are_those_of_numpy(name: str, scheme: str) -> None:
     check(packed(name, scheme))
-    check(replace(packed(name, scheme), activations="float32"))
+    check(replace(packed(name, scheme), activations=Float()))
 
 
 # Bondarenko et al. 2021: per-tensor, per-embedding-group and mixed precision, simulated by rounding floats.
@@ -134,11 +143,11 @@ def wide_static(scheme: str | None, kind: str) -> Model:
         return model
     arguments = {key: value for key, value in options.items() if key != "groups"}
     grids = {
-        point: grid("wide", point, groups={48: 3, 64: 4}[width], **arguments)
-        for point, width in encoder.points(bert.settings(model.config)).items()
-        if width in (48, 64)
+        point: grid("wide", point, groups={48: 3, 64: 4}[of.width], **arguments)
+        for point, of in encoder_of(model.config).points().items()
+        if of.width in (48, 64)
     }
-    return replace(model, grids={**model.grids, **grids})
+    return replace(model, activations=Static({**model.activations.grids, **grids}))
 
 
 @pytest.mark.parametrize("kind", GRIDS)
@@ -163,20 +172,32 @@ def test_grids_on_widths_that_need_padding(name: str) -> None:
 @pytest.mark.parametrize("points", [["layers.1.ffn_input"], ["embeddings.sum", "layers.2.scores"], ["pooler"]], ids=str)
 def test_what_has_no_grid_is_rounded_per_token(points: list[str]) -> None:
     model = static("wide", "int8", bits=8)
-    check(replace(model, grids={point: model.grids[point] for point in points}), tolerance=5e-5)
-    check(replace(model, grids={point: g for point, g in model.grids.items() if point not in points}), tolerance=5e-5)
+    check(
+        replace(model, activations=Static({point: model.activations.grids[point] for point in points})), tolerance=5e-5
+    )
+    check(
+        replace(
+            model, activations=Static({point: g for point, g in model.activations.grids.items() if point not in points})
+        ),
+        tolerance=5e-5,
+    )
 
 
 @pytest.mark.parametrize("kind", ["4", "16", "8 groups"])
 @pytest.mark.parametrize("scheme", ["int8", "affine", None], ids=str)
 def test_operands_are_rounded_where_matrices_read_them_and_nowhere_else(scheme: str | None, kind: str) -> None:
     model = wide_static(scheme, kind)
-    operands = {point: replace(g, operand=True) for point, g in model.grids.items() if multiplied(point)}
+    operands = {
+        point: replace(g, operand=True) for point, g in model.activations.grids.items() if multiplied(model, point)
+    }
     assert len(operands) == 1 + 4 * 3 + 1
-    check(replace(model, grids={**model.grids, **operands}), tolerance=5e-5)
-    check(replace(model, grids=operands), tolerance=5e-5)
+    check(replace(model, activations=Static({**model.activations.grids, **operands})), tolerance=5e-5)
+    check(replace(model, activations=Static(operands)), tolerance=5e-5)
     ids, types = batch(model)
-    both = [EncoderEngine(m, threads=1) for m in (model, replace(model, grids={**model.grids, **operands}))]
+    both = [
+        EncoderEngine(m, threads=1)
+        for m in (model, replace(model, activations=Static({**model.activations.grids, **operands})))
+    ]
     assert not np.array_equal(*(engine.logits(ids, types) for engine in both))
 
 
@@ -185,20 +206,31 @@ def test_scores_and_probabilities_are_rounded() -> None:
     model = static("wide", "int8", bits=8)
     for point in ("scores", "probabilities"):
         coarse = {f"layers.{i}.{point}": grid("wide", f"layers.{i}.{point}", 3) for i in range(3)}
-        check(replace(model, grids={**model.grids, **coarse}), points=["layers.1.context"], tolerance=5e-5)
+        check(
+            replace(model, activations=Static({**model.activations.grids, **coarse})),
+            points=["layers.1.context"],
+            tolerance=5e-5,
+        )
 
 
 def test_one_group_is_the_whole_tensor() -> None:
     """Groups with the same grid each are one group with it."""
     whole = static("wide", "int8", bits=8)
-    wide = {point: g for point, g in whole.grids.items() if point.rpartition(".")[2] in INPUTS or point in INPUTS}
+    wide = {
+        point: g
+        for point, g in whole.activations.grids.items()
+        if point.rpartition(".")[2] in INPUTS or point in INPUTS
+    }
     split = {
         point: Grid(8, g.scale * count, g.zero * count)
         for point, g in wide.items()
         for count in [4 if point.endswith("hidden") else 3]
     }
     ids, types = batch(whole)
-    one, many = (EncoderEngine(m, threads=1) for m in (whole, replace(whole, grids={**whole.grids, **split})))
+    one, many = (
+        EncoderEngine(m, threads=1)
+        for m in (whole, replace(whole, activations=Static({**whole.activations.grids, **split})))
+    )
     (before,), (after,) = (engine.observe(ids, types, ["layers.0.query"]) for engine in (one, many))
     np.testing.assert_allclose(before, after, rtol=0, atol=1e-5)
     assert many.weight_bytes > one.weight_bytes
@@ -220,4 +252,4 @@ def test_groups_of_any_width_are_fine_where_nothing_multiplies_codes(groups: int
     for scheme, point in ((None, "layers.0.ffn_input"), ("int8", "layers.0.ffn_sum"), ("int8", "layers.1.key")):
         model = packed("wide", scheme) if scheme else random_model(**WIDE)
         grids = {point: grid("wide", point, 8, groups)}
-        check(replace(model, activations="static", grids=grids), tolerance=5e-5)
+        check(replace(model, activations=Static(grids)), tolerance=5e-5)

@@ -11,7 +11,9 @@ from builders.numpy_bert import ROBERTA, TINY, random_model
 from builders.random_encoders import SCHEMES, WIDE, packed
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import KernelError, UsageError
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Static
 from subbyte.numbers.grids import Grid, from_range
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.resident import instruction_sets
@@ -45,8 +47,8 @@ def test_no_texts_have_no_answers(scheme: str | None, static: bool, isa: str) ->
     model = quantize_model(model, dict.fromkeys(model.roles, SCHEMES[scheme])) if scheme else model
     if static:
         grid = from_range(np.array([-3.0]), np.array([3.0]), 8)
-        points = encoder.points(bert.settings(model.config))
-        model = replace(model, activations="static", grids=dict.fromkeys(points, grid))
+        points = encoder_of(model.config).points()
+        model = replace(model, activations=Static(dict.fromkeys(points, grid)))
     engine = EncoderEngine(model, isa=isa, threads=2)
     assert engine.logits([]).shape == (0, 3) and engine.pooled([]).shape == (0, 48) and engine.states([]) == []
     shapes = [rows.shape for rows in engine.observe([], [], ["layers.0.hidden", "layers.0.scores", "pooler"])]
@@ -73,17 +75,13 @@ def test_roberta_has_fewer_positions_than_rows() -> None:
     ],
 )
 def test_grids_that_do_not_fit_are_refused(point: str, groups: int, message: str) -> None:
-    model = replace(
-        packed("wide", "int8"), activations="static", grids={point: Grid(8, (0.1,) * groups, (0,) * groups)}
-    )
+    model = replace(packed("wide", "int8"), activations=Static({point: Grid(8, (0.1,) * groups, (0,) * groups)}))
     with pytest.raises(KernelError, match=message):
         EncoderEngine(model, threads=1)
 
 
 def test_groups_of_inputs_and_of_weights_do_not_go_together() -> None:
-    model = replace(
-        packed("wide", "groups"), activations="static", grids={"layers.0.ffn_input": Grid(8, (1.0,) * 3, (0,) * 3)}
-    )
+    model = replace(packed("wide", "groups"), activations=Static({"layers.0.ffn_input": Grid(8, (1.0,) * 3, (0,) * 3)}))
     with pytest.raises(KernelError, match="of weights with one scale a row"):
         EncoderEngine(model, threads=1)
 
@@ -122,8 +120,4 @@ def test_wrong_arguments_are_refused() -> None:
 
 def test_settings_are_those_of_tiny() -> None:
     engine = EncoderEngine(random_model(), threads=1)
-    assert (
-        engine.points == encoder.points(bert.settings(TINY))
-        and engine.threads == 1
-        and engine.isa in dict(instruction_sets())
-    )
+    assert engine.points == encoder_of(TINY).points() and engine.threads == 1 and engine.isa in dict(instruction_sets())

@@ -12,8 +12,9 @@ from safetensors.numpy import load_file
 
 from builders.tiny_marian import RECORDINGS
 from subbyte.compress.rounding import quantize_model
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.schemes import Uniform
 from subbyte.run.encoder_engine import EncoderEngine
@@ -26,7 +27,7 @@ def recording(name: str) -> tuple[Model, dict[str, Any], dict[str, np.ndarray]]:
     """A model, its texts, and what transformers made of them."""
     folder = RECORDINGS / "encoders" / name
     return (
-        opening.load(folder),
+        open_model(folder),
         json.loads((folder / "expected.json").read_text("utf-8")),
         load_file(folder / "expected.safetensors"),
     )
@@ -56,6 +57,6 @@ def test_eight_bits_are_close_to_the_recorded_states(name: str) -> None:
 
 def test_every_family_is_recorded_bare_and_with_labels() -> None:
     found = {recording(name)[0].architecture for name in NAMES}
-    assert found == {name for names in bert.ARCHITECTURES.values() for name in names}
+    assert found == {name for family in bert.FAMILIES for name in family.architectures}
     assert {recording(name)[0].config["model_type"] for name in NAMES} == {"bert", "distilbert", "roberta"}
-    assert bert.settings(recording("bert-regression")[0].config).regression
+    assert encoder_of(recording("bert-regression")[0].config).regression

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 
 import subbyte
 from builders.tiny_marian import edit_json, tiny_marian_folder
-from subbyte.folders import opening
 from subbyte.folders.opening import open_model
 from subbyte.numbers.matrices import dequantize
 from subbyte.run.translation_engine import Engine
@@ -26,7 +25,7 @@ def test_a_compressed_folder(tiny_folder, tmp_path, recipe):
     subbyte.quantize(tiny_folder, tmp_path / "out", recipe)
     document = subbyte.inspect(tmp_path / "out")
     assert [*document] == KEYS and all([*tensor] == TENSOR_KEYS for tensor in document["tensors"])
-    source = opening.load(tiny_folder)
+    source = open_model(tiny_folder)
     weights = (tmp_path / "out" / "model.safetensors").stat().st_size
     parameters = sum(np.prod(tensor.shape) for tensor in source.tensors.values())
     assert document["parameters"] == parameters

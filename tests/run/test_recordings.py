@@ -16,7 +16,7 @@ from builders.tiny_marian import RECORDINGS
 from builders.tiny_packed import TRANSLATION_PRESETS
 from subbyte.compress.recipes.recipe import load_recipe, resolve
 from subbyte.compress.rounding import quantize_model
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.models.model import Model
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters
 from subbyte.numbers.matrices import dequantize
@@ -58,7 +58,7 @@ def recording(name: str) -> Recording:
     found: dict[str, Any] = json.loads((folder / "expected.json").read_text("utf-8"))
     logits = load_file(folder / "expected.safetensors")
     return Recording(
-        model=opening.load(folder),
+        model=open_model(folder),
         sources=found["sources"],
         targets=found["targets"],
         logits=[logits[str(i)] for i in range(len(found["targets"]))],

@@ -12,7 +12,6 @@ import typer
 from subbyte.cli.options import ActivationsOption, Isa, Json, ModelFolder
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
-from subbyte.folders.atomic import new_file
 
 
 def bench(
@@ -87,6 +86,7 @@ def bench(
         raise typer.BadParameter(f"{plot} should end in .svg", param_hint="--plot")
     if plot and os.path.lexists(plot):
         raise UsageError(f"{plot}: is there already; choose another name")
+    from subbyte.folders.atomic import new_file
     from subbyte.measure.bench.measuring import benchmark
 
     with new_file(plot) if plot else nullcontext() as drawn, stages() as progress:

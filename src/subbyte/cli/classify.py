@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,8 +11,10 @@ import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
-from subbyte.text.given import Text
 from subbyte.text.lines import LineReader, without_end
+
+if TYPE_CHECKING:
+    from subbyte.text.given import Text
 
 Scores = Literal["none", "sigmoid", "softmax"]
 

@@ -13,7 +13,6 @@ import typer
 import subbyte
 from subbyte.cli.options import ActivationsOption, BatchSize, InputFile, Isa, Json, ModelFolder, Threads, followed
 from subbyte.cli.printing import print_json, stages
-from subbyte.folders.atomic import new_file
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader, without_end
 
@@ -60,6 +59,8 @@ def encode(
         raise typer.BadParameter("--out and --json exclude each other")
     if out and out.suffix != ".npy":
         raise typer.BadParameter(f"{out}: should end in .npy")
+    from subbyte.folders.atomic import new_file  # not for --help of them all
+
     typed = file is None and sys.stdin.isatty()
     encoder = subbyte.Encoder.from_pretrained(folder, threads=threads, isa=isa, activations=activations)
     read = LineReader(file)

@@ -11,7 +11,6 @@ import subbyte
 from subbyte.cli.inspect import print_totals
 from subbyte.cli.options import Json, Settings
 from subbyte.cli.printing import print_json, stages
-from subbyte.models.search_settings import parsed
 
 
 def quantize(
@@ -79,6 +78,8 @@ def quantize(
         raise typer.BadParameter("--budget needs --calibration, a text to measure what the model minds")
     if check and no_check:
         raise typer.BadParameter("--check and --no-check exclude each other")
+    from subbyte.models.search_settings import parsed  # not for --help of them all
+
     with stages() as progress:
         document = subbyte.quantize(
             model,

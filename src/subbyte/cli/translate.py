@@ -24,7 +24,6 @@ from subbyte.cli.options import (
 from subbyte.cli.printing import print_json, stages
 from subbyte.cli.search import in_python, search_options
 from subbyte.models.search_options import OPTIONS, SearchOptions
-from subbyte.models.search_settings import parsed
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
 from subbyte.text.lines import LineReader, one_line, without_end
 
@@ -70,6 +69,7 @@ def translate(
     typed = file is None and sys.stdin.isatty()
     batch_size = batch_size or (1 if typed else DEFAULT_BATCH_SIZE)
     from subbyte.folders.opening import open_to_run  # numpy is not for --help
+    from subbyte.models.search_settings import parsed
 
     model = open_to_run(folder, activations)
     translator = subbyte.Translator.from_pretrained(

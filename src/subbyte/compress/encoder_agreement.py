@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
 from subbyte.run.classifier import Classifier
@@ -55,7 +55,7 @@ class Answers(NamedTuple):
 
 def answers(model: Model, texts: Texts) -> Answers:
     """What an encoder says of these texts."""
-    if not bert.settings(model.config).labels:
+    if not encoder_of(model.config).labels:
         return Answers(Encoder.from_pretrained(model).encode([" ".join(text) for text in texts]), None, "none")
     classifier = Classifier.from_pretrained(model)
     found = [[label["score"] for label in labels] for labels in classifier.scores(texts)]

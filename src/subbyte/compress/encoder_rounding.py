@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from subbyte.compress.calibration.encoders import Batch, grams, mean_squares, ranges
 from subbyte.compress.recipes.recipe import Recipe, resolve, resolve_points
 from subbyte.compress.rounding import under
 from subbyte.models.axis_order import permuted
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.models.operands import equalized, factors, with_grids
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -57,12 +58,12 @@ def calibrated(
     threads: int | None = None,
     progress: Steps | None = None,
 ) -> Model:
-    """The float32 model as the recipe wants it, with grids for its activations if they are static.
+    """The float32 model with its activations as the recipe wants them.
 
     It computes the same as before: its axis is in the recipe's order, inputs of products are equalized and turned.
     """
     if recipe.activations != "static":
-        return model
+        return replace(model, activations=activations_of(recipe.activations))
     roundings = resolve_points(recipe, model)
     unequal = [point for point, rounding in roundings.items() if rounding.equalize]
     if unequal:

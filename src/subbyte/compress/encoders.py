@@ -16,7 +16,7 @@ from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.compress.recipes.recipe import Recipe
 from subbyte.compress.rounding import under
 from subbyte.errors import UsageError
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.progress import Progress, phase
 from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
@@ -77,7 +77,7 @@ class EncoderTask:
 
         A head may read pairs, so it gets some of single lines too.
         """
-        head = bert.settings(self.model.config).labels > 0
+        head = encoder_of(self.model.config).labels > 0
         alone = 0
         before = ""
         for line in lines:

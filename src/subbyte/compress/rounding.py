@@ -9,7 +9,7 @@ import numpy as np
 
 from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.errors import SchemeError
-from subbyte.models.model import Model, Tensor
+from subbyte.models.model import Model, Tensor, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.granularity import group_size
 from subbyte.numbers.matrices import quantize_matrix
@@ -28,7 +28,8 @@ def under(
     """The model under a recipe; the rest is as `quantize_model` has it."""
     schemes = resolve(recipe, model)
     packed = quantize_model(model, schemes, frequencies, grams, progress)
-    return replace(packed, activations=recipe.activations, recipe=resolved(recipe, schemes))
+    activations = activations_of(recipe.activations, packed.activations.grids)
+    return replace(packed, activations=activations, recipe=resolved(recipe, schemes))
 
 
 def quantize_model(

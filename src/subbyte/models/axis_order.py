@@ -24,9 +24,6 @@ from subbyte.numbers.packed import PackedMatrix
 
 OUTLYING = 6  # standard deviations, as for values in the paper
 
-# The last part of the names of points whose columns are the embedding axis; heads have their own.
-POINTS = ("words", "sum", "output", "attention_output", "attention_sum", "ffn_input", "ffn_output", "ffn_sum")
-
 # Which axis of a tensor is the embedding axis, by the end of its name. What is not listed has none:
 # pooler.dense.bias, the classifier, the biases of queries, keys, values and of the first feed-forward matrix.
 AXES: Mapping[str, int] = {
@@ -43,11 +40,6 @@ AXES: Mapping[str, int] = {
     "output.equalizer": 0,
     "ffn_input.equalizer": 0,
 }
-
-
-def on_embedding_axis(point: str) -> bool:
-    """Whether the columns of a point are those of the embedding axis."""
-    return point.rpartition(".")[2] in POINTS
 
 
 def order(ranges: Mapping[str, Array]) -> Array:

@@ -7,22 +7,55 @@ from dataclasses import dataclass
 from subbyte.models.model import EQUALIZER, Role
 from subbyte.models.specification import Shape, Specification
 
-
-def multiplied(point: str) -> bool:
-    """Whether matrices read the values of a point of models.bert.points (of the last layer's output, the pooler's)."""
-    return point.rpartition(".")[2] in ("context", "ffn_input", "hidden", "output", "pooler")
-
-
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
+
+# what matrices read, of a layer or beside the layers
+MULTIPLIED = ("context", "ffn_input", "hidden", "output", "pooler")
+# points of a layer whose columns are those of the embedding axis; heads have their own
+ON_AXIS = ("attention_output", "attention_sum", "ffn_input", "ffn_output", "ffn_sum", "output")
+
+
+@dataclass(frozen=True)
+class Point:
+    """An activation that may be rounded. Scores and probabilities of attention count as one column wide.
+
+    layer    the one it arises in; None outside the layers
+    name     by which files, recipes and the core know it, such as layers.3.hidden
+    width    its columns
+    readers  the matrices that read it; none of a bare encoder reads its last output
+    on_axis  whether its columns are those of the embedding axis; heads have their own
+    """
+
+    layer: int | None
+    name: str
+    width: int
+    readers: tuple[str, ...] = ()
+    on_axis: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Which of its layer it is: hidden."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def multiplied(self) -> bool:
+        """Whether matrices read such values; of the last layer's output, the pooler's."""
+        return self.kind in MULTIPLIED
+
+    @property
+    def reading_layer(self) -> int | None:
+        """The layer whose matrices read it, or in which it arises; behind the last output there is none."""
+        if self.kind != "output":
+            return self.layer
+        return 0 if self.layer is None else self.layer + 1
 
 
 @dataclass(frozen=True)
 class Settings:
     """The numbers of an encoder's config.json, checked. Widths in values, vocabulary and positions in tokens."""
 
-    family: str
     hidden: int
     layers: int
     heads: int
@@ -33,6 +66,7 @@ class Settings:
     types: int  # token types; 0 for DistilBERT
     activation: str  # gelu, relu or silu
     norm_epsilon: float
+    pooler_activation: str  # between the pooler and the classifier: tanh or relu
     labels: int  # 0 for a bare encoder, which has no pooler and no classifier
     regression: bool  # the one logit is a number to predict
     several: bool  # labels do not exclude one another: each has an answer of its own
@@ -42,85 +76,87 @@ class Settings:
         """Tokens of the longest text, special ones included."""
         return self.positions - self.first_position
 
-    @property
-    def pooler_activation(self) -> str:
-        """Between the pooler and the classifier."""
-        return "relu" if self.family == "distilbert" else "tanh"
+    def specification(self) -> Specification:
+        """The tensors of the model, in the order in which they are used."""
+        shapes: dict[str, Shape] = {}
+        roles: dict[str, Role] = {}
 
+        def matrix(name: str, shape: Shape, role: Role) -> None:
+            shapes[name] = shape
+            roles[name] = role
 
-def specification(s: Settings) -> Specification:
-    """The tensors of the model, in the order in which they are used."""
-    shapes: dict[str, Shape] = {}
-    roles: dict[str, Role] = {}
+        def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
+            matrix(f"{name}.weight", (outputs, inputs), role)
+            shapes[f"{name}.bias"] = (outputs,)
 
-    def matrix(name: str, shape: Shape, role: Role) -> None:
-        shapes[name] = shape
-        roles[name] = role
+        def layer_norm(name: str) -> None:
+            shapes[f"{name}.weight"] = (self.hidden,)
+            shapes[f"{name}.bias"] = (self.hidden,)
 
-    def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-        matrix(f"{name}.weight", (outputs, inputs), role)
-        shapes[f"{name}.bias"] = (outputs,)
+        embedding = Role("embedding", "encoder")
+        matrix(WORDS, (self.vocab_size, self.hidden), embedding)
+        matrix(POSITIONS, (self.positions, self.hidden), embedding)
+        if self.types:
+            matrix(TYPES, (self.types, self.hidden), embedding)
+        layer_norm("embeddings.LayerNorm")
+        for i in range(self.layers):
+            layer = f"encoder.layer.{i}"
+            attention, feed_forward = Role("self_attention", "encoder", i), Role("feed_forward", "encoder", i)
+            for projection in ("query", "key", "value"):
+                linear(f"{layer}.attention.self.{projection}", self.hidden, self.hidden, attention)
+            linear(f"{layer}.attention.output.dense", self.hidden, self.hidden, attention)
+            layer_norm(f"{layer}.attention.output.LayerNorm")
+            linear(f"{layer}.intermediate.dense", self.ffn, self.hidden, feed_forward)
+            linear(f"{layer}.output.dense", self.hidden, self.ffn, feed_forward)
+            layer_norm(f"{layer}.output.LayerNorm")
+        if self.labels:
+            linear("pooler.dense", self.hidden, self.hidden, Role("pooler", "encoder"))
+            linear("classifier", self.labels, self.hidden, Role("classifier", "encoder"))
+        added = {equalizer(point.name): (point.width,) for point in self.points().values() if point.multiplied}
+        return Specification(shapes, roles, {}, added)
 
-    def layer_norm(name: str) -> None:
-        shapes[f"{name}.weight"] = (s.hidden,)
-        shapes[f"{name}.bias"] = (s.hidden,)
+    def points(self) -> dict[str, Point]:
+        """The activations that may be quantized, in the order in which they are computed, by their names.
 
-    embedding = Role("embedding", "encoder")
-    matrix(WORDS, (s.vocab_size, s.hidden), embedding)
-    matrix(POSITIONS, (s.positions, s.hidden), embedding)
-    if s.types:
-        matrix(TYPES, (s.types, s.hidden), embedding)
-    layer_norm("embeddings.LayerNorm")
-    for i in range(s.layers):
-        layer = f"encoder.layer.{i}"
-        attention, feed_forward = Role("self_attention", "encoder", i), Role("feed_forward", "encoder", i)
-        for projection in ("query", "key", "value"):
-            linear(f"{layer}.attention.self.{projection}", s.hidden, s.hidden, attention)
-        linear(f"{layer}.attention.output.dense", s.hidden, s.hidden, attention)
-        layer_norm(f"{layer}.attention.output.LayerNorm")
-        linear(f"{layer}.intermediate.dense", s.ffn, s.hidden, feed_forward)
-        linear(f"{layer}.output.dense", s.hidden, s.ffn, feed_forward)
-        layer_norm(f"{layer}.output.LayerNorm")
-    if s.labels:
-        linear("pooler.dense", s.hidden, s.hidden, Role("pooler", "encoder"))
-        linear("classifier", s.labels, s.hidden, Role("classifier", "encoder"))
-    added = {equalizer(point): (width,) for point, width in points(s).items() if multiplied(point)}
-    return Specification(shapes, roles, {}, added)
+        BERT-base with a classifier has 161 of them (Bondarenko et al. 2021): 3 of the embeddings, 13 a layer, pooler
+        and classifier.
+        """
+        found = [
+            Point(None, f"embeddings.{kind}", self.hidden, on_axis=True, readers=readers)
+            for kind, readers in (("words", ()), ("sum", ()), ("output", self._output_readers(0)))
+        ]
+        widths = {
+            "query": self.hidden, "key": self.hidden, "value": self.hidden, "scores": 1, "probabilities": 1,
+            "context": self.hidden, "attention_output": self.hidden, "attention_sum": self.hidden,
+            "ffn_input": self.hidden, "hidden": self.ffn, "ffn_output": self.hidden, "ffn_sum": self.hidden,
+            "output": self.hidden,
+        }  # fmt: skip
+        for i in range(self.layers):
+            layer = f"encoder.layer.{i}"
+            readers: dict[str, tuple[str, ...]] = {
+                "context": (f"{layer}.attention.output.dense.weight",),
+                "ffn_input": (f"{layer}.intermediate.dense.weight",),
+                "hidden": (f"{layer}.output.dense.weight",),
+                "output": self._output_readers(i + 1),
+            }
+            found += [
+                Point(i, f"layers.{i}.{kind}", width, readers.get(kind, ()), kind in ON_AXIS)
+                for kind, width in widths.items()
+            ]
+        if self.labels:
+            found += [
+                Point(None, "pooler", self.hidden, ("classifier.weight",)),
+                Point(None, "classifier", self.labels),
+            ]
+        return {point.name: point for point in found}
+
+    def _output_readers(self, layer: int) -> tuple[str, ...]:
+        """The matrices of this layer that read what the one before gives; behind the last layer, of the pooler."""
+        if layer == self.layers:
+            return ("pooler.dense.weight",) if self.labels else ()
+        return tuple(f"encoder.layer.{layer}.attention.self.{of}.weight" for of in ("query", "key", "value"))
 
 
 def equalizer(point: str) -> str:
     """The name of the vector that values of a point are multiplied by before matrices read them (operands.py)."""
     return point + EQUALIZER
-
-
-def readers(point: str, s: Settings) -> list[str]:
-    """The matrices that read the values of a point; none of a bare encoder reads its last output."""
-    head, _, name = point.rpartition(".")
-    if name == "pooler":
-        return ["classifier.weight"]
-    if name == "output":
-        reader = 0 if head == "embeddings" else int(head.removeprefix("layers.")) + 1
-        if reader == s.layers:
-            return ["pooler.dense.weight"] if s.labels else []
-        return [f"encoder.layer.{reader}.attention.self.{of}.weight" for of in ("query", "key", "value")]
-    within = {"context": "attention.output.dense", "ffn_input": "intermediate.dense", "hidden": "output.dense"}
-    return [f"encoder.layer.{head.removeprefix('layers.')}.{within[name]}.weight"] if name in within else []
-
-
-def points(s: Settings) -> dict[str, int]:
-    """The activations that may be quantized, in the order in which they are computed -> their width.
-
-    Scores and probabilities of attention have no width of their own and count as 1. BERT-base with a classifier has 161
-    of them (Bondarenko et al. 2021): 3 of the embeddings, 13 a layer, pooler and classifier.
-    """
-    found = {"embeddings.words": s.hidden, "embeddings.sum": s.hidden, "embeddings.output": s.hidden}
-    for i in range(s.layers):
-        widths = {
-            "query": s.hidden, "key": s.hidden, "value": s.hidden, "scores": 1, "probabilities": 1,
-            "context": s.hidden, "attention_output": s.hidden, "attention_sum": s.hidden, "ffn_input": s.hidden,
-            "hidden": s.ffn, "ffn_output": s.hidden, "ffn_sum": s.hidden, "output": s.hidden,
-        }  # fmt: skip
-        found |= {f"layers.{i}.{name}": width for name, width in widths.items()}
-    if s.labels:
-        found |= {"pooler": s.hidden, "classifier": s.labels}
-    return found

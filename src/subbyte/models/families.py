@@ -1,31 +1,36 @@
-"""The architectures that are run, each of a family that maps its config.json onto a shape."""
+"""The families that are run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from subbyte.models import bert, marian
-from subbyte.models.model import Task
-from subbyte.models.specification import Specification
+from subbyte.models import bert, encoder, marian, translation
+from subbyte.models.family import Family, Settings
+
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (marian.FAMILY, *bert.FAMILIES)}
+ARCHITECTURES: Mapping[str, Family] = {name: family for family in FAMILIES.values() for name in family.architectures}
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What the rest of the package knows of an architecture."""
-
-    model_type: str
-    task: Task
-    specification: Callable[[Mapping[str, Any], str], Specification]
-    check_generation: Callable[[Mapping[str, Any], Mapping[str, Any], str], None]
+def architecture_of(config: Mapping[str, Any]) -> str | None:
+    """The key in ARCHITECTURES of what a configuration describes; None of what is not run."""
+    return next((name for family in FAMILIES.values() if (name := family.architecture_of(config))), None)
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
-    name: Architecture("marian", "translate", marian.specification, marian.check_generation)
-    for name in (marian.ARCHITECTURE, marian.STUDENT)
-} | {
-    name: Architecture(family, "encode", bert.specification, bert.check_generation)
-    for family, names in bert.ARCHITECTURES.items()
-    for name in names
-}
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """The settings of the shape that a configuration of one of the families is mapped onto."""
+    return FAMILIES[config["model_type"]].settings(config, "config.json")
+
+
+def encoder_of(config: Mapping[str, Any]) -> encoder.Settings:
+    """Those of an encoder."""
+    found = settings_of(config)
+    assert isinstance(found, encoder.Settings), found
+    return found
+
+
+def translation_of(config: Mapping[str, Any]) -> translation.Settings:
+    """Those of a translation model."""
+    found = settings_of(config)
+    assert isinstance(found, translation.Settings), found
+    return found

@@ -1,4 +1,4 @@
-"""MarianMT: its configuration, the tensors it has, and loading them from a Hugging Face folder.
+"""MarianMT and the students of Firefox Translations: their configurations.
 
 Run by us are the models that `MarianMTModel` of transformers 5 runs: post-norm Transformers with sinusoidal positions.
 A configuration that asks for more is refused by the name of the flag, because transformers would ignore it silently.
@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from subbyte.errors import ModelError, fault_list
-from subbyte.models import search_settings, translation
-from subbyte.models.specification import Specification
-from subbyte.models.translation import Settings
+from subbyte.models import search_settings
+from subbyte.models.family import Family
+from subbyte.models.translation import SHARED, Settings
 
 ARCHITECTURE = "MarianMTModel"
 STUDENT = "BergamotStudent"
 ACTIVATIONS = ("relu", "gelu", "swish", "silu")
-
 
 MOST_LAYERS = 256
 MOST_WIDTH = 1 << 16  # int8 inputs times levels less their zero, summed over so many columns, still fit an int32
@@ -152,6 +151,21 @@ def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], w
         raise ModelError(fault_list(where, faults))
 
 
-def specification(config: Mapping[str, Any], where: str = "config.json") -> Specification:
-    """The tensors of the model that a configuration describes, in the order in which they are used."""
-    return translation.specification(settings(config, where))
+def _architecture_of(config: Mapping[str, Any]) -> str | None:
+    named = config.get("architectures")
+    if config.get("model_type") != "marian":
+        return None
+    return next((name for name in (ARCHITECTURE, STUDENT) if named in (None, [name])), None)
+
+
+FAMILY = Family(
+    "marian",
+    "translate",
+    architectures=dict.fromkeys((ARCHITECTURE, STUDENT), "AutoModelForSeq2SeqLM"),
+    architecture_of=_architecture_of,
+    settings=settings,
+    check_generation=check_generation,
+    spare=re.compile(
+        re.escape(SHARED) + "$"
+    ),  # transformers 5 saves it with untied embeddings too, where nothing uses it
+)

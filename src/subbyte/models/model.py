@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ RoleKind = Literal[
     "embedding", "self_attention", "recurrence", "cross_attention", "feed_forward", "output", "pooler", "classifier"
 ]
 Task = Literal["translate", "encode"]
-Activations = Literal["int8", "float32", "static"]
+Activations = Literal["int8", "float32", "static"]  # in files, recipes and options
 EQUALIZER = ".equalizer"  # behind the name of a point: a vector that compression added (operands.py)
 
 
@@ -93,6 +93,38 @@ class SentenceVectors:
 
 
 @dataclass(frozen=True)
+class Float:
+    """Inputs of matrix products stay as they are."""
+
+    word: ClassVar[Activations] = "float32"
+    grids: ClassVar[Mapping[str, Grid]] = {}
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """Inputs of matrix products are rounded to int8, those of a token by the largest of them."""
+
+    word: ClassVar[Activations] = "int8"
+    grids: ClassVar[Mapping[str, Grid]] = {}
+
+
+@dataclass(frozen=True)
+class Static:
+    """Points of an encoder are rounded by grids, for which matrices are turned; inputs that have none, as in `Dynamic`.
+
+    grids  the name of an encoder.Point -> how it is rounded
+    """
+
+    grids: Mapping[str, Grid]
+    word: ClassVar[Activations] = "static"
+
+
+def activations_of(word: Activations, grids: Mapping[str, Grid] | None = None) -> Float | Dynamic | Static:
+    """What a file or a recipe calls so."""
+    return Static(grids or {}) if word == "static" else Dynamic() if word == "int8" else Float()
+
+
+@dataclass(frozen=True)
 class Model:
     """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
 
@@ -102,11 +134,9 @@ class Model:
     tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
     roles        name -> role, for every weight matrix
     aliases      tied name -> the name that holds the weights
-    activations  how the inputs of matrix products are rounded: "int8" (per token, dynamic), "float32", or, in encoders,
-                 "static": by `grids`, and those that have none per token
+    activations  how the inputs of matrix products are rounded
     folder       where tokenizer and configuration files are copied from
-    grids        activation point (models.bert.points) -> how it is rounded, with "static"; matrices are turned for them
-    permutation  the order of the embedding axis that the tensors are stored in, if not the source's (permutation.py)
+    permutation  the order of the embedding axis that the tensors are stored in, if not the source's (axis_order.py)
     sentence     how an encoder makes one vector of a text, where its folder says so
     scores       what makes scores of a classifier's logits; None of what has no classifier
     """
@@ -119,9 +149,8 @@ class Model:
     roles: Mapping[str, Role]
     aliases: Mapping[str, str]
     folder: Path
-    activations: Activations = "float32"
+    activations: Float | Dynamic | Static = Float()
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
-    grids: Mapping[str, Grid] = field(default_factory=dict)
     permutation: tuple[int, ...] | None = None
     sentence: SentenceVectors | None = None
     scores: Scores | None = None

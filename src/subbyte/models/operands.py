@@ -20,8 +20,9 @@ from dataclasses import replace
 import numpy as np
 
 from subbyte.errors import UsageError
-from subbyte.models import bert, encoder
-from subbyte.models.model import Model, Tensor
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Model, Static, Tensor
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.grids import ROTATIONS, Grid
 from subbyte.numbers.packed import PackedMatrix
@@ -63,7 +64,7 @@ def with_grids(model: Model, grids: Mapping[str, Grid]) -> Model:
     for point, grid in grids.items():
         if grid.rotation > 1:
             _change_readers(model, tensors, point, lambda w, n=grid.rotation: turned(w, n))  # type: ignore[misc]
-    return replace(model, tensors=tensors, grids=grids)
+    return replace(model, tensors=tensors, activations=Static(grids))
 
 
 def turned(x: Array, rotation: int) -> Array:
@@ -83,7 +84,7 @@ def hadamard(n: int) -> Array:
 def _change_readers(
     model: Model, tensors: dict[str, Tensor], point: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    for name in encoder.readers(point, bert.settings(model.config)):
+    for name in encoder_of(model.config).points()[point].readers:
         w = tensors[name]
         if isinstance(w, PackedMatrix):
             raise UsageError(f"{name} is quantized; take the float32 model")

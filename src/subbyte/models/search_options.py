@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_type_hints
 
 from subbyte.errors import UsageError
 
@@ -21,8 +20,7 @@ LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6  # of the repetition penalty and the tempe
 TOP_K = 50  # of transformers, where tokens are drawn and the folder does not say among how many
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole number."""
 
     least: int
@@ -36,9 +34,8 @@ class Whole:
         return f"{self.least} to {self.most:,}{self.note}"
 
 
-@dataclass(frozen=True)
-class Real:
-    """A finite number; `above` the least one, or that one too."""
+class Real(NamedTuple):
+    """A finite number; `above`: the least itself is none."""
 
     least: float
     most: float
@@ -55,8 +52,7 @@ class Real:
         return f"a finite number from {self.least:g} to {self.most:,g}{self.note}"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One of some words."""
 
     words: tuple[bool | str, ...]
@@ -69,10 +65,10 @@ class Choice:
         return f"{', '.join(others)} or {last}"
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option of a search.
 
+    takes    the values that it may have
     does     what it does, for people
     default  where neither the caller nor the folder says anything, for people
     key      its name in generation_config.json; None: the same; "": it has none there
@@ -86,99 +82,48 @@ class Option:
     drawing: bool = False
 
 
+# fmt: off
 class SearchOptions(TypedDict, total=False):
     """What a caller may say about a search; what is missing or None is as the folder says."""
 
-    beam_size: Annotated[
-        int | None, Option(Whole(1, MOST_BEAMS), "Beams, up to 256; 1 is greedy.", "1", key="num_beams")
-    ]
-    max_length: Annotated[
-        int | None,
-        Option(
-            Whole(2, MOST_LENGTH, " (it counts the start token)"),
-            "Longest translation, in tokens, start token and prefix included.",
-            "what it can write",
-        ),
-    ]
-    max_new_tokens: Annotated[int | None, Option(Whole(1, MOST_LENGTH), "The same, without start token and prefix.")]
-    min_length: Annotated[
-        int | None,
-        Option(Whole(0, MOST_LENGTH), "Shortest translation, in tokens, start token and prefix included.", "0"),
-    ]
-    min_new_tokens: Annotated[int | None, Option(Whole(0, MOST_LENGTH), "The same, without start token and prefix.")]
-    length_penalty: Annotated[
-        float | None,
-        Option(
-            Real(-MOST_PENALTY, MOST_PENALTY),
-            "Scores of beam search are divided by the number of new tokens to this power.",
-            "1",
-        ),
-    ]
-    early_stopping: Annotated[
-        bool | Literal["never"] | None,
-        Option(
-            Choice((True, False, "never")),
-            "Beam search ends when as many translations as beams are found (true), when better ones are unlikely "
-            "(false), or impossible (never).",
-            "false",
-        ),
-    ]
-    no_repeat_ngram_size: Annotated[
-        int | None, Option(Whole(0, MOST_NGRAM), "No run of so many tokens twice; 0 allows all.", "0")
-    ]
-    repetition_penalty: Annotated[
-        float | None,
-        Option(
-            Real(LEAST_FACTOR, MOST_FACTOR),
-            "Above 1, tokens that are there already become less likely; 1 is none.",
-            "1",
-        ),
-    ]
-    do_sample: Annotated[
-        bool | None,
-        Option(
-            Choice((True, False)),
-            "Draw tokens by their probabilities; --num-hypotheses then draws so many.",
-            "false",
-        ),
-    ]
-    temperature: Annotated[
-        float | None,
-        Option(
-            Real(LEAST_FACTOR, MOST_FACTOR, "; for no chance at all leave do_sample out"),
-            "With --sample: below 1 likely tokens become likelier, above 1 less.",
-            "1",
-            drawing=True,
-        ),
-    ]
-    top_k: Annotated[
-        int | None,
-        Option(
-            Whole(0, MOST_LENGTH, " (0 for all words)"),
-            "With --sample: among the K likeliest tokens; 0: all.",
-            f"{TOP_K}",
-            drawing=True,
-        ),
-    ]
-    top_p: Annotated[
-        float | None,
-        Option(
-            Real(0, 1, above=True),
-            "With --sample: among the likeliest tokens with this probability together.",
-            "1",
-            drawing=True,
-        ),
-    ]
-    seed: Annotated[
-        int | None,
-        Option(
-            Whole(0, (1 << 64) - 1),
-            "With --sample: other seeds draw others, the same draws the same.",
-            "0",
-            key="",
-            drawing=True,
-        ),
-    ]
+    beam_size: Annotated[int | None, Option(
+        Whole(1, MOST_BEAMS), "Beams, up to 256; 1 is greedy.", "1", key="num_beams")]
+    max_length: Annotated[int | None, Option(
+        Whole(2, MOST_LENGTH, " (it counts the start token)"),
+        "Longest translation, in tokens, start token and prefix included.", "what it can write")]
+    max_new_tokens: Annotated[int | None, Option(
+        Whole(1, MOST_LENGTH), "The same, without start token and prefix.")]
+    min_length: Annotated[int | None, Option(
+        Whole(0, MOST_LENGTH), "Shortest translation, in tokens, start token and prefix included.", "0")]
+    min_new_tokens: Annotated[int | None, Option(
+        Whole(0, MOST_LENGTH), "The same, without start token and prefix.")]
+    length_penalty: Annotated[float | None, Option(
+        Real(-MOST_PENALTY, MOST_PENALTY),
+        "Scores of beam search are divided by the number of new tokens to this power.", "1")]
+    early_stopping: Annotated[bool | Literal["never"] | None, Option(
+        Choice((True, False, "never")),
+        "Beam search ends when as many translations as beams are found (true), when better ones are unlikely (false), "
+        "or impossible (never).", "false")]
+    no_repeat_ngram_size: Annotated[int | None, Option(
+        Whole(0, MOST_NGRAM), "No run of so many tokens twice; 0 allows all.", "0")]
+    repetition_penalty: Annotated[float | None, Option(
+        Real(LEAST_FACTOR, MOST_FACTOR),
+        "Above 1, tokens that are there already become less likely; 1 is none.", "1")]
+    do_sample: Annotated[bool | None, Option(
+        Choice((True, False)), "Draw tokens by their probabilities; --num-hypotheses then draws so many.", "false")]
+    temperature: Annotated[float | None, Option(
+        Real(LEAST_FACTOR, MOST_FACTOR, "; for no chance at all leave do_sample out"),
+        "With --sample: below 1 likely tokens become likelier, above 1 less.", "1", drawing=True)]
+    top_k: Annotated[int | None, Option(
+        Whole(0, MOST_LENGTH, " (0 for all words)"),
+        "With --sample: among the K likeliest tokens; 0: all.", str(TOP_K), drawing=True)]
+    top_p: Annotated[float | None, Option(
+        Real(0, 1, above=True),
+        "With --sample: among the likeliest tokens with this probability together.", "1", drawing=True)]
+    seed: Annotated[int | None, Option(
+        Whole(0, (1 << 64) - 1),
+        "With --sample: other seeds draw others, the same draws the same.", "0", key="", drawing=True)]
+# fmt: on
 
 
 _HINTS = get_type_hints(SearchOptions, include_extras=True)

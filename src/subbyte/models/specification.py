@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from subbyte.models.model import Role
 
@@ -18,12 +20,16 @@ class Specification:
     roles    name -> role, for exactly the matrices
     aliases  tied name -> the name in `shapes` that holds its weights
     added    name -> [n], vectors that compression may add (operands.py)
+    zeros    vectors that are 0 where a checkpoint has none
+    computed  tables that the engine computes -> how; a checkpoint may hold them, and then holds the same
     """
 
     shapes: Mapping[str, Shape]
     roles: Mapping[str, Role]
     aliases: Mapping[str, str]
     added: Mapping[str, Shape] = field(default_factory=dict)
+    zeros: tuple[str, ...] = ()
+    computed: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def faults(self, found: Mapping[str, Shape]) -> list[str]:
         """A line for each tensor that is missing, unexpected or of another shape; [] if all is as it should be."""

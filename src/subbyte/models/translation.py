@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -42,63 +43,68 @@ class Settings:
     positions: str = "transformers"  # how fast positions turn: transformers or marian
     norm_epsilon: float = 1e-5
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest source, and of the longest translation."""
+        return self.max_positions
 
-def specification(s: Settings) -> Specification:
-    """The tensors of the model, encoder first, in the order in which they are used."""
-    shapes: dict[str, Shape] = {}
-    roles: dict[str, Role] = {}
-    aliases: dict[str, str] = {}
+    def specification(self) -> Specification:
+        """The tensors of the model, encoder first, in the order in which they are used."""
+        shapes: dict[str, Shape] = {}
+        roles: dict[str, Role] = {}
+        aliases: dict[str, str] = {}
 
-    def matrix(name: str, shape: Shape, role: Role) -> None:
-        shapes[name] = shape
-        roles[name] = role
+        def matrix(name: str, shape: Shape, role: Role) -> None:
+            shapes[name] = shape
+            roles[name] = role
 
-    def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-        matrix(f"{name}.weight", (outputs, inputs), role)
-        shapes[f"{name}.bias"] = (outputs,)
+        def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
+            matrix(f"{name}.weight", (outputs, inputs), role)
+            shapes[f"{name}.bias"] = (outputs,)
 
-    def layer_norm(name: str) -> None:
-        shapes[f"{name}.weight"] = (s.d_model,)
-        shapes[f"{name}.bias"] = (s.d_model,)
+        def layer_norm(name: str) -> None:
+            shapes[f"{name}.weight"] = (self.d_model,)
+            shapes[f"{name}.bias"] = (self.d_model,)
 
-    def attention(name: str, role: Role) -> None:
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            linear(f"{name}.{projection}", s.d_model, s.d_model, role)
-        layer_norm(f"{name}_layer_norm")
+        def attention(name: str, role: Role) -> None:
+            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                linear(f"{name}.{projection}", self.d_model, self.d_model, role)
+            layer_norm(f"{name}_layer_norm")
 
-    if s.shared and s.tied:
-        matrix(SHARED, (s.vocab_size, s.d_model), Role("embedding", "shared"))
-        aliases = {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED}
-    else:  # transformers 5 unties all of them, also where the vocabulary is shared
-        matrix(ENCODER, (s.vocab_size, s.d_model), Role("embedding", "encoder"))
-        matrix(DECODER, (s.decoder_vocab_size, s.d_model), Role("embedding", "decoder"))
-        if s.tied:
-            aliases = {OUTPUT: DECODER}
-        else:
-            matrix(OUTPUT, (s.decoder_vocab_size, s.d_model), Role("output", "decoder"))
+        if self.shared and self.tied:
+            matrix(SHARED, (self.vocab_size, self.d_model), Role("embedding", "shared"))
+            aliases = {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED}
+        else:  # transformers 5 unties all of them, also where the vocabulary is shared
+            matrix(ENCODER, (self.vocab_size, self.d_model), Role("embedding", "encoder"))
+            matrix(DECODER, (self.decoder_vocab_size, self.d_model), Role("embedding", "decoder"))
+            if self.tied:
+                aliases = {OUTPUT: DECODER}
+            else:
+                matrix(OUTPUT, (self.decoder_vocab_size, self.d_model), Role("output", "decoder"))
 
-    def feed_forward(name: str, ffn: int, role: Role) -> None:
-        linear(f"{name}.fc1", ffn, s.d_model, role)
-        linear(f"{name}.fc2", s.d_model, ffn, role)
-        layer_norm(f"{name}.final_layer_norm")
+        def feed_forward(name: str, ffn: int, role: Role) -> None:
+            linear(f"{name}.fc1", ffn, self.d_model, role)
+            linear(f"{name}.fc2", self.d_model, ffn, role)
+            layer_norm(f"{name}.final_layer_norm")
 
-    def ssru(layer: str, role: Role) -> None:
-        matrix(f"{layer}.ssru.input.weight", (s.d_model, s.d_model), role)
-        linear(f"{layer}.ssru.forget", s.d_model, s.d_model, role)
-        layer_norm(f"{layer}.ssru_layer_norm")
+        def ssru(layer: str, role: Role) -> None:
+            matrix(f"{layer}.ssru.input.weight", (self.d_model, self.d_model), role)
+            linear(f"{layer}.ssru.forget", self.d_model, self.d_model, role)
+            layer_norm(f"{layer}.ssru_layer_norm")
 
-    for i in range(s.encoder_layers):
-        attention(f"model.encoder.layers.{i}.self_attn", Role("self_attention", "encoder", i))
-        feed_forward(f"model.encoder.layers.{i}", s.encoder_ffn, Role("feed_forward", "encoder", i))
-    for i in range(s.decoder_layers):
-        if s.recurrent:
-            ssru(f"model.decoder.layers.{i}", Role("recurrence", "decoder", i))
-        else:
-            attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
-        attention(f"model.decoder.layers.{i}.encoder_attn", Role("cross_attention", "decoder", i))
-        feed_forward(f"model.decoder.layers.{i}", s.decoder_ffn, Role("feed_forward", "decoder", i))
-    shapes[BIAS] = (s.decoder_vocab_size,)
-    return Specification(shapes, roles, aliases)
+        for i in range(self.encoder_layers):
+            attention(f"model.encoder.layers.{i}.self_attn", Role("self_attention", "encoder", i))
+            feed_forward(f"model.encoder.layers.{i}", self.encoder_ffn, Role("feed_forward", "encoder", i))
+        for i in range(self.decoder_layers):
+            if self.recurrent:
+                ssru(f"model.decoder.layers.{i}", Role("recurrence", "decoder", i))
+            else:
+                attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
+            attention(f"model.decoder.layers.{i}.encoder_attn", Role("cross_attention", "decoder", i))
+            feed_forward(f"model.decoder.layers.{i}", self.decoder_ffn, Role("feed_forward", "decoder", i))
+        shapes[BIAS] = (self.decoder_vocab_size,)
+        table = partial(sinusoidal_positions, self.max_positions, self.d_model)
+        return Specification(shapes, roles, aliases, zeros=(BIAS,), computed=dict.fromkeys(POSITIONS, table))
 
 
 def sinusoidal_positions(positions: int, width: int) -> np.ndarray:

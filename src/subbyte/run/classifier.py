@@ -9,8 +9,7 @@ from typing import TypedDict, get_args, overload
 import numpy as np
 
 from subbyte.errors import UsageError
-from subbyte.models import bert
-from subbyte.models.kinds import require_labels
+from subbyte.models.kinds import label_names, require_labels
 from subbyte.models.model import Activations, Model, Scores
 from subbyte.models.pooling import prompt_of
 from subbyte.run.encoder_engine import EncoderEngine
@@ -90,7 +89,7 @@ class Classifier(Opened):
         tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         engine = EncoderEngine(model, threads=threads, isa=isa, activations=activations)
         prompt = prompt_of(model.sentence) if model.sentence and not model.sentence.pooling else ""
-        return cls(engine, tokenizer, bert.label_names(model.config), activation or model.scores or "softmax", prompt)
+        return cls(engine, tokenizer, label_names(model), activation or model.scores or "softmax", prompt)
 
     @property
     def regression(self) -> bool:

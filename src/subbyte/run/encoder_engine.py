@@ -8,17 +8,17 @@ from typing import Literal
 import numpy as np
 
 import subbyte._core as _core
-from subbyte.errors import KernelError
-from subbyte.models import bert, encoder
 from subbyte.models.axis_order import inverse
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
 from subbyte.run.attention import scores_and_probabilities
-from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.resident import Resident, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
+MADE = ("scores", "probabilities")  # of attention: they never stand in memory as a whole, and are made anew
 
 
 class EncoderEngine(Resident[_core.Encoder]):
@@ -29,43 +29,34 @@ class EncoderEngine(Resident[_core.Encoder]):
     there are no rows.
     """
 
-    def __init__(
-        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
-    ) -> None:
-        """`threads`: default all cores. `activations`: default what the model was made for."""
-        runtime = Runtime(threads, isa, activations)
-        self.activations, threads = runtime.activations_of(model), runtime.cores
-        self.about = about(model)
-        self.settings = s = bert.settings(model.config)
-        self.points = encoder.points(s)
-        self._grids = dict(model.grids) if self.activations == "static" else {}
+    def _laid_out(self, model: Model, runtime: Runtime) -> _core.Encoder:
+        self.settings = s = encoder_of(model.config)
+        self.points = s.points()
+        self._grids = dict(model.activations.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
-        try:
-            self._core = _core.Encoder(
-                {
-                    "hidden": s.hidden,
-                    "layers": s.layers,
-                    "heads": s.heads,
-                    "vocabulary": s.vocab_size,
-                    "positions": s.positions,
-                    "first_position": s.first_position,
-                    "types": s.types,
-                    "labels": s.labels,
-                    "norm_epsilon": s.norm_epsilon,
-                    "activation": s.activation,
-                    "pooler_activation": s.pooler_activation,
-                },
-                laid_out(model, threads),
-                vectors(model),
-                grids={name: _arrays(grid) for name, grid in self._grids.items()},
-                operands=[name for name, grid in self._grids.items() if grid.operand],
-                rotations={name: grid.rotation for name, grid in model.grids.items() if grid.rotation > 1},
-                isa=isa,
-                threads=threads,
-                activations="float32" if self.activations == "float32" else "int8",
-            )
-        except ValueError as error:
-            raise KernelError(str(error)) from None
+        return _core.Encoder(
+            {
+                "hidden": s.hidden,
+                "layers": s.layers,
+                "heads": s.heads,
+                "vocabulary": s.vocab_size,
+                "positions": s.positions,
+                "first_position": s.first_position,
+                "types": s.types,
+                "labels": s.labels,
+                "norm_epsilon": s.norm_epsilon,
+                "activation": s.activation,
+                "pooler_activation": s.pooler_activation,
+            },
+            laid_out(model, runtime.cores),
+            vectors(model),
+            grids={name: _arrays(grid) for name, grid in self._grids.items()},
+            operands=[name for name, grid in self._grids.items() if grid.operand],
+            rotations={name: grid.rotation for name, grid in model.activations.grids.items() if grid.rotation > 1},
+            isa=runtime.isa,
+            threads=runtime.cores,
+            activations="float32" if self.activations == "float32" else "int8",
+        )
 
     def states(self, texts: Ids, types: Ids = ()) -> list[np.ndarray]:
         """The last layer's values of each text, float32 [tokens, hidden]."""
@@ -86,13 +77,13 @@ class EncoderEngine(Resident[_core.Encoder]):
 
         Points before them are rounded as the model has it. Scores and probabilities of attention come as [count, 1].
         """
-        made = {"scores", "probabilities"}  # these never stand in memory as a whole: they are made anew
-        asked = [name for name in points if name.rpartition(".")[2] not in made]
-        layers = {name.rpartition(".")[0] for name in points if name.rpartition(".")[2] in made}
+        made = {name: f"layers.{point.layer}" for name, point in self.points.items() if point.kind in MADE}
+        asked = [name for name in points if name not in made]
+        layers = {made[name] for name in points if name in made}
         needed = [f"{layer}.{of}" for layer in sorted(layers) for of in ("query", "key")]
         names = list(dict.fromkeys([*asked, *needed]))
         arrays = self._core.observe(*_lists(texts, types), names)
-        seen = {n: np.asarray(a).reshape(-1, self.points[n]) for n, a in zip(names, arrays, strict=True)}
+        seen = {n: np.asarray(a).reshape(-1, self.points[n].width) for n, a in zip(names, arrays, strict=True)}
         for layer in layers:
             scores, probabilities = self._attention(layer, texts, seen)
             seen |= {f"{layer}.scores": scores, f"{layer}.probabilities": probabilities}

@@ -11,7 +11,7 @@ from subbyte.folders import opening
 from subbyte.folders.files import read_json
 from subbyte.folders.opening import open_to_run
 from subbyte.folders.tensor_files import Entry
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
 from subbyte.models.model import Model, SentenceVectors
 from subbyte.models.pooling import width_of
 from subbyte.numbers.packed import PackedMatrix
@@ -94,7 +94,7 @@ def answers(model: Model) -> str | None:
     """What an encoder makes of a text, and how, in one line; None for what translates."""
     if model.task != "encode":
         return None
-    settings = bert.settings(model.config)
+    settings = encoder_of(model.config)
     if settings.labels:
         return (
             f"scores of {settings.labels} labels, by {model.scores}"

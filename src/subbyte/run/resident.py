@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 import subbyte._core as _core
+from subbyte.errors import KernelError, SubbyteError
 from subbyte.models.model import SENTENCE, Model
 from subbyte.numbers.packed import Block, PackedMatrix
+from subbyte.run.runtime import Runtime
 
 Core = TypeVar("Core", _core.Translation, _core.Encoder)
 
@@ -18,11 +20,27 @@ Core = TypeVar("Core", _core.Translation, _core.Encoder)
 class Resident(Generic[Core]):
     """A model that the core holds, and what it says of itself.
 
-    about  its architecture and the width of its weights, for people
+    about        its architecture and the width of its weights, for people
+    activations  how inputs of products are rounded: int8, float32 or static
     """
 
-    _core: Core
-    about: str
+    def __init__(
+        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
+    ) -> None:
+        """The arguments are those of `Runtime`. KernelError for a machine that cannot run it so."""
+        runtime = Runtime(threads, isa, activations)
+        self.about = about(model)
+        self.activations = runtime.activations_of(model)
+        try:
+            self._core: Core = self._laid_out(model, runtime)
+        except SubbyteError:  # of the model itself, and a ValueError too
+            raise
+        except ValueError as error:
+            raise KernelError(str(error)) from None
+
+    def _laid_out(self, model: Model, runtime: Runtime) -> Core:
+        """The model as the core holds it."""
+        raise NotImplementedError
 
     @property
     def isa(self) -> str:

@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass
 
 from subbyte.errors import UsageError
-from subbyte.models.model import Activations, Model
+from subbyte.models.model import Activations, Model, Static
 from subbyte.numbers.cores import available_cores
 
 MOST_THREADS = 1024
@@ -43,7 +43,7 @@ class Runtime:
 
     def activations_of(self, model: Model) -> str:
         """How inputs of this model's products are rounded."""
-        known = (*ANY_MODEL, "static") if model.activations == "static" else ANY_MODEL
+        known = (*ANY_MODEL, "static") if isinstance(model.activations, Static) else ANY_MODEL
         if self.activations not in (None, *known):
             raise UsageError(f"activations are {' or '.join(known)}, not {self.activations!r}")
-        return self.activations or model.activations
+        return self.activations or model.activations.word

@@ -9,12 +9,13 @@ from typing import NamedTuple, Unpack
 import numpy as np
 
 import subbyte._core as _core
-from subbyte.errors import KernelError, ModelError
-from subbyte.models import marian, translation
+from subbyte.errors import ModelError
+from subbyte.models import translation
+from subbyte.models.families import translation_of
 from subbyte.models.generation import FolderSearch, Generation
 from subbyte.models.model import Model
 from subbyte.models.search_options import SearchOptions
-from subbyte.run.resident import Resident, about, laid_out, vectors
+from subbyte.run.resident import Resident, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
@@ -36,42 +37,35 @@ class Hypothesis(NamedTuple):
 class Engine(Resident[_core.Translation]):
     """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
 
-    def __init__(
-        self, model: Model, *, isa: str = "best", threads: int | None = None, activations: str | None = None
-    ) -> None:
-        """`threads`: default all cores. `activations`: default what the model was made for."""
-        runtime = Runtime(threads, isa, activations)
-        self.activations, threads = runtime.activations_of(model), runtime.cores
-        self.about = about(model)
-        self._settings = marian.settings(model.config)
+    def _laid_out(self, model: Model, runtime: Runtime) -> _core.Translation:
+        self._settings = translation_of(model.config)
         self._search = FolderSearch.of(model, self._settings)
-        matrices = {name: matrix for name, matrix in laid_out(model, threads).items() if name != translation.SHARED}
+        matrices = {
+            name: matrix for name, matrix in laid_out(model, runtime.cores).items() if name != translation.SHARED
+        }
         s = self._settings
-        try:
-            self._core = _core.Translation(
-                {
-                    "d_model": s.d_model,
-                    "encoder_layers": s.encoder_layers,
-                    "decoder_layers": s.decoder_layers,
-                    "encoder_heads": s.encoder_heads,
-                    "decoder_heads": s.decoder_heads,
-                    "max_positions": s.max_positions,
-                    "vocabulary": s.decoder_vocab_size,
-                    "embedding_scale": math.sqrt(s.d_model) if s.scale_embedding else 1.0,
-                    "norm_epsilon": s.norm_epsilon,
-                    "activation": s.activation,
-                    "positions": s.positions,
-                    "recurrent": s.recurrent,
-                    "zero_start": s.zero_start,
-                },
-                matrices,
-                vectors(model),
-                isa=isa,
-                threads=threads,
-                activations=self.activations,
-            )
-        except ValueError as error:
-            raise KernelError(str(error)) from None
+        return _core.Translation(
+            {
+                "d_model": s.d_model,
+                "encoder_layers": s.encoder_layers,
+                "decoder_layers": s.decoder_layers,
+                "encoder_heads": s.encoder_heads,
+                "decoder_heads": s.decoder_heads,
+                "max_positions": s.max_positions,
+                "vocabulary": s.decoder_vocab_size,
+                "embedding_scale": math.sqrt(s.d_model) if s.scale_embedding else 1.0,
+                "norm_epsilon": s.norm_epsilon,
+                "activation": s.activation,
+                "positions": s.positions,
+                "recurrent": s.recurrent,
+                "zero_start": s.zero_start,
+            },
+            matrices,
+            vectors(model),
+            isa=runtime.isa,
+            threads=runtime.cores,
+            activations=self.activations,
+        )
 
     @property
     def max_positions(self) -> int:

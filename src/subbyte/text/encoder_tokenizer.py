@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.errors import ModelError, SubbyteError, UsageError
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
 from subbyte.models.model import SentenceVectors
 from subbyte.text.batches import in_batches
 from subbyte.text.encoder_files import FolderTokenizer, lowercase, read_tokenizer
@@ -90,7 +91,7 @@ def load_encoder_tokenizer(
     max_tokens  a text is cut to so many, if the model itself does not read fewer
     sentence    what sentence-transformers' files say; their limit stands in for that of tokenizer_config.json
     """
-    settings = bert.settings(config)
+    settings = encoder_of(config)
     read = read_tokenizer(folder, config)
     words = read.tokenizer.get_vocab_size(with_added_tokens=False)
     if words > settings.vocab_size:

@@ -10,8 +10,9 @@ from subbyte.compress.calibration.grids import calibrate, embedding_order
 from subbyte.compress.recipes.point_rules import Rounding
 from subbyte.compress.recipes.recipe import load_recipe, resolve_points
 from subbyte.errors import SchemeError, UsageError
-from subbyte.models import bert, encoder
 from subbyte.models.axis_order import permuted
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, from_range
 from subbyte.numbers.ranges import All
 
@@ -27,10 +28,14 @@ def planted(seed: int, rows: int = 200) -> dict[str, np.ndarray]:
     return {POINT: x.astype(np.float32)}
 
 
+def axis(model: Model) -> list[str]:
+    return [point.name for point in encoder_of(model.config).points().values() if point.on_axis]
+
+
 def rounded(groups: int, permute: bool = False) -> np.ndarray:
     """Other values of the point, rounded by a grid that was calibrated on some."""
     rounding = {POINT: Rounding(8, groups, range="all")}
-    grids, pi = calibrate(lambda seed, points: planted(seed), range(4), rounding, permute)
+    grids, pi = calibrate(lambda seed, points: planted(seed), range(4), rounding, [POINT] if permute else None)
     order = np.arange(WIDTH) if pi is None else np.array(pi)
     x = planted(9)[POINT][:, order]
     return fake_quantize(x, grids[POINT])[:, np.argsort(order)]
@@ -64,9 +69,9 @@ def test_the_order_is_by_the_widest_batch_not_by_the_last() -> None:
         return {POINT: np.stack([0 * batch, batch]).astype(np.float32)}
 
     grouped = {POINT: Rounding(8, 2)}
-    assert embedding_order(observe, batches, grouped).tolist() == [0, 2, 1, 3]
+    assert embedding_order(observe, batches, grouped, [POINT]).tolist() == [0, 2, 1, 3]
     late = [*[batches[0]] * 10, np.array([99, 0, 0, 0])]
-    assert embedding_order(observe, late, grouped).tolist() == [0, 1, 2, 3]  # ten batches are enough
+    assert embedding_order(observe, late, grouped, [POINT]).tolist() == [0, 1, 2, 3]  # ten batches are enough
 
 
 @pytest.mark.parametrize("name", ["w8a8", "w8a8-mixed", "w8a8-peg", "mkq-4-8"])
@@ -77,7 +82,9 @@ def test_every_point_of_a_recipe_has_a_grid_that_rounds(name: str) -> None:
     roundings = resolve_points(recipe, model)
     rng = np.random.default_rng(0)
     texts = [rng.integers(0, 50, 12).tolist() for _ in range(4)]
-    grids, pi = calibrate(lambda ids, _: forward(model, ids, [0] * len(ids)), texts, roundings, recipe.permute)
+    grids, pi = calibrate(
+        lambda ids, _: forward(model, ids, [0] * len(ids)), texts, roundings, axis(model) if recipe.permute else None
+    )
     assert list(grids) == list(roundings)
     assert (pi is not None) == (name == "w8a8-peg")
     values = forward(model if pi is None else permuted(model, pi), texts[0], [0] * 12)
@@ -96,11 +103,11 @@ def test_grids_of_a_permuted_calibration_are_those_of_the_permuted_model() -> No
     model = random_model()
     roundings = resolve_points(load_recipe("w8a8-peg"), model)
     texts = [[1, 2, 3, 4], [9, 8, 7]]
-    grids, pi = calibrate(lambda ids, _: forward(model, ids, [0] * len(ids)), texts, roundings, permute=True)
+    grids, pi = calibrate(lambda ids, _: forward(model, ids, [0] * len(ids)), texts, roundings, axis(model))
     assert pi is not None
     again = permuted(model, pi)
     there, _ = calibrate(lambda ids, _: forward(again, ids, [0] * len(ids)), texts, roundings)
-    for point in encoder.points(bert.settings(model.config)):
+    for point in encoder_of(model.config).points():
         np.testing.assert_allclose(grids[point].scale, there[point].scale, rtol=1e-5)
 
 
@@ -113,7 +120,7 @@ def test_what_cannot_be_calibrated() -> None:
     with pytest.raises(SchemeError, match=r"layers\.0\.ffn_sum: 4 of 8 values are not finite"):
         calibrate(lambda seed, points: {POINT: np.array([[0, np.nan]] * 4)}, [0], {POINT: Rounding(8)})
     with pytest.raises(UsageError, match="no point on that axis has any"):
-        calibrate(lambda seed, points: planted(seed), [0], {"layers.0.hidden": Rounding(8, 6)}, permute=True)
+        calibrate(lambda seed, points: planted(seed), [0], {"layers.0.hidden": Rounding(8, 6)}, axis=[POINT])
 
 
 def test_a_grid_is_that_of_the_estimator() -> None:

@@ -11,7 +11,8 @@ from builders.numpy_bert import BASE, TINY, described
 from subbyte.compress.recipes.point_rules import Rounding
 from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, resolve, resolve_points, resolved
 from subbyte.errors import RecipeError
-from subbyte.models import bert, encoder
+from subbyte.models import encoder
+from subbyte.models.families import encoder_of
 from subbyte.numbers.schemes import Clustered
 
 ENCODERS = "w8a8 w8a8-mixed w8a8-peg w8a8-turned w4a8 w4a8-emb2 mkq-4-8 w4a4".split()
@@ -33,7 +34,7 @@ def bits_of(name: str, config: dict[str, Any]) -> dict[str, int]:
 def numbers(config: dict[str, Any]) -> dict[str, int]:
     """Tensor -> how many numbers it has."""
     sizes = {}
-    for name, shape in bert.specification(config).shapes.items():
+    for name, shape in encoder_of(config).specification().shapes.items():
         sizes[name] = shape[0] * (shape[1] if len(shape) == 2 else 1)
     return sizes
 
@@ -98,7 +99,7 @@ def test_the_half_split_is_six_bits_on_average(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "ratio"), [("w4a8", 7.5), ("w4a8-emb2", 10.2), ("w8a8", 3.9)])
 def test_a_small_encoder_with_its_scales_is_as_small_as_promised(name: str, ratio: float) -> None:
-    sizes, bits, shapes = numbers(MINILM), bits_of(name, MINILM), bert.specification(MINILM).shapes
+    sizes, bits, shapes = numbers(MINILM), bits_of(name, MINILM), encoder_of(MINILM).specification().shapes
     stored = sum(16 * shapes[t][0] + bits[t] * n if t in bits else 32 * n for t, n in sizes.items())
     assert 32 * sum(sizes.values()) / stored >= ratio
 

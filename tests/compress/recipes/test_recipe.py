@@ -19,7 +19,7 @@ from subbyte.compress.recipes.recipe import (
     resolved,
 )
 from subbyte.errors import RecipeError
-from subbyte.folders import opening
+from subbyte.folders.opening import open_model
 from subbyte.models.model import Model
 from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Uniform, from_plain
 
@@ -35,13 +35,13 @@ ENCODERS = (
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return opening.load(tiny_marian_folder(tmp_path_factory.mktemp("recipe") / "tiny"))
+    return open_model(tiny_marian_folder(tmp_path_factory.mktemp("recipe") / "tiny"))
 
 
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("recipe") / "untied"
-    return opening.load(tiny_marian_folder(folder, share_encoder_decoder_embeddings=False, tie_word_embeddings=False))
+    return open_model(tiny_marian_folder(folder, share_encoder_decoder_embeddings=False, tie_word_embeddings=False))
 
 
 def test_the_presets_are_those_that_are_promised() -> None:

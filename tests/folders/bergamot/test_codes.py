@@ -19,6 +19,7 @@ from subbyte.folders.converted import sums
 from subbyte.folders.opening import open_model, open_to_run
 from subbyte.measure.bench.measuring import benchmark
 from subbyte.measure.evaluation.translation import evaluate_translation
+from subbyte.models.model import Dynamic, Float
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.run.resident import instruction_sets
 from subbyte.run.translation_engine import Engine
@@ -65,7 +66,7 @@ def assert_same_answers(first: Engine, second: Engine) -> None:
 def test_a_folder_runs_as_student8_makes_it(tmp_path: Path, edit: str) -> None:
     folder = student_with(tmp_path / "m", EDITS[edit])
     model, ours = open_to_run(folder), open_model(converted(folder, tmp_path / "out"))
-    assert model.activations == "int8" and model.config.keys() == ours.config.keys() - {"quantization_config"}
+    assert model.activations == Dynamic() and model.config.keys() == ours.config.keys() - {"quantization_config"}
     for name in model.roles:
         (block,), (wanted,) = model.tensors[name].blocks, ours.tensors[name].blocks
         np.testing.assert_array_equal(block.codes, wanted.codes)
@@ -104,7 +105,7 @@ def test_every_kind_and_instruction_set(tmp_path: Path, changes: dict[str, str |
 def test_float32_is_for_the_asking(tmp_path: Path) -> None:
     folder = tiny_student_folder(tmp_path / "m")
     asked = open_to_run(folder, "float32")
-    assert asked.activations == "float32" and not asked.compressed
+    assert asked.activations == Float() and not asked.compressed
     translator = subbyte.Translator.from_pretrained(folder, threads=1, activations="float32")
     plain = Engine(open_model(folder), threads=1)
     assert (translator.engine.activations, plain.activations) == ("float32", "float32")
@@ -119,7 +120,7 @@ def test_float32_is_for_the_asking(tmp_path: Path) -> None:
 def test_floats_stay_floats(tmp_path: Path, kind: int) -> None:
     folder = tiny_student_folder(tmp_path / "m", kind)
     assert_same_answers(Engine(open_to_run(folder), threads=1), Engine(open_model(folder), threads=1))
-    assert open_to_run(folder).activations == "float32"
+    assert open_to_run(folder).activations == Float()
 
 
 def test_a_float_embedding_beside_int8_matrices(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_who_compresses_or_judges_reads_floats(tmp_path: Path) -> None:
     folder = tiny_student_folder(tmp_path / "m")
     _, values = tiny_student()
     model = open_model(folder)
-    assert not model.compressed and model.activations == "float32"
+    assert not model.compressed and model.activations == Float()
     np.testing.assert_array_equal(model.tensors["model.shared.weight"], values["Wemb"])
     subbyte.quantize(folder, tmp_path / "out", "uniform4")  # refused for a folder that is compressed already
     sums.verify(tmp_path / "out")

@@ -16,7 +16,6 @@ from builders.tiny_marian import tiny_marian_folder
 from builders.tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 from subbyte.compress.recipes.recipe import parse_recipe, resolve
 from subbyte.errors import ModelError, UsageError
-from subbyte.folders import opening
 from subbyte.folders.converted import loading, saving, sums, weights_file
 from subbyte.folders.converted.model_card import base_name
 from subbyte.folders.opening import open_model
@@ -160,7 +159,7 @@ def test_the_source_is_never_replaced(tiny_folder: Path) -> None:
         with pytest.raises(UsageError, match="is the folder of the source model, or one around it"):
             saving.save(model, out, report={}, force=True)
     saving.save(model, tiny_folder / "inside", report={})
-    assert opening.load(tiny_folder)
+    assert open_model(tiny_folder)
 
 
 def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path) -> None:
@@ -181,5 +180,5 @@ def test_what_is_not_a_model_folder_is_not_replaced(model: Model, tmp_path: Path
 
 def test_float_matrices_are_not_saved(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="still float32"):
-        saving.save(opening.load(tiny_folder), tmp_path / "out", report={})
+        saving.save(open_model(tiny_folder), tmp_path / "out", report={})
     assert not (tmp_path / "out").exists()

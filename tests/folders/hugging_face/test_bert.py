@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from builders.numpy_bert import DISTILBERT, ROBERTA, TINY
+from builders.numpy_bert import DISTILBERT, ROBERTA, TINY, described
 from builders.tiny_bench_bert import tiny_bert_folder
 from builders.tiny_marian import RECORDINGS, edit_json
 from subbyte.errors import FormatError, ModelError
 from subbyte.folders.opening import open_model
 from subbyte.models import bert, pooling
+from subbyte.models.families import FAMILIES, encoder_of
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model, SentenceVectors
 
 # --- configurations
@@ -24,7 +26,7 @@ from subbyte.models.model import Model, SentenceVectors
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, {"family": "bert", "hidden": 24, "layers": 3, "heads": 4, "ffn": 40, "positions": 16, "longest": 16}),
+        ({}, {"hidden": 24, "layers": 3, "heads": 4, "ffn": 40, "positions": 16, "longest": 16}),
         ({}, {"types": 2, "activation": "gelu", "norm_epsilon": 1e-12, "labels": 3, "pooler_activation": "tanh"}),
         ({"architectures": ["BertModel"]}, {"labels": 0, "regression": False}),
         ({"architectures": None}, {"labels": 0}),
@@ -37,12 +39,12 @@ from subbyte.models.model import Model, SentenceVectors
         ({"architectures": ["BertForTokenClassification"]}, {"labels": 0}),
         ({"num_labels": None}, {"labels": 2}),
         ({"id2label": {"0": "no", "1": "yes"}, "num_labels": 9}, {"labels": 2}),
-        (DISTILBERT, {"family": "distilbert", "types": 0, "pooler_activation": "relu", "longest": 16}),
-        (ROBERTA, {"family": "roberta", "first_position": 2, "longest": 14, "types": 1, "pooler_activation": "tanh"}),
+        (DISTILBERT, {"types": 0, "pooler_activation": "relu", "longest": 16}),
+        (ROBERTA, {"first_position": 2, "longest": 14, "types": 1, "pooler_activation": "tanh"}),
     ],
 )
 def test_settings_of_configurations(change: dict[str, Any], expected: dict[str, Any]) -> None:
-    found = bert.settings(TINY | change)
+    found = encoder_of(TINY | change)
     assert {name: getattr(found, name) for name in expected} == expected
 
 
@@ -80,13 +82,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=str)
 def test_faults_of_configurations(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        bert.settings(TINY | change)
+        encoder_of(TINY | change)
 
 
 def test_all_faults_are_named() -> None:
     alone = [(change, message) for change, message in WRONG[3:7] + WRONG[10:11] + WRONG[12:13] + WRONG[14:18]]
     with pytest.raises(ModelError) as error:
-        bert.settings({**TINY, **{key: value for change, _ in alone for key, value in change.items()}})
+        encoder_of({**TINY, **{key: value for change, _ in alone for key, value in change.items()}})
     assert str(error.value).count("\n  ") >= len(alone)
 
 
@@ -109,10 +111,10 @@ def test_other_architectures_are_refused_by_name(tmp_path: Path, change: dict[st
 
 
 def test_names_of_labels() -> None:
-    assert bert.label_names(TINY) == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert label_names(described(TINY)) == ["LABEL_0", "LABEL_1", "LABEL_2"]
     named = TINY | {"id2label": {"1": "good", "0": "bad"}}
-    assert bert.label_names(named) == ["bad", "good"]
-    assert bert.label_names(TINY | {"architectures": ["BertModel"]}) == []
+    assert label_names(described(named)) == ["bad", "good"]
+    assert label_names(described(TINY | {"architectures": ["BertModel"]})) == []
 
 
 # --- tensors
@@ -135,11 +137,11 @@ def opened(folder: Path, tensors: dict[str, np.ndarray]) -> Model:
 def test_names_of_transformers_become_those_of_bert(name: str, tmp_path: Path) -> None:
     folder, tensors = recorded(name, tmp_path)
     model = opened(folder, tensors)
-    assert model.tensors.keys() == bert.specification(model.config).shapes.keys()
-    used = [key for key in tensors if bert.our_name(key, model.config["model_type"]) in model.tensors]
+    assert model.tensors.keys() == encoder_of(model.config).specification().shapes.keys()
+    used = [key for key in tensors if FAMILIES[model.config["model_type"]].our_name(key) in model.tensors]
     assert all(array.dtype == np.float32 for array in model.tensors.values())  # type: ignore[union-attr]
     for key in used:
-        assert np.array_equal(model.tensors[bert.our_name(key, model.config["model_type"])], tensors[key])
+        assert np.array_equal(model.tensors[FAMILIES[model.config["model_type"]].our_name(key)], tensors[key])
     unused = tensors.keys() - set(used)
     assert all("pooler" in key for key in unused) and (not unused or not model.architecture.endswith(bert.CLASSIFIER))
 
@@ -175,7 +177,7 @@ def test_old_names_of_layer_norms(tmp_path: Path) -> None:
 def test_tensors_that_are_missing_or_too_many_are_named(name: str, tmp_path: Path) -> None:
     folder, tensors = recorded(name, tmp_path)
     some = next(key for key in tensors if "layer.1." in key and key.endswith("weight"))
-    ours = bert.our_name(some, name.partition("-")[0])
+    ours = FAMILIES[name.partition("-")[0]].our_name(some)
     with pytest.raises(ModelError, match=ours):
         opened(folder, {key: array for key, array in tensors.items() if key != some})
     more = f"{name.partition('-')[0]}.something.else"

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file, save_file
 
 from builders.tiny_marian import edit_json, tiny_marian_folder, write_json
 from subbyte.errors import ModelError
-from subbyte.folders import opening
 from subbyte.folders.opening import open_model
 from subbyte.models import marian
 from subbyte.models.translation import sinusoidal_positions
@@ -32,7 +31,7 @@ def change_tensors(folder: Path, **changes: Any) -> dict[str, np.ndarray]:
 
 
 def test_every_tensor_is_there_with_its_role(tiny_folder: Path) -> None:
-    model = opening.load(tiny_folder)
+    model = open_model(tiny_folder)
     stored = load_file(tiny_folder / "model.safetensors")
     assert model.tensors.keys() == stored.keys()
     for name, tensor in model.tensors.items():
@@ -63,7 +62,7 @@ def test_every_tensor_is_there_with_its_role(tiny_folder: Path) -> None:
 def test_embeddings_shared_and_separate(
     tmp_path: Path, overrides: dict[str, Any], matrices: list[str], aliases: list[str] | None
 ) -> None:
-    model = opening.load(tiny_marian_folder(tmp_path / "m", **overrides))
+    model = open_model(tiny_marian_folder(tmp_path / "m", **overrides))
     assert [str(role) for role in model.roles.values() if role.layer is None] == matrices
     if aliases is not None:
         assert list(model.aliases) == aliases
@@ -83,7 +82,7 @@ def test_half_precision_is_widened_exactly(tmp_path: Path, dtype: str) -> None:
     if dtype == "bfloat16":  # numpy has none: write them as U16, then say BF16 in the header
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(relabelled(data, "U16", "BF16"))
-    model = opening.load(folder)
+    model = open_model(folder)
     for name, tensor in model.tensors.items():
         assert np.array_equal(tensor, wanted[name].reshape(tensor.shape)), name
 
@@ -110,8 +109,8 @@ def sharded(folder: Path) -> Path:
 
 
 def test_shards_are_read_like_one_file(tiny_folder: Path) -> None:
-    whole = opening.load(tiny_folder)
-    parts = opening.load(sharded(tiny_folder))
+    whole = open_model(tiny_folder)
+    parts = open_model(sharded(tiny_folder))
     assert all(np.array_equal(whole.tensors[name], parts.tensors[name]) for name in whole.tensors)
 
 
@@ -121,7 +120,7 @@ def test_an_index_may_not_lead_out_of_the_folder(tiny_folder: Path, file: str) -
     weight_map = json.loads(index.read_text())["weight_map"]
     write_json(index, {"weight_map": weight_map | {"final_logits_bias": file}})
     with pytest.raises(ModelError, match=r"not the name of a file|missing"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 def test_an_index_that_disagrees_with_its_files_is_refused(tiny_folder: Path) -> None:
@@ -131,7 +130,7 @@ def test_an_index_that_disagrees_with_its_files_is_refused(tiny_folder: Path) ->
     other = (files - {weight_map["final_logits_bias"]}).pop()
     write_json(index, {"weight_map": weight_map | {"final_logits_bias": other, "ghost": other}})
     with pytest.raises(ModelError) as error:
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     assert "final_logits_bias is not in" in str(error.value) and "ghost is not in" in str(error.value)
     assert "final_logits_bias is in" in str(error.value)
 
@@ -144,7 +143,7 @@ def test_all_wrong_tensors_are_named_at_once(tiny_folder: Path) -> None:
         extra=np.zeros(2, np.float32),
     )
     with pytest.raises(ModelError) as error:
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     text = str(error.value)
     assert "missing tensor model.encoder.layers.0.fc1.bias [48]" in text
     assert "tensor model.decoder.layers.0.fc2.weight is [3, 4], should be [32, 64]" in text
@@ -154,37 +153,37 @@ def test_all_wrong_tensors_are_named_at_once(tiny_folder: Path) -> None:
 def test_tied_duplicates_are_dropped_and_may_stand_for_each_other(tiny_folder: Path) -> None:
     shared = load_file(tiny_folder / "model.safetensors")["model.shared.weight"]
     change_tensors(tiny_folder, lm_head__weight=shared, model__encoder__embed_tokens__weight=shared)
-    assert "lm_head.weight" not in opening.load(tiny_folder).tensors
+    assert "lm_head.weight" not in open_model(tiny_folder).tensors
     change_tensors(tiny_folder, model__shared__weight=None)
-    assert np.array_equal(opening.load(tiny_folder).tensors["model.shared.weight"], shared)
+    assert np.array_equal(open_model(tiny_folder).tensors["model.shared.weight"], shared)
     change_tensors(tiny_folder, lm_head__weight=shared + 1)
     with pytest.raises(ModelError, match=r"lm_head\.weight differs from model\.shared\.weight"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 def test_the_unused_shared_matrix_of_untied_models_is_dropped(tmp_path: Path) -> None:
     folder = tiny_marian_folder(tmp_path / "m", tie_word_embeddings=False)
     tensors = load_file(folder / "model.safetensors")
     change_tensors(folder, model__shared__weight=tensors["lm_head.weight"])
-    assert "model.shared.weight" not in opening.load(folder).tensors
+    assert "model.shared.weight" not in open_model(folder).tensors
 
 
 def test_a_missing_bias_is_zero(tiny_folder: Path) -> None:
     change_tensors(tiny_folder, final_logits_bias=None)
-    assert not np.any(opening.load(tiny_folder).tensors["final_logits_bias"])
+    assert not np.any(open_model(tiny_folder).tensors["final_logits_bias"])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_stored_position_table_must_be_the_sinusoids(tiny_folder: Path, dtype: type) -> None:
     table = sinusoidal_positions(64, 32).astype(dtype)
     change_tensors(tiny_folder, model__encoder__embed_positions__weight=table)
-    assert "model.encoder.embed_positions.weight" not in opening.load(tiny_folder).tensors
+    assert "model.encoder.embed_positions.weight" not in open_model(tiny_folder).tensors
     change_tensors(tiny_folder, model__decoder__embed_positions__weight=table[:, ::-1].copy())
     with pytest.raises(ModelError, match=r"decoder\.embed_positions\.weight holds learned positions"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     change_tensors(tiny_folder, model__decoder__embed_positions__weight=table[:-1])
     with pytest.raises(ModelError, match=r"is \[63, 32\], should be \[64, 32\]"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 @pytest.mark.parametrize(("positions", "width"), [(1, 1), (64, 32), (100, 7)])
@@ -229,13 +228,13 @@ def test_sinusoids_by_their_formula(positions: int, width: int) -> None:
 def test_other_configurations_are_refused_by_name(tiny_folder: Path, change: dict[str, Any], message: str) -> None:
     edit_json(tiny_folder / "config.json", **change)
     with pytest.raises(ModelError, match=message):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 def test_all_faults_of_a_configuration_are_named_at_once(tiny_folder: Path) -> None:
     edit_json(tiny_folder / "config.json", normalize_before=True, encoder_ffn_dim=-1, pad_token_id=None)
     with pytest.raises(ModelError) as error:
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     assert all(name in str(error.value) for name in ("normalize_before", "encoder_ffn_dim", "pad_token_id"))
 
 
@@ -243,30 +242,30 @@ def test_all_faults_of_a_configuration_are_named_at_once(tiny_folder: Path) -> N
 def test_generation_ids_are_checked(tiny_folder: Path, ids: object) -> None:
     edit_json(tiny_folder / "generation_config.json", bad_words_ids=ids)
     with pytest.raises(ModelError, match="bad_words_ids should be"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 def test_a_model_without_generation_config_has_an_empty_one(tiny_folder: Path) -> None:
     (tiny_folder / "generation_config.json").unlink()
-    assert opening.load(tiny_folder).generation == {}
+    assert open_model(tiny_folder).generation == {}
 
 
 def test_pickled_weights_are_refused_with_the_way_out(tiny_folder: Path) -> None:
     (tiny_folder / "model.safetensors").rename(tiny_folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"pickle.*save_pretrained"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 def test_weights_that_are_not_numbers_are_refused(tiny_folder: Path) -> None:
     change_tensors(tiny_folder, final_logits_bias=np.full((1, 3), np.nan, np.float32))
     with pytest.raises(ModelError, match="final_logits_bias is"):  # the shape first
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     change_tensors(tiny_folder, final_logits_bias=None, model__encoder__layers__0__fc1__bias=np.full(48, np.nan, "f4"))
     with pytest.raises(ModelError, match=r"fc1\.bias holds a value that is not a finite number"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
     change_tensors(tiny_folder, model__encoder__layers__0__fc1__bias=np.zeros(48, np.float64))
     with pytest.raises(ModelError, match=r"fc1\.bias is F64; weights can be F32, F16 or BF16"):
-        opening.load(tiny_folder)
+        open_model(tiny_folder)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +298,7 @@ def test_a_file_is_not_a_folder(tiny_folder: Path) -> None:
 
 
 def test_the_settings_say_what_the_engine_needs(tiny_folder: Path) -> None:
-    found = marian.settings(opening.load(tiny_folder).config)
+    found = marian.settings(open_model(tiny_folder).config)
     assert (found.encoder_layers, found.decoder_layers, found.encoder_heads, found.decoder_heads) == (2, 1, 2, 4)
     assert (found.encoder_ffn, found.decoder_ffn, found.activation) == (48, 64, "relu")
 

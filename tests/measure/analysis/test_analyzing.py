@@ -18,6 +18,7 @@ from subbyte.measure.analysis.answers import batches
 from subbyte.measure.analysis.encoders import EncoderJudge
 from subbyte.measure.analysis.keeping import LIMITS
 from subbyte.measure.analysis.texts import Texts, read_texts
+from subbyte.models.model import Static
 from subbyte.numbers.grids import Grid
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
@@ -80,7 +81,7 @@ def test_judges_by_task(tmp_path, labels, task, metrics):
     assert LIMITS[task].keeps(same)
     rough = Grid(2, (0.5,), (0,))
     grids = {"layers.1.output": rough}
-    rounded = judge(replace(model, activations="static", grids=grids))
+    rounded = judge(replace(model, activations=Static(grids)))
     assert rounded["distance"] > 1e-4 and rounded["noise"]["distance"] > 0
     assert np.mean(rounded["by_text"]) == pytest.approx(rounded["distance"], rel=1e-3)
 

@@ -112,7 +112,7 @@ def test_static_recipes_are_calibrated_on_the_text_that_is_encoded(tiny, tmp_pat
     document = benchmark(tiny, recipes=["w8a8", "int8"], work=tmp_path, **SMALL)
     assert {run["precision"] for run in document["runs"]} == {"float32", "w8a8", "int8"}
     (folder,) = tmp_path.rglob("subbyte-w8a8")
-    assert open_model(folder).activations == "static"
+    assert open_model(folder).activations.word == "static"
     (lines,) = (path.read_text().splitlines() for path in tmp_path.rglob("calibration.txt"))
     assert len(lines) >= 16 and set(lines) == set(SENTENCES)
 

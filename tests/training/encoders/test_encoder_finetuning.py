@@ -29,7 +29,7 @@ from subbyte.errors import ModelError, RecipeError, UsageError  # noqa: E402
 from subbyte.folders.converted import sums  # noqa: E402
 from subbyte.folders.opening import open_model  # noqa: E402
 from subbyte.models import encoder  # noqa: E402
-from subbyte.models.model import Model  # noqa: E402
+from subbyte.models.model import Model, Static  # noqa: E402
 from subbyte.numbers.grids import Grid  # noqa: E402
 from subbyte.numbers.matrices import dequantize  # noqa: E402
 from subbyte.numbers.packed import PackedMatrix  # noqa: E402
@@ -130,7 +130,7 @@ def trainer_of(place: Path, recipe: str | None = None, name: str = "model", **op
     if recipe:
         chosen = load_recipe(place / recipe)
         schemes, batches = resolve(chosen, model), readable(tokenizer, texts.texts)
-        model = replace(calibrated(model, chosen, batches), activations=chosen.activations)
+        model = calibrated(model, chosen, batches)
         rounded = rounded_by_outputs(model, schemes, batches) if settings.calibrate else None
     examples = examples_of(model, tokenizer, texts, str(train))
     return EncoderTrainer(model, schemes, examples, settings, rounded=rounded)
@@ -342,7 +342,7 @@ def test_points_without_a_grid_are_rounded_per_token_where_products_read_them(pl
     trainer = trainer_of(place, "mine.toml")
     assert trainer.dynamic == frozenset()
     grids = {"layers.0.ffn_input": Grid(8, (0.02,), (0,))}
-    model = replace(open_model(place / "model"), activations="static", grids=grids)
+    model = replace(open_model(place / "model"), activations=Static(grids))
     partly = EncoderTrainer(model, {}, trainer.examples, EncoderFinetuning())
     assert len(partly.dynamic) == 9 and "layers.0.ffn_input" not in partly.dynamic
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from builders.tiny_encoder import KINDS, tiny_encoder_folder  # noqa: E402
-from subbyte.folders.hugging_face import encoders  # noqa: E402
-from subbyte.models import bert, encoder  # noqa: E402
+from subbyte.folders.opening import open_model  # noqa: E402
+from subbyte.models import encoder  # noqa: E402
+from subbyte.models.families import encoder_of  # noqa: E402
 from subbyte.training.encoders.network import EncoderNetwork, Tokens, product_inputs  # noqa: E402
 from subbyte.training.layers import rounded_per_token  # noqa: E402
 
 
 def opened(folder: Path) -> tuple[encoder.Settings, dict[str, Any]]:
-    config = json.loads((folder / "config.json").read_text())
-    model = encoders.load(folder, config, {})
-    return bert.settings(config), {name: torch.from_numpy(t) for name, t in model.tensors.items()}
+    model = open_model(folder)
+    return encoder_of(model.config), {name: torch.from_numpy(t) for name, t in model.tensors.items()}
 
 
 def sentences(words: int, lengths: tuple[int, ...] = (5, 9, 1, 7), types: int = 1) -> Tokens:
@@ -74,18 +73,18 @@ def test_points_are_those_of_the_contract_in_their_order_with_nothing_at_filling
 
     network = EncoderNetwork(shape)
     result = network.run(weights, tokens, at)
-    points = encoder.points(shape)
+    points = shape.points()
     assert list(found) == list(points)
     sentences_, positions = tokens.seen.shape
     both = tokens.seen[:, None, :, None] & tokens.seen[:, None, None, :]
-    for point, width in points.items():
+    for point, of in points.items():
         x = found[point]
-        if width == 1 and "layers" in point:
+        if of.width == 1 and "layers" in point:
             assert x.shape == (sentences_, shape.heads, positions, positions)
             assert (x.masked_select(~both) == 0).all() and (x.masked_select(both) != 0).all()
         else:
             rows = sentences_ if point in ("pooler", "classifier") else int(tokens.seen.sum())
-            assert x.shape == (rows, width)
+            assert x.shape == (rows, of.width)
         assert x.dtype == torch.float32
     heads = result.heads[0]
     torch.testing.assert_close(found["layers.0.scores"], heads.query @ heads.key.transpose(-1, -2))  # not divided yet

@@ -97,7 +97,7 @@ def ranges(
     vectors = {point: model.tensors.get(equalizer(point)) for point in roundings}
     factors = {point: vector if isinstance(vector, np.ndarray) else None for point, vector in vectors.items()}
 
-    rotations = {point: block(engine.points[point]) if one.rotate else 1 for point, one in roundings.items()}
+    rotations = {point: block(engine.points[point].width) if one.rotate else 1 for point, one in roundings.items()}
 
     done, total = 0, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0)
 
@@ -109,6 +109,7 @@ def ranges(
             progress(done, total)
         return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
 
-    found = calibrate(observe, batches, roundings, permute)
+    axis = [point.name for point in engine.points.values() if point.on_axis] if permute else None
+    found = calibrate(observe, batches, roundings, axis)
     grids = {point: replace(grid, rotation=rotations[point]) for point, grid in found.grids.items()}
     return found._replace(grids=grids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from subbyte.compress.recipes.point_rules import Rounding
 from subbyte.errors import SchemeError, UsageError
-from subbyte.models.axis_order import on_embedding_axis, order
+from subbyte.models.axis_order import order
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.grids import Grid, from_range
 from subbyte.numbers.ranges import ESTIMATORS
@@ -29,28 +29,32 @@ class Calibrated(NamedTuple):
 
 
 def calibrate(
-    observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding], permute: bool = False
+    observe: Observe[Batch],
+    batches: Sequence[Batch],
+    roundings: Mapping[str, Rounding],
+    axis: Collection[str] | None = None,
 ) -> Calibrated:
     """Grids for all of `roundings`, in their order (recipe.resolve_points).
 
     observe  what the float32 encoder, in its own order, has at these points; without padding. Scores and probabilities
              come as [count, 1]. All points of a batch are in memory at once
     batches  in the order in which running ranges are to see them
-    permute  the embedding axis is ordered first; the grids are then those of permutation.permuted(model, pi)
+    axis     the points whose columns are the embedding axis, if that is to be ordered first: the grids are then those
+             of axis_order.permuted(model, pi)
 
     Raises UsageError without batches, and SchemeError with the points whose values are missing or not finite.
     """
     if not batches:
         raise UsageError("there is nothing to calibrate activations on; give a text")
     points = list(roundings)
-    pi = embedding_order(observe, batches, roundings) if permute else None
+    pi = None if axis is None else embedding_order(observe, batches, roundings, axis)
     estimators = {point: ESTIMATORS[r.range](r.bits, r.groups, r.symmetric) for point, r in roundings.items()}
     grids = {}
     for batch in batches:
         values = _observed(observe, batch, points)
         for point, estimator in estimators.items():
             x = values[point]
-            if pi is not None and estimator.groups > 1 and on_embedding_axis(point):
+            if pi is not None and axis is not None and estimator.groups > 1 and point in axis:
                 x = x[:, pi]
             try:
                 estimator.observe(x)
@@ -63,13 +67,15 @@ def calibrate(
     return Calibrated(grids, None if pi is None else tuple(pi.tolist()))
 
 
-def embedding_order(observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding]) -> Array:
-    """The order of the embedding axis, int64 [d], by the points with groups on it.
+def embedding_order(
+    observe: Observe[Batch], batches: Sequence[Batch], roundings: Mapping[str, Rounding], axis: Collection[str]
+) -> Array:
+    """The order of the embedding axis, int64 [d], by the points on it that have groups.
 
     The range of a dimension is its largest in any of the first batches (in the reference code the last one decides); it
     has 0 in it, as grids have: what is always far from 0 is as bad for its group as what comes and goes.
     """
-    points = [point for point, rounding in roundings.items() if rounding.groups > 1 and on_embedding_axis(point)]
+    points = [point for point, rounding in roundings.items() if rounding.groups > 1 and point in axis]
     if not points:
         raise UsageError("permute = true orders the embedding axis for groups; no point on that axis has any")
     ranges: dict[str, Array] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
-from subbyte.models.model import Model
+from subbyte.models.model import Dynamic, Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.schemes import Uniform
@@ -83,7 +83,7 @@ def grams_of(
 def quick(model: Model) -> Model:
     """The model in int8, which says nearly the same several times as fast."""
     schemes = {name: QUICK for name in model.roles if isinstance(model.tensors[name], np.ndarray)}
-    return replace(quantize_model(model, schemes), activations="int8")
+    return replace(quantize_model(model, schemes), activations=Dynamic())
 
 
 def _with_lookups(gram: Array) -> Array:

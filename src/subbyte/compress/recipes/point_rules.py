@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -10,7 +9,7 @@ from typing import Any
 
 from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
 from subbyte.errors import RecipeError, fault_list
-from subbyte.models.encoder import multiplied
+from subbyte.models.encoder import Point
 from subbyte.numbers.grids import BITS
 from subbyte.numbers.ranges import ESTIMATORS
 
@@ -77,31 +76,18 @@ class PointRule:
     half: tuple[str, ...]
     rounding: Rounding
 
-    def covers(self, point: str, count: int) -> bool:
+    def covers(self, point: Point, count: int) -> bool:
         """Whether the rule is about this point of an encoder of `count` layers."""
         return (
-            (not self.match or any(fnmatchcase(point, pattern) for pattern in self.match))
-            and (not self.layer or _layer(point) in self.layer)
-            and (not self.half or in_half(self.half, _reader(point), count))
+            (not self.match or any(fnmatchcase(point.name, pattern) for pattern in self.match))
+            and (not self.layer or point.layer in self.layer)
+            and (not self.half or in_half(self.half, point.reading_layer, count))
         )
 
     def to_plain(self) -> dict[str, Any]:
         """The table that says the same, every option written out."""
         selectors = {key: list(getattr(self, key)) for key in SELECTORS if getattr(self, key)}
         return {**selectors, **asdict(self.rounding)}
-
-
-def _layer(point: str) -> int | None:
-    found = re.match(r"layers\.(\d+)\.", point)
-    return int(found[1]) if found else None
-
-
-def _reader(point: str) -> int | None:
-    """The layer whose matrices read a value, or in which it arises."""
-    if point == "embeddings.output":
-        return 0
-    layer = _layer(point)
-    return layer + 1 if layer is not None and point.endswith(".output") else layer
 
 
 def parse(table: Mapping[str, Any]) -> PointRule:
@@ -120,7 +106,7 @@ def parse(table: Mapping[str, Any]) -> PointRule:
     )
 
 
-def resolve(rules: Sequence[PointRule], points: Mapping[str, int], where: str) -> dict[str, Rounding]:
+def resolve(rules: Sequence[PointRule], points: Mapping[str, Point], where: str) -> dict[str, Rounding]:
     """Point -> how it is rounded, for every point that is: that of the last rule that covers it.
 
     points  those of the model -> width (models.encoder.points)
@@ -133,30 +119,31 @@ def resolve(rules: Sequence[PointRule], points: Mapping[str, int], where: str) -
     for pattern in dict.fromkeys(pattern for rule in rules for pattern in rule.match):
         if not any(fnmatchcase(point, pattern) for point in known):
             faults.append(f"{pattern!r} is no point of this model{did_you_mean(pattern, known)}")
-    count = 1 + max((layer for point in points if (layer := _layer(point)) is not None), default=-1)
+    count = 1 + max((point.layer for point in points.values() if point.layer is not None), default=-1)
     roundings = {}
-    for point, width in points.items():
+    for name, point in points.items():
         covering = [rule.rounding for rule in rules if rule.covers(point, count)]
         if not covering:
-            faults.append(f"{point}: no rule covers it; bits = {NOT_ROUNDED} is for what is not rounded")
+            faults.append(f"{name}: no rule covers it; bits = {NOT_ROUNDED} is for what is not rounded")
         elif covering[-1].bits != NOT_ROUNDED:
             last = covering[-1]
+            width = point.width
             groups = width // last.columns if last.columns and width % last.columns == 0 else last.groups
-            roundings[point] = replace(last, groups=groups, columns=0)
+            roundings[name] = replace(last, groups=groups, columns=0)
             if last.columns and width % last.columns:
-                faults.append(f"{point}: {width} columns do not divide into groups of {last.columns}")
-            faults += _misfits(point, width, roundings[point])
+                faults.append(f"{name}: {width} columns do not divide into groups of {last.columns}")
+            faults += _misfits(point, roundings[name])
     if faults:
         raise RecipeError(fault_list(where, faults))
     return roundings
 
 
-def _misfits(point: str, width: int, rounding: Rounding) -> list[str]:
+def _misfits(point: Point, rounding: Rounding) -> list[str]:
     faults = []
-    if width % rounding.groups:
-        faults.append(f"{point}: {width} columns do not divide into {rounding.groups} groups")
-    if rounding.operand and not multiplied(point):
-        faults.append(f"{point}: no matrix reads it, so it cannot be an operand")
-    if rounding.range == "cross_entropy" and (point != "classifier" or width == 1 or rounding.groups > 1):
-        faults.append(f"{point}: cross_entropy is for the logits of two labels and more, in one group")
+    if point.width % rounding.groups:
+        faults.append(f"{point.name}: {point.width} columns do not divide into {rounding.groups} groups")
+    if rounding.operand and not point.multiplied:
+        faults.append(f"{point.name}: no matrix reads it, so it cannot be an operand")
+    if rounding.range == "cross_entropy" and (point.name != "classifier" or point.width == 1 or rounding.groups > 1):
+        faults.append(f"{point.name}: cross_entropy is for the logits of two labels and more, in one group")
     return faults

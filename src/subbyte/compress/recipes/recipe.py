@@ -44,7 +44,7 @@ from subbyte.compress.recipes.point_rules import PointRule, Rounding
 from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
 from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
-from subbyte.models import bert, encoder
+from subbyte.models.families import encoder_of
 from subbyte.models.kinds import Kind, described, kind
 from subbyte.models.model import Activations, Model, Role, RoleKind
 from subbyte.numbers.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
@@ -293,7 +293,7 @@ def resolve_points(recipe: Recipe, model: Model) -> dict[str, Rounding]:
     """
     if recipe.activations != "static":
         return {}
-    points = encoder.points(bert.settings(model.config))
+    points = encoder_of(model.config).points()
     return point_rules.resolve(recipe.points, points, f"recipe {recipe.name}")
 
 

@@ -17,7 +17,7 @@ from subbyte.compress.search.sensitivity import measure
 from subbyte.errors import UsageError
 from subbyte.folders.converted.saving import weights_size
 from subbyte.folders.converted.weights_file import arrays_of_matrix
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.packed import PackedMatrix
@@ -106,7 +106,7 @@ def search(
     limit = parse_budget(budget, parameters)
     schemes = offered(model, recipe)
     activations = recipe.activations if recipe else "int8"
-    model = replace(model, activations=activations)  # the file says so, and every byte of it counts
+    model = replace(model, activations=activations_of(activations))  # the file says so, and every byte of it counts
     _refuse(limit, model, schemes, parameters)
 
     engine = Engine(model, activations="float32")

@@ -14,7 +14,7 @@ import numpy as np
 from subbyte.errors import ModelError, SchemeError
 from subbyte.folders.bergamot import student
 from subbyte.folders.bergamot.model_file import INTGEMM8, Item, int8_codes
-from subbyte.models.model import Model, Tensor
+from subbyte.models.model import Dynamic, Model, Tensor
 from subbyte.models.specification import Shape
 from subbyte.numbers.granularity import PerTensor
 from subbyte.numbers.packed import Block, PackedMatrix
@@ -29,7 +29,7 @@ def load_codes(folder: Path) -> Model:
     Raises ModelError as `bergamot.load` does.
     """
     model = student.model_of(student.open_student(folder), folder, _tensor)
-    return replace(model, activations="int8") if model.compressed else model
+    return replace(model, activations=Dynamic()) if model.compressed else model
 
 
 def _tensor(item: Item, place: student.Place, shape: Shape, where: str) -> Tensor:

@@ -189,7 +189,7 @@ def open_student(folder: Path) -> Student:
     items = read_items(folder, files.model)
     options = _options(items, str(path))
     config = configuration(options, files)
-    spec = marian.specification(config, f"{path}: {OPTIONS}")
+    spec = marian.settings(config, f"{path}: {OPTIONS}").specification()
     places = {}
     for name in spec.shapes:
         if layer := LAYER.fullmatch(name):

@@ -8,7 +8,7 @@ from typing import Any
 
 from subbyte.errors import FormatError, SchemeError, fault_list
 from subbyte.folders.files import read_json
-from subbyte.models.encoder import multiplied
+from subbyte.models.encoder import Point
 from subbyte.numbers.grids import Grid, _faults
 
 FILE = "activations.json"
@@ -43,17 +43,17 @@ def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None
 
 
 def from_plain(
-    document: Mapping[str, Any], points: Mapping[str, int], where: str = FILE
+    document: Mapping[str, Any], points: Mapping[str, Point], where: str = FILE
 ) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
     """Grids and permutation from a document that a stranger may have written; all its faults in one FormatError.
 
-    points  those that the model has -> width (models.bert.points)
+    points  those that the model has, by name
     """
     if document.get("format") != FORMAT or type(document["format"]) is not int:
         raise FormatError(f"{where}: is of format {document.get('format')!r}, should be {FORMAT}")
     faults = [f"{key!r} is not a key of it" for key in document if key not in KEYS]
     permutation = document.get("permutation")
-    width = points["embeddings.output"]
+    width = points["embeddings.output"].width
     if permutation is not None and not _is_permutation(permutation, width):
         faults.append(f"permutation should be the numbers 0..{width - 1} in some order, or null")
     listed = document.get("points")
@@ -62,7 +62,7 @@ def from_plain(
         listed = {}
     grids = {}
     for name, plain in listed.items():
-        if found := _point_faults(name, plain, points):
+        if found := _point_faults(plain, points.get(name)):
             faults += [f"{name}: {fault}" for fault in found]
         else:
             grids[name] = Grid(
@@ -82,22 +82,22 @@ def _is_permutation(numbers: object, width: int) -> bool:
     )
 
 
-def _point_faults(name: str, plain: object, points: Mapping[str, int]) -> list[str]:
-    if name not in points:
+def _point_faults(plain: object, point: Point | None) -> list[str]:
+    if point is None:
         return ["is not a point of this model"]
     if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand", "rotation"}:
         return ["should have bits, scale, zero, operand and rotation, and nothing else"]
     faults = _faults(**plain)
-    if not faults and plain["operand"] and not multiplied(name):
+    if not faults and plain["operand"] and not point.multiplied:
         faults.append("is read by no matrix, so it cannot be an operand")
-    if not faults and points[name] % len(plain["scale"]):
-        faults.append(f"{points[name]} columns do not divide into {len(plain['scale'])} groups")
-    if not faults and points[name] % plain["rotation"]:
-        faults.append(f"{points[name]} columns do not divide into blocks of {plain['rotation']}")
+    if not faults and point.width % len(plain["scale"]):
+        faults.append(f"{point.width} columns do not divide into {len(plain['scale'])} groups")
+    if not faults and point.width % plain["rotation"]:
+        faults.append(f"{point.width} columns do not divide into blocks of {plain['rotation']}")
     return faults
 
 
-def read(folder: Path, points: Mapping[str, int]) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
+def read(folder: Path, points: Mapping[str, Point]) -> tuple[dict[str, Grid], tuple[int, ...] | None]:
     """Grids and permutation from the activations.json of a folder."""
     document = read_json(folder, FILE, FormatError, MOST_BYTES, MOST_VALUES)
     return from_plain(document, points, str(folder / FILE))

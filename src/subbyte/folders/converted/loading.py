@@ -19,9 +19,10 @@ from subbyte.folders.converted.weights_file import WEIGHTS, check_version, read_
 from subbyte.folders.converted.weights_reader import tensors_of
 from subbyte.folders.files import open_regular, read_json, regular_file
 from subbyte.folders.tensor_files import Header, read_header
-from subbyte.models import bert, encoder, pooling
+from subbyte.models import encoder, labels, pooling
 from subbyte.models.families import ARCHITECTURES
-from subbyte.models.model import Model, Scores, SentenceVectors
+from subbyte.models.family import Settings
+from subbyte.models.model import Activations, Model, Scores, SentenceVectors, activations_of
 from subbyte.numbers.grids import Grid
 
 PIECE = 1 << 22  # bytes read at a time
@@ -45,13 +46,13 @@ def load(folder: str | Path) -> Model:
         raise FormatError(f"{folder / 'config.json'}: quantization_config has no recipe")
     try:
         name = config_json.architecture_of(config, str(folder / "config.json"))
-        architecture = ARCHITECTURES[name]
-        spec = architecture.specification(config, str(folder / "config.json"))
-        generation = {} if architecture.task == "encode" else config_json.read_generation(folder)
-        architecture.check_generation(config, generation, str(folder / "generation_config.json"))
+        family = ARCHITECTURES[name]
+        settings = family.settings(config, str(folder / "config.json"))
+        generation = config_json.read_generation(folder, config, family)
     except ModelError as e:
         raise FormatError(str(e)) from None
-    sentence, scores = _answers(quantization, config, name, str(folder / "config.json"))
+    spec = settings.specification()
+    sentence, scores = _answers(quantization, settings, str(folder / "config.json"))
     if sentence:
         spec = replace(spec, shapes={**spec.shapes, **pooling.shapes(sentence)})
 
@@ -63,36 +64,34 @@ def load(folder: str | Path) -> Model:
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
     if manifest["aliases"] != spec.aliases:
         faults.append(f"the manifest ties {manifest['aliases']!r}, config.json {dict(spec.aliases)!r}")
-    rounding = manifest["activations"]
-    if rounding not in ("int8", "float32", "static"):
-        faults.append(f"activations are {rounding!r}, should be 'int8', 'float32' or 'static'")
+    word = manifest["activations"]
+    if word not in get_args(Activations):
+        faults.append(f"activations are {word!r}, should be 'int8', 'float32' or 'static'")
     if faults:
         raise FormatError(fault_list(where, faults))
     grids: Mapping[str, Grid] = {}
     permutation = None
-    if rounding == "static":
-        if architecture.task != "encode":
+    if word == "static":
+        if not isinstance(settings, encoder.Settings):
             raise FormatError(f"{where}: static activations are those of encoders, this is a {name}")
-        grids, permutation = grids_file.read(folder, encoder.points(bert.settings(config)))
+        grids, permutation = grids_file.read(folder, settings.points())
     return Model(
-        name, architecture.task, config, generation, tensors, spec.roles, spec.aliases, folder, rounding, recipe, grids,
-        permutation,
-        sentence=sentence, scores=scores,
+        name, family.task, config, generation, tensors, spec.roles, spec.aliases, folder, activations_of(word, grids),
+        recipe, permutation, sentence=sentence, scores=scores,
     )  # fmt: skip
 
 
 def _answers(
-    quantization: Mapping[str, Any], config: Mapping[str, Any], name: str, where: str
+    quantization: Mapping[str, Any], settings: Settings, where: str
 ) -> tuple[SentenceVectors | None, Scores | None]:
     """How an encoder makes vectors of texts, and scores of logits; None of what makes none."""
-    if ARCHITECTURES[name].task != "encode":
+    if not isinstance(settings, encoder.Settings):
         return None, None
-    settings = bert.settings(config)
     plain = quantization.get("sentence")
     sentence = None if plain is None else pooling.from_plain(plain, where, FormatError, settings.hidden)
     if not settings.labels:
         return sentence, None
-    scores = quantization.get("scores", bert.scores_of_older(config))
+    scores = quantization.get("scores", labels.scores_of_older(settings.labels))
     if scores not in get_args(Scores):
         raise FormatError(f"{where}: scores is {scores!r}, should be one of {', '.join(get_args(Scores))}")
     return sentence, scores

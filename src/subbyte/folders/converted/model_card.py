@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from subbyte.models import bert
+from subbyte.models.kinds import Purpose, task_of
 from subbyte.models.model import Model
 
 # keys of the front matter that describe the converted model, not its source; all others (licence, language, data) stay
@@ -22,7 +22,7 @@ def model_card(model: Model, sizes: Mapping[str, int], source_card: str | None, 
     sizes        file name -> bytes, of the files beside the card
     source_card  the card of the source folder; its attribution and licence are kept
     """
-    name, use = base_name(model), _use(model)
+    name, use = base_name(model), USES[task_of(model)]
     front, body = split_front_matter(source_card or "")
     parameters = model.parameters
     weights = sizes["model.safetensors"]
@@ -76,33 +76,29 @@ class _Use(NamedTuple):
     evaluation: str
 
 
-TRANSLATION = _Use(
-    "translation",
-    'echo "A sentence." | subbyte translate FOLDER',
-    'translator = subbyte.Translator.from_pretrained("FOLDER")\nprint(translator.translate(["A sentence."]))',
-    "give other translations than the float32 model now and then",
-    "subbyte evaluate FOLDER --task translation --source F --reference F",
-)
-CLASSIFICATION = _Use(
-    "text-classification",
-    'echo "A sentence." | subbyte classify FOLDER',
-    'classifier = subbyte.Classifier.from_pretrained("FOLDER")\nprint(classifier(["A sentence."]))',
-    "give other probabilities than the float32 model, and now and then another label",
-    "subbyte evaluate FOLDER --task classification --data F",
-)
-SENTENCES = _Use(
-    "sentence-similarity",
-    'echo "A sentence." | subbyte encode FOLDER --out vectors.npy',
-    'encoder = subbyte.Encoder.from_pretrained("FOLDER")\nprint(encoder.encode(["A sentence."]))',
-    "give vectors near those of the float32 model, not the same",
-    "subbyte evaluate FOLDER --task sts --data F",
-)
-
-
-def _use(model: Model) -> _Use:
-    if model.task != "encode":
-        return TRANSLATION
-    return CLASSIFICATION if bert.settings(model.config).labels else SENTENCES
+USES: Mapping[Purpose, _Use] = {
+    "translation": _Use(
+        "translation",
+        'echo "A sentence." | subbyte translate FOLDER',
+        'translator = subbyte.Translator.from_pretrained("FOLDER")\nprint(translator.translate(["A sentence."]))',
+        "give other translations than the float32 model now and then",
+        "subbyte evaluate FOLDER --task translation --source F --reference F",
+    ),
+    "classification": _Use(
+        "text-classification",
+        'echo "A sentence." | subbyte classify FOLDER',
+        'classifier = subbyte.Classifier.from_pretrained("FOLDER")\nprint(classifier(["A sentence."]))',
+        "give other probabilities than the float32 model, and now and then another label",
+        "subbyte evaluate FOLDER --task classification --data F",
+    ),
+    "sts": _Use(
+        "sentence-similarity",
+        'echo "A sentence." | subbyte encode FOLDER --out vectors.npy',
+        'encoder = subbyte.Encoder.from_pretrained("FOLDER")\nprint(encoder.encode(["A sentence."]))',
+        "give vectors near those of the float32 model, not the same",
+        "subbyte evaluate FOLDER --task sts --data F",
+    ),
+}
 
 
 def base_name(model: Model) -> str:

@@ -19,7 +19,7 @@ from subbyte.folders.converted.weights_file import FORMAT_VERSION, WEIGHTS, file
 from subbyte.folders.files import read_file
 from subbyte.folders.manifest import manifest_of
 from subbyte.models import marian, pooling
-from subbyte.models.model import Model
+from subbyte.models.model import Model, Static
 
 RECIPE = "recipe.toml"
 COPY_LIMIT = 1 << 26  # bytes of a tokenizer file
@@ -87,8 +87,8 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
         "report.json": _json({"producer": producer(), **report}),
         **({} if recipe is None else {RECIPE: recipe.encode()}),
     }
-    if model.activations == "static":
-        files[grids_file.FILE] = _json(grids_file.to_plain(model.grids, model.permutation))
+    if isinstance(model.activations, Static):
+        files[grids_file.FILE] = _json(grids_file.to_plain(model.activations.grids, model.permutation))
     pieces = marian.sentencepiece_files(model.config)  # perhaps packed in the source
     for name in pieces or ():
         if (model.folder / name_on_disk(model.folder, name)).exists():

@@ -88,7 +88,7 @@ def manifest_of(model: Model, producer: str) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "producer": producer,
         "architecture": model.architecture,
-        "activations": model.activations,
+        "activations": model.activations.word,
         "aliases": dict(model.aliases),
         "formats": formats,
         "tensors": tensors,

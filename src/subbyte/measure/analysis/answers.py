@@ -12,7 +12,8 @@ from subbyte.errors import UsageError
 from subbyte.measure.analysis.noise import Statistic
 from subbyte.measure.analysis.texts import Texts
 from subbyte.metrics import pearson, spearman
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model, SentenceVectors
 from subbyte.numbers.arrays import Array
 from subbyte.run.encoder_engine import EncoderEngine
@@ -88,7 +89,7 @@ class Labels:
 
     def wanted(self, model: Model, texts: Texts) -> Array | None:
         """The number of each text's class."""
-        names = bert.label_names(model.config)
+        names = label_names(model)
         return np.array(class_numbers(texts.labels, names, texts.path)) if texts.labels else None
 
     def given(self, engine: EncoderEngine, model: Model, batches: Sequence[Batch]) -> Array:
@@ -145,7 +146,7 @@ class Numbers:
 
 def answers_of(model: Model, texts: Texts) -> Answers:
     """The kind of a model's answers. Raises UsageError for those that are not compared."""
-    settings = bert.settings(model.config)
+    settings = encoder_of(model.config)
     if settings.several:
         raise UsageError(f"{model.folder}: has several labels at once; their answers are not compared here")
     if settings.regression:

@@ -16,8 +16,8 @@ from subbyte.compress.recipes.recipe import load_recipe
 from subbyte.errors import RecipeError
 from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality, Remedy, short
 from subbyte.measure.analysis.quality import Judge
-from subbyte.models import bert
-from subbyte.models.model import Model
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Model, Static
 from subbyte.progress import Steps
 
 PLAIN = "w8a8"
@@ -64,9 +64,9 @@ def unions(layers: int) -> tuple[Family, ...]:
 def leave_one_out(calibrated: Calibrated, judge: Judge, measured: int, progress: Steps | None = None) -> LeaveOneOut:
     """Of a float32 encoder. `measured` is how many other texts than those of the calibration the judge has."""
     model = calibrated.model
-    grids = calibrated.prepared(load_recipe(PLAIN)).grids
+    grids = calibrated.prepared(load_recipe(PLAIN)).activations.grids
     single = [family for family in SINGLE if _members(family, grids)]
-    both = unions(bert.settings(model.config).layers)
+    both = unions(encoder_of(model.config).layers)
     prepared: dict[str, Model] = {}
     for recipe in REMEDIES:
         with suppress(RecipeError):  # its groups do not divide the width of this model: `presets.measured` says so
@@ -82,7 +82,7 @@ def leave_one_out(calibrated: Calibrated, judge: Judge, measured: int, progress:
         return found
 
     def rounded(names: Iterable[str]) -> Quality:
-        return quality(replace(model, activations="static", grids={name: grids[name] for name in names}))
+        return quality(replace(model, activations=Static({name: grids[name] for name in names})))
 
     float32, everything = quality(model), rounded(grids)
 
@@ -102,7 +102,7 @@ def leave_one_out(calibrated: Calibrated, judge: Judge, measured: int, progress:
     families, of_families = [effect(family) for family in single], [effect(family) for family in both]
     remedies: list[Remedy] = [{"recipe": PLAIN, "quality": everything}]
     for recipe, changed in prepared.items():
-        remedies.append({"recipe": recipe, "quality": quality(replace(changed, activations="static"))})
+        remedies.append({"recipe": recipe, "quality": quality(changed)})
     return {
         "calibrated": sum(len(ids) for ids, _ in calibrated.batches),
         "measured": measured,

@@ -10,6 +10,7 @@ import numpy as np
 
 from subbyte.compress.calibration.encoders import Batch
 from subbyte.measure.analysis.document import RESIDUAL, Point, ResidualDimension, short
+from subbyte.models import encoder
 from subbyte.numbers.arrays import Array
 from subbyte.progress import Steps
 from subbyte.run.encoder_engine import EncoderEngine
@@ -73,17 +74,19 @@ def outliers(
         )
         moments[name] = _joined(moments[name], seen) if name in moments else seen
     words = engine.settings.vocab_size
-    counted = {name: _Outliers(np.zeros(width, int), np.zeros(words, int)) for name, width in engine.points.items()}
+    counted = {
+        name: _Outliers(np.zeros(point.width, int), np.zeros(words, int)) for name, point in engine.points.items()
+    }
     read = np.zeros(words, int)
     for ids, _ in batches:
         np.add.at(read, [one for text in ids for one in text], 1)
     for flat, name, x in values():
         far = np.abs(x - moments[name].mean) > SIGMAS * moments[name].deviation
         counted[name].dimensions += far.sum(0)
-        if name.rpartition(".")[2] not in NO_TOKENS:
+        if engine.points[name].kind not in NO_TOKENS:
             np.add.at(counted[name].tokens, flat, far.sum(1))
     points = [_point(name, moments[name], counted[name], read, token) for name in engine.points]
-    return points, _residual({name: one.dimensions for name, one in counted.items()})
+    return points, _residual({point: counted[name].dimensions for name, point in engine.points.items()})
 
 
 def _joined(a: _Moments, b: _Moments) -> _Moments:
@@ -120,13 +123,13 @@ def _most(counts: Array) -> list[int]:
     return [int(i) for i in order if counts[i]]
 
 
-def _residual(counts: Mapping[str, Array]) -> list[ResidualDimension]:
+def _residual(counts: Mapping[encoder.Point, Array]) -> list[ResidualDimension]:
     outliers: dict[int, int] = defaultdict(int)
     layers: dict[int, set[int]] = defaultdict(set)
-    for name, of_point in counts.items():
-        if name.endswith(tuple(f".{kind}" for kind in RESIDUAL)):
+    for point, of_point in counts.items():
+        if point.layer is not None and point.kind in RESIDUAL:
             for i in np.flatnonzero(of_point):
                 outliers[int(i)] += int(of_point[i])
-                layers[int(i)].add(int(name.split(".")[1]))
+                layers[int(i)].add(point.layer)
     order = sorted(outliers, key=lambda i: (-outliers[i], i))
     return [{"dimension": i, "outliers": outliers[i], "layers": sorted(layers[i])} for i in order]

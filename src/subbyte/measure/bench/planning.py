@@ -14,7 +14,7 @@ from subbyte.folders.opening import open_model
 from subbyte.measure.bench.rivals import OURS, Engine
 from subbyte.measure.bench.subjects import Models, Task
 from subbyte.measure.demo import SENTENCES
-from subbyte.models import bert, marian
+from subbyte.models.families import encoder_of, translation_of
 from subbyte.models.kinds import kind
 from subbyte.models.model import Model
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
@@ -153,7 +153,7 @@ def sentences_of(model: Model, file: str | Path | None, most: int, tasks: Sequen
             "give more text, more --sentences, or smaller --batch-sizes"
         )
     tokenizer = load_tokenizer(model.folder, model.config)
-    longest = marian.settings(model.config).max_positions
+    longest = translation_of(model.config).longest
     ids = [tokenizer.encode(text) for text in texts]
     if cut := sum(len(sentence) > longest for sentence in ids):
         logger.warning("%d sentences are cut to %d tokens, the most that the model reads", cut, longest)
@@ -177,13 +177,13 @@ def texts_of(model: Model, file: str | Path | None, most: int, tasks: Sequence[T
 
 
 def _translations(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
-    longest = marian.settings(model.config).max_positions
+    longest = translation_of(model.config).longest
     tasks = tasks_of(engines, asked.batch_sizes, asked.beam_sizes, asked.tokens, longest)
     return tasks, sentences_of(model, asked.text, asked.sentences, tasks)
 
 
 def _encodings(model: Model, engines: Mapping[str, Engine], asked: Asked) -> Plan:
-    tasks = encoder_tasks_of(asked.batch_sizes, asked.sequence_lengths, bert.settings(model.config).longest)
+    tasks = encoder_tasks_of(asked.batch_sizes, asked.sequence_lengths, encoder_of(model.config).longest)
     return tasks, texts_of(model, asked.text, asked.sentences, tasks)
 
 

@@ -1,6 +1,6 @@
 """The forward pass of BERT, DistilBERT and RoBERTa in torch, as a function of weights by name.
 
-The names of weights and of activation points are those of models/bert.py. Only attention sees sentences: everything
+The names of weights and of activation points are those of models/encoder.py. Only attention sees sentences: everything
 else works on tokens that stand one behind the other, without filling, as in the engine. So what is counted at a point
 (ranges, errors, gradients of scales) is counted over tokens that are there.
 """
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from subbyte.models.encoder import POSITIONS, TYPES, WORDS, Settings, equalizer, multiplied, points
+from subbyte.models.encoder import POSITIONS, TYPES, WORDS, Settings, equalizer
 from subbyte.models.operands import hadamard
 from subbyte.training.layers import ACTIVATION, Weights, drop, norm
 
@@ -73,7 +73,7 @@ class EncoderNetwork:
     def run(self, weights: Weights, tokens: Tokens, at: At = unchanged, read: At = unchanged) -> Result:
         """The forward pass.
 
-        at    called at every point of models.bert.points, in their order, with float32 [tokens, width]; scores and
+        at    called at every point of the model, in their order, with float32 [tokens, width]; scores and
               probabilities are [sentences, heads, positions, positions], and 0 where one of both positions is filling;
               the pooler's and the classifier's are [sentences, width]
         read  called once where matrices read a point (product_inputs), with what `at` gave there, made an operand
@@ -160,8 +160,7 @@ class EncoderNetwork:
 
 def product_inputs(s: Settings) -> list[str]:
     """The points that matrices multiply, in their order."""
-    found = [point for point in points(s) if multiplied(point)]
-    return found if s.labels else found[:-1]  # nothing reads the last output
+    return [point.name for point in s.points().values() if point.readers]
 
 
 class _Seen:

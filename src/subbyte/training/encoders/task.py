@@ -13,7 +13,8 @@ from subbyte.compress.encoder_rounding import calibrated, few_bits
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import ModelError, UsageError
 from subbyte.metrics import METRICS, OF_NUMBERS
-from subbyte.models import bert
+from subbyte.models.families import encoder_of
+from subbyte.models.kinds import label_names
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -44,7 +45,7 @@ class EncoderTask:
     def __init__(self, job: Job[Texts, EncoderFinetuning]) -> None:
         self.job, model, train, valid = job, job.model, str(job.texts.train), str(job.texts.valid)
         self.settings = replace(job.settings, metric=chosen_metric(model, job.settings))
-        if bert.settings(model.config).regression:
+        if encoder_of(model.config).regression:
             model = replace(model, scores="none")  # the numbers to predict are what the logits are trained to be
         self.model = model
         self.tokenizer = load_encoder_tokenizer(model.folder, model.config, self.settings.max_length, model.sentence)
@@ -60,7 +61,7 @@ class EncoderTask:
         model = calibrated(self.model, recipe, batches, progress=phase(job.progress, "measuring ranges"))
         rounded = rounded_by_outputs(model, job.schemes, batches, job.progress) if settings.calibrate else None
         return EncoderTrainer(
-            replace(model, activations=recipe.activations), job.schemes, self.examples, settings,
+            model, job.schemes, self.examples, settings,
             rounded=rounded, precision=job.precision, seed=job.seed,
         )  # fmt: skip
 
@@ -75,7 +76,7 @@ class EncoderTask:
 
 def chosen_metric(model: Model, settings: EncoderFinetuning) -> Metric:
     """What the best model is chosen by. Raises ModelError without a classifier, UsageError for what does not fit it."""
-    shape = bert.settings(model.config)
+    shape = encoder_of(model.config)
     if shape.labels < 2 and not shape.regression:
         raise ModelError(
             f"{model.folder}: has no classifier to train; give a ...ForSequenceClassification in float32 that was "
@@ -94,9 +95,9 @@ def chosen_metric(model: Model, settings: EncoderFinetuning) -> Metric:
 
 def labels_of(model: Model, texts: LabelledText, where: str) -> Sequence[float]:
     """Labels as numbers: those to predict, or those of classes."""
-    if bert.settings(model.config).regression:
+    if encoder_of(model.config).regression:
         return numbers(texts.labels, where)
-    return class_numbers(texts.labels, bert.label_names(model.config), where)
+    return class_numbers(texts.labels, label_names(model), where)
 
 
 def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, where: str) -> list[Example]:
@@ -125,7 +126,7 @@ class Validation:
         tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         self.texts, self.threads, self.metric = tokenizer.encode(texts.texts), threads, METRICS[metric]
         self.labels = np.array(labels_of(model, texts, where))
-        self.regression = bert.settings(model.config).regression
+        self.regression = encoder_of(model.config).regression
 
     def score(self, model: Model) -> float:
         """The metric of a model as it would be stored."""

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subbyte.models import bert
 from subbyte.models.encoder import WORDS
-from subbyte.models.model import Model
+from subbyte.models.families import encoder_of
+from subbyte.models.model import Float, Model, activations_of
 from subbyte.numbers.granularity import PerTensor
 from subbyte.numbers.grids import Grid
 from subbyte.numbers.matrices import quantize_matrix
@@ -56,9 +56,7 @@ class EncoderTrainer:
     ) -> None:
         """The model before the first update.
 
-        model    a float32 classifier. `grids` are those of activations, as they are at first; `activations` says how
-                 inputs of products without a grid are rounded: not at all with "float32", else per token. It is the
-                 teacher, too
+        model    a float32 classifier. its grids are as they are at first. It is the teacher, too
         schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
         rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
         precision  of products: float32 or bf16
@@ -66,10 +64,10 @@ class EncoderTrainer:
         torch.manual_seed(seed)
         self.source, self.settings, self.examples = model, settings, examples
         self.seed, self.precision = seed, precision
-        self.shape = bert.settings(model.config)
-        grids = model.grids
+        self.shape = encoder_of(model.config)
+        grids = model.activations.grids
         exact = EncoderNetwork(self.shape, rotations={point: grid.rotation for point, grid in grids.items()})
-        rounds = model.activations != "float32"
+        rounds = not isinstance(model.activations, Float)
         self.dynamic = frozenset(product_inputs(self.shape)) - grids.keys() if rounds else frozenset()
         self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
         self.teacher = exact if settings.distils else None
@@ -119,7 +117,8 @@ class EncoderTrainer:
         """The model as it stands, with every matrix packed as it was trained, and the grids."""
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
-        return replace(self.source, tensors=tensors, grids=self.grids(), **changes)
+        activations = activations_of(self.source.activations.word, self.grids())
+        return replace(self.source, tensors=tensors, activations=activations, **changes)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""

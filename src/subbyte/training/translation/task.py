@@ -14,7 +14,6 @@ from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
 from subbyte.metrics import score
-from subbyte.models.marian import settings
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered
@@ -116,7 +115,7 @@ class TranslationTask:
 
     def _readable(self, targets: Sequence[Sequence[int]]) -> list[Pair]:
         """The pairs with no side that is empty or too long."""
-        longest = min(MOST_TOKENS, settings(self.model.config).max_positions)
+        longest = min(MOST_TOKENS, translation_of(self.model.config).longest)
         pairs = [Pair(*both) for both in zip(self.sources, targets, strict=True)]
         pairs = [p for p in pairs if min(len(p.source), len(p.target)) > 1 and p.tokens <= longest]
         if not pairs:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from subbyte.models import marian
+from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -109,7 +109,7 @@ class Trainer:
         """
         torch.manual_seed(seed)
         self.source, self.settings, self.pairs, self.seed = model, settings, pairs, seed
-        self.shape = marian.settings(model.config)
+        self.shape = translation_of(model.config)
         exact = Network(self.shape, dict(model.aliases), round_inputs=False)
         dropout = _dropout(model.config) if settings.dropout else Dropout()
         network = replace(exact, round_inputs=bool(schemes) and activations == "int8", dropout=dropout)
