@@ -14,6 +14,7 @@ from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
 from subbyte.metrics import score
+from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered
