@@ -90,8 +90,13 @@ def finetune(
     history: list[dict[str, Any]] = []
     validated = 0
     if resume and (state := kept.load()):
-        history, validated = state["history"], state["validated"]
-        trainer.restore(state)
+        try:
+            history, validated = state["history"], state["validated"]
+            trainer.restore(state)
+        except KeyError as error:
+            raise UsageError(
+                f"{working}: the state in it lacks {error}, so another version of subbyte wrote it; begin anew with --force"
+            ) from None
     report = {
         "recipe": chosen.name, "seed": seed, "finetune": {**vars(trainer.settings), "precision": precision},
         "text": task.described(),
