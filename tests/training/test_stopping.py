@@ -140,7 +140,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     with pytest.raises(UsageError, match="holds a run that was not finished; give --resume"):
         job.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
     monkeypatch.setattr(Checkpoints, "load", lambda _: {"history": []})
-    with pytest.raises(UsageError, match="lacks 'validated', another version of subbyte wrote it"):
+    with pytest.raises(UsageError, match="its state lacks 'validated', another version of subbyte wrote it"):
         job.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
     monkeypatch.undo()
     job.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ def finetune(
             trainer.restore(state)
         except KeyError as error:
             raise UsageError(
-                f"{working}: the state in it lacks {error}, another version of subbyte wrote it; begin anew with --force"
+                f"{working}: its state lacks {error}, another version of subbyte wrote it; begin anew with --force"
             ) from None
     report = {
         "recipe": chosen.name, "seed": seed, "finetune": {**vars(trainer.settings), "precision": precision},
