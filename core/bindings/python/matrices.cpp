@@ -10,8 +10,8 @@
 namespace subbyte::bindings {
 namespace {
 
-// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of numbers/packed.py's Block with the scale
-// as float32. Holds the arrays while a matrix is made of them.
+// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of numbers/packed.py's Block with
+// the scale as float32. Holds the arrays while a matrix is made of them.
 struct BlockArrays {
   std::vector<nb::object> alive;
 
