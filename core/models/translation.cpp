@@ -122,7 +122,7 @@ float* Translation::logits() {
 
 void Translation::watch_output() {
   Inputs states = last_states();
-  arena_.ops.watch(*output_, states);
+  arena_.ops.note(*output_, states);
 }
 
 bool Translation::likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens) {
