@@ -113,12 +113,12 @@ class EncoderTrainer:
         """The grids of activations as they stand."""
         return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix packed as it was trained, and the grids."""
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations, **changes)
+        return replace(self.source, tensors=tensors, activations=activations)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here."""

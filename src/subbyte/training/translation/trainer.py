@@ -157,7 +157,7 @@ class Trainer:
         """Whether every matrix is rounded by now: before the last phase they are not."""
         return len(self._active) == len(self.matrices.rounders)
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
         active = set(self._active)
         with torch.no_grad():
@@ -165,7 +165,7 @@ class Trainer:
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors, **changes)
+        return replace(self.source, tensors=tensors)
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
