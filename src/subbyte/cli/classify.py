@@ -25,7 +25,7 @@ def classify(
     all_labels: Annotated[bool, typer.Option("--all", help="Every label of each line, best first.")] = False,
     activation: Annotated[
         Scores | None,
-        typer.Option(show_default=False, help="What makes scores of logits.  [default: as the folder says]"),
+        typer.Option(help="What makes scores of logits.  [default: as the folder says]"),
     ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,

@@ -18,10 +18,10 @@ def download(
     ],
     out: Annotated[
         Path | None,
-        typer.Argument(metavar="OUT", show_default=False, help="The folder to write; default: NAME's last part."),
+        typer.Argument(metavar="OUT", help="The folder to write; default: NAME's last part."),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(metavar="R", show_default=False, help="A branch, a tag or a commit.  [default: main]")
+        str | None, typer.Option(metavar="R", help="A branch, a tag or a commit.  [default: main]")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -32,7 +32,6 @@ def evaluate(
     task: Annotated[
         Literal["translation", "classification", "sts"] | None,
         typer.Option(
-            show_default=False,
             help="What to measure: translations, labels (or numbers), or similarity of sentences.  "
             "[default: what the model is for]",
         ),

@@ -20,15 +20,15 @@ Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
     Path,
-    typer.Argument(metavar="DIR", show_default=False, help="A converted folder, or one that quantize would take."),
+    typer.Argument(metavar="DIR", help="A converted folder, or one that quantize would take."),
 ]
 InputFile = Annotated[
     Path | None,
-    typer.Argument(metavar="FILE", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
+    typer.Argument(metavar="FILE", help="Text, a sentence a line (.gz too); default: stdin."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", show_default=False, help="Cores to use.  [default: all]")
+    int | None, typer.Option(min=1, metavar="N", help="Cores to use.  [default: all]")
 ]
 Isa = Annotated[
     str,
@@ -40,7 +40,6 @@ ActivationsOption = Annotated[
     Activations | None,
     typer.Option(
         "--activations",
-        show_default=False,
         help="How the inputs of matrix products are rounded.  [default: as the folder says]",
     ),
 ]
@@ -48,7 +47,6 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         min=1,
-        show_default=False,
         help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]",
     ),
 ]
@@ -58,7 +56,6 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        show_default=False,
         help="A key of generation_config.json and its value (JSON) in the place of the folder's; null takes it away. "
         "May be given several times.",
     ),

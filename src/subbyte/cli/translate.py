@@ -35,7 +35,7 @@ def translate(
     *,
     batch_size: BatchSize = None,
     prefix: Annotated[
-        str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")
+        str, typer.Option(metavar="TEXT", help="What every translation begins with.")
     ] = "",
     settings: Settings = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
@@ -49,7 +49,7 @@ def translate(
     target_language: Annotated[
         str | None,
         typer.Option(
-            metavar="XX", show_default=False, help="For models with several: deu puts >>deu<< before each sentence."
+            metavar="XX", help="For models with several: deu puts >>deu<< before each sentence."
         ),
     ] = None,
     threads: Threads = None,
