@@ -26,10 +26,7 @@ def analyze(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="F.html",
-            help="The page to write; the numbers go to F.json. Needed without --json.",
-        ),
+        typer.Option(metavar="F.html", help="The page to write; the numbers go to F.json. Needed without --json."),
     ] = None,
     texts: Annotated[
         int, typer.Option(min=12, metavar="N", help="The first so many texts are read; time goes with them.")

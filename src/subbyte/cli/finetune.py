@@ -63,8 +63,7 @@ def finetune(
         Literal["float32", "bf16"], typer.Option(help="Of the products in training; bf16 where the processor has it.")
     ] = "float32",
     checkpoints: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The working folder.  [default: OUT.finetune]"),
+        Path | None, typer.Option(metavar="FOLDER", help="The working folder.  [default: OUT.finetune]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the working folder.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,
