@@ -1,4 +1,4 @@
-// Weight matrices, from the arrays of model.py.
+// Weight matrices, from the arrays of numbers/packed.py.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -10,8 +10,8 @@
 namespace subbyte::bindings {
 namespace {
 
-// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of model.py's Block with the scale
-// as float32. Holds the arrays while a matrix is made of them.
+// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of numbers/packed.py's Block with
+// the scale as float32. Holds the arrays while a matrix is made of them.
 struct BlockArrays {
   std::vector<nb::object> alive;
 

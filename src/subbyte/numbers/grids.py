@@ -49,7 +49,7 @@ class Grid:
     rotation: int = 1
 
     def __post_init__(self) -> None:
-        if faults := _faults(self.bits, self.scale, self.zero, self.operand, self.rotation):
+        if faults := grid_faults(self.bits, self.scale, self.zero, self.operand, self.rotation):
             raise SchemeError(f"grid: {'; '.join(faults)}")
         object.__setattr__(self, "scale", tuple(float(np.float32(scale)) for scale in self.scale))
         object.__setattr__(self, "zero", tuple(self.zero))
@@ -67,7 +67,7 @@ class Grid:
         return np.repeat(np.array(self.scale, np.float32), size), np.repeat(np.array(self.zero, np.float32), size)
 
 
-def _faults(bits: object, scale: object, zero: object, operand: object = False, rotation: object = 1) -> list[str]:
+def grid_faults(bits: object, scale: object, zero: object, operand: object = False, rotation: object = 1) -> list[str]:
     """What keeps these from being a grid."""
     if type(bits) is not int or bits not in BITS:
         return [f"bits are {bits!r}, should be 2 to 8, or 16"]
@@ -108,7 +108,7 @@ def from_range(low: Array, high: Array, bits: int, symmetric: bool = False) -> G
     if low.shape != high.shape or low.ndim != 1 or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
         raise SchemeError("a range needs finite numbers, and its low end below its high end")
     if bits not in BITS:
-        raise SchemeError(f"grid: {_faults(bits, (), ())[0]}")
+        raise SchemeError(f"grid: {grid_faults(bits, (), ())[0]}")
     scale, zero = scale_and_zero(low, high, bits, symmetric)
     return Grid(bits, tuple(scale.tolist()), tuple(int(one) for one in zero))
 

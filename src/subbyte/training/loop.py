@@ -50,7 +50,7 @@ class Trained(ABC):
         """One update; returns the loss of its batch."""
 
     @abstractmethod
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
 
     @abstractmethod

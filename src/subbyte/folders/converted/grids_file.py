@@ -9,7 +9,7 @@ from typing import Any
 from subbyte.errors import FormatError, SchemeError, fault_list
 from subbyte.folders.files import read_json
 from subbyte.models.encoder import Point
-from subbyte.numbers.grids import Grid, _faults
+from subbyte.numbers.grids import Grid, grid_faults
 
 FILE = "activations.json"
 FORMAT = 2
@@ -87,7 +87,7 @@ def _point_faults(plain: object, point: Point | None) -> list[str]:
         return ["is not a point of this model"]
     if not isinstance(plain, dict) or plain.keys() != {"bits", "scale", "zero", "operand", "rotation"}:
         return ["should have bits, scale, zero, operand and rotation, and nothing else"]
-    faults = _faults(**plain)
+    faults = grid_faults(**plain)
     if not faults and plain["operand"] and not point.multiplied:
         faults.append("is read by no matrix, so it cannot be an operand")
     if not faults and point.width % len(plain["scale"]):

@@ -111,11 +111,11 @@ class EncoderTrainer(Trained):
         """The grids of activations as they stand."""
         return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations, **changes)
+        return replace(self.source, tensors=tensors, activations=activations)
 
     def _resume(self) -> None:
         self._batches = endless(self.examples, self.settings.batch_size, self.seed, skip=self.update)

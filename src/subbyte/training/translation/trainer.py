@@ -152,14 +152,14 @@ class Trainer(Trained):
         """Whether every matrix is rounded by now: before the last phase they are not."""
         return len(self._active) == len(self.matrices.rounders)
 
-    def model(self, **changes: Any) -> Model:
+    def model(self) -> Model:
         active = set(self._active)
         with torch.no_grad():
             tensors = {
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors, **changes)
+        return replace(self.source, tensors=tensors)
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
