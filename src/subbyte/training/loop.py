@@ -61,7 +61,7 @@ class Trained(ABC):
         """All that is needed to go on from here."""
         return {
             "update": self.update,
-            "weights": self.weights.state_dict(),
+            "trained": self.weights.state_dict(),
             "matrices": self.matrices.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
@@ -70,7 +70,7 @@ class Trained(ABC):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self.update = state["update"]
-        self.weights.load_state_dict(state["weights"])
+        self.weights.load_state_dict(state["trained"])
         self.matrices.load_state_dict(state["matrices"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
