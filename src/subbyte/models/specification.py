@@ -31,16 +31,14 @@ class Specification:
     zeros: tuple[str, ...] = ()
     computed: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
-    def faults(self, found: Mapping[str, Shape]) -> list[str]:
-        """A line for each tensor that is missing, unexpected or of another shape; [] if all is as it should be."""
-        return list(self._faults(found))
 
-    def _faults(self, found: Mapping[str, Shape]) -> Iterator[str]:
-        for name, shape in self.shapes.items():
-            if name not in found:
-                yield f"missing tensor {name} {list(shape)}"
-            elif found[name] != shape:
-                yield f"tensor {name} is {list(found[name])}, should be {list(shape)}"
-        for name in found:
-            if name not in self.shapes:
-                yield f"unexpected tensor {name} {list(found[name])}"
+def shape_faults(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> Iterator[str]:
+    """A line for each tensor that is missing, unexpected or of another shape."""
+    for name, shape in wanted.items():
+        if name not in found:
+            yield f"missing tensor {name} {list(shape)}"
+        elif found[name] != shape:
+            yield f"tensor {name} is {list(found[name])}, should be {list(shape)}"
+    for name in found:
+        if name not in wanted:
+            yield f"unexpected tensor {name} {list(found[name])}"
