@@ -15,7 +15,7 @@ from subbyte.models.families import encoder_of
 KINDS = ("bert", "bert, classifier", "bert, regression", "distilbert, classifier", "roberta, classifier")
 ARCHITECTURES = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-# ours -> a checkpoint's: the inverse of bert.RENAMED, and the prefix
+# ours -> a checkpoint's: the inverse of bert.DIALECTS, and the prefix
 THEIRS: dict[str, tuple[str, dict[str, str]]] = {
     "bert": ("bert.", {}),
     "roberta": ("roberta.", {"pooler.dense.": "classifier.dense.", "classifier.": "classifier.out_proj."}),

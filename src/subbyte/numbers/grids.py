@@ -21,7 +21,7 @@ BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 LEAST_SCALE = float(np.float32(1e-8))  # the paper's floor
 MOST_SCALE = float(np.float32(1e30))  # so that no value overflows
 ROTATIONS = (1, 16, 32, 64, 128, 256)
-DIGIT = 255  # code = DIGIT * high + low at 16 bits
+DIGIT = 255  # at 16 bits the core works in two passes: code = DIGIT * high + low, both in -127..127
 
 
 def limit(bits: int) -> int:
@@ -49,7 +49,7 @@ class Grid:
     rotation: int = 1
 
     def __post_init__(self) -> None:
-        if faults := _faults(self.bits, self.scale, self.zero, self.operand, self.rotation):
+        if faults := grid_faults(self.bits, self.scale, self.zero, self.operand, self.rotation):
             raise SchemeError(f"grid: {'; '.join(faults)}")
         object.__setattr__(self, "scale", tuple(float(np.float32(scale)) for scale in self.scale))
         object.__setattr__(self, "zero", tuple(self.zero))
@@ -67,7 +67,7 @@ class Grid:
         return np.repeat(np.array(self.scale, np.float32), size), np.repeat(np.array(self.zero, np.float32), size)
 
 
-def _faults(bits: object, scale: object, zero: object, operand: object = False, rotation: object = 1) -> list[str]:
+def grid_faults(bits: object, scale: object, zero: object, operand: object = False, rotation: object = 1) -> list[str]:
     """What keeps these from being a grid."""
     if type(bits) is not int or bits not in BITS:
         return [f"bits are {bits!r}, should be 2 to 8, or 16"]
@@ -108,7 +108,7 @@ def from_range(low: Array, high: Array, bits: int, symmetric: bool = False) -> G
     if low.shape != high.shape or low.ndim != 1 or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
         raise SchemeError("a range needs finite numbers, and its low end below its high end")
     if bits not in BITS:
-        raise SchemeError(f"grid: {_faults(bits, (), ())[0]}")
+        raise SchemeError(f"grid: {grid_faults(bits, (), ())[0]}")
     scale, zero = scale_and_zero(low, high, bits, symmetric)
     return Grid(bits, tuple(scale.tolist()), tuple(int(one) for one in zero))
 
@@ -134,9 +134,3 @@ def dequantize(codes: Array, grid: Grid) -> Array:
 def fake_quantize(x: Array, grid: Grid) -> Array:
     """float32 [..., width] rounded to the grid, as float32."""
     return dequantize(quantize(x, grid), grid)
-
-
-def split(codes: Array) -> tuple[Array, Array]:
-    """Codes of 16 bits as two passes of 8: int8 high and low, code = 255 * high + low, both in -127..127."""
-    high = (codes.astype(np.int32) + 127) // DIGIT
-    return high.astype(np.int8), (codes - DIGIT * high).astype(np.int8)

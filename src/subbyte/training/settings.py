@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
-from subbyte.compress.recipes.selectors import did_you_mean
 from subbyte.errors import RecipeError
 
 
@@ -39,9 +38,8 @@ class Declared:
 
 
 def declarations(kind: type[Any]) -> dict[str, tuple[Any, Declared]]:
-    """Name -> type and declaration, of every field of a dataclass."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {one.name: get_args(hints[one.name]) for one in fields(kind)}
+    """Name -> type and declaration, of every field of a dataclass in a module whose annotations are no strings."""
+    return {one.name: get_args(one.type) for one in fields(kind)}
 
 
 def from_table(kind: type[Settings], table: Mapping[str, Any]) -> Settings:
@@ -49,6 +47,8 @@ def from_table(kind: type[Settings], table: Mapping[str, Any]) -> Settings:
     known = [*declarations(kind)]
     for key in table:
         if key not in known:
+            from subbyte.compress.recipes.selectors import did_you_mean  # not at the start of every command
+
             there = f"there are: {' '.join(known)} (for {kind.models})"
             raise RecipeError(f"[finetune]: {key!r} is not a key{did_you_mean(key, known)}; {there}")
     return kind(**table)

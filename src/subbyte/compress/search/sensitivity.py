@@ -56,7 +56,7 @@ def measure(
     """The costs of all matrices that `offered` names, for the schemes that it offers each.
 
     sentences    ids; not those that the grams are from
-    grams        as for `quantization.quantize_model`
+    grams        as for `rounding.quantize_model`
     frequencies  likewise; default: words are sorted by falling frequency
     progress     called with the models measured so far and those in all
     """

@@ -1,7 +1,5 @@
 """How an encoder is finetuned: its texts, and the [finetune] table of a recipe for encoders. No torch here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal

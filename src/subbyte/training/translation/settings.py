@@ -1,7 +1,5 @@
 """How a translation model is finetuned: its texts, and the [finetune] table of a recipe. No torch here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
