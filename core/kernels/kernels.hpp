@@ -15,6 +15,7 @@
 namespace subbyte {
 
 constexpr size_t kTile = 16;  // rows of a row block, and columns of a step
+constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
 
 // The codes of a matrix, laid out once at load, the same for every instruction set.
 //
@@ -145,8 +146,8 @@ struct LayerNorm {
 };
 
 // Softmax attention of one query over `length` positions, all heads.
-//   score[t] = dot(q_h, key_h[t]) * scale;  e[t] = exp(score[t] - max);  y_h = (sum over t of e[t] * value_h[t]) / sum
-//   e
+//   score[t] = dot(q_h, key_h[t]) * scale;  e[t] = exp(score[t] - max)
+//   y_h = (sum over t of e[t] * value_h[t]) / sum e
 struct Attention {
   const float* q;            // [heads * head_dim]
   const float* const* rows;  // [length]
@@ -159,8 +160,8 @@ struct Attention {
 
 // Softmax attention of all positions of a text over each other, one head.
 //   score[i, t] = sum over k of q[i, k] * key[t, k], one fused multiply-add after the other from +0;  rounded to
-//   `scores` e[t] = exp(score[i, t] * scale - max);  p[t] = e[t] * (1 / sum of e), lane t % 16;  rounded to
-//   `probabilities` y[i] = sum over t of p[t] * value[t], one fused multiply-add after the other from +0
+//   `scores`;  e[t] = exp(score[i, t] * scale - max);  p[t] = e[t] * (1 / sum of e), lane t % 16;  rounded to
+//   `probabilities`;  y[i] = sum over t of p[t] * value[t], one fused multiply-add after the other from +0
 struct SelfAttention {
   const float *q, *key, *value;  // [length, stride]
   float* y;                      // [length, stride]
@@ -181,8 +182,8 @@ struct Ssru {
   size_t n;
 };
 
-// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (output_rounding.py). A value goes to
-// the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
+// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (output_rounding.py). A value goes
+// to the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
 //   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
 //                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j
 //   slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0
@@ -226,7 +227,7 @@ struct Kernels {
   void (*self_attention)(const SelfAttention&);
   void (*ssru)(const Ssru&);
   void (*activate)(Activation, float* x, size_t n);
-  // Largest value of each run of 128 of x[0..n) (the last run may be shorter).
+  // Largest value of each run of kRun of x[0..n) (the last run may be shorter).
   void (*run_max)(const float* x, size_t n, float* out);
   // Sum of exp(x[i] - max), lane i % 16, folded.
   float (*exp_sum)(const float* x, size_t n, float max);

@@ -255,10 +255,10 @@ void activate(Activation kind, float* x, size_t n) {
 }
 
 void run_max(const float* x, size_t n, float* out) {
-  for (size_t begin = 0; begin < n; begin += 128) {
+  for (size_t begin = 0; begin < n; begin += kRun) {
     float max = -INFINITY;
-    for (size_t i = begin; i < n && i < begin + 128; ++i) max = x[i] > max ? x[i] : max;
-    out[begin / 128] = max;
+    for (size_t i = begin; i < n && i < begin + kRun; ++i) max = x[i] > max ? x[i] : max;
+    out[begin / kRun] = max;
   }
 }
 

@@ -14,8 +14,6 @@ double log_of(double x);
 // e^x, to about 1e-15 relative; 0 below -700.
 double exp_of(double x);
 
-constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
-
 // The log-probability of a token is (logit - max) - log_sum.
 struct Normalizer {
   float max, log_sum;

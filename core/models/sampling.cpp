@@ -1,9 +1,8 @@
-#include "models/sampling.hpp"
-
+// Which tokens may be drawn, and the noise that decides.
 #include <algorithm>
 #include <limits>
 
-#include "models/log.hpp"
+#include "models/continuations.hpp"
 
 namespace subbyte {
 namespace {

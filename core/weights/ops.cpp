@@ -47,7 +47,7 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
   const size_t work_of_row = inputs.m * inputs.cols;
   if (w.dense() || rounding_ != Rounding::int8) settle(inputs);
   if (w.dense()) {
-    split(w.rows(), w.rows() * work_of_row, [&](size_t begin, size_t end, size_t) {
+    share(blocks_of(w.rows()), w.rows() * work_of_row, [&](size_t begin, size_t end, size_t) {
       kernels_.linear_dense({w.weights(), inputs.x, bias, y, inputs.m, w.rows(), w.cols(), w.stride(), inputs.cols,
                              y_stride, begin * kTile, std::min(end * kTile, w.rows())});
     });
@@ -55,7 +55,7 @@ void Ops::linear(const Matrix& w, Inputs& inputs, const float* bias, float* y, s
   }
   if (rounding_ == Rounding::int8) return linear(w.parts(), inputs, bias, y, y_stride);
   for (const Matrix::Part& part : w.parts()) {
-    split(part.packed.rows, part.packed.rows * work_of_row, [&](size_t begin, size_t end, size_t worker) {
+    share(blocks_of(part.packed.rows), part.packed.rows * work_of_row, [&](size_t begin, size_t end, size_t worker) {
       kernels_.linear_float({part.packed, inputs.x, bias, part.outputs, y, inputs.m, w.cols(), inputs.cols, y_stride,
                              begin, end, scratch_[worker].grow(256 * part.packed.steps)});
     });
@@ -71,10 +71,11 @@ void Ops::linear(const std::vector<Matrix::Part>& parts, Inputs& inputs, const f
 void Ops::products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                    const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride) {
   for (const Matrix::Part& part : parts) {
-    split(part.packed.rows, part.packed.rows * inputs.m * inputs.cols, [&](size_t begin, size_t end, size_t worker) {
-      kernels_.linear_int8({part.packed, x.data(), x_sum.data(), x_scale, bias, part.outputs, y, inputs.m, y_stride,
-                            begin, end, scratch_[worker].grow(int8_scratch(part.packed.steps))});
-    });
+    share(blocks_of(part.packed.rows), part.packed.rows * inputs.m * inputs.cols,
+          [&](size_t begin, size_t end, size_t worker) {
+            kernels_.linear_int8({part.packed, x.data(), x_sum.data(), x_scale, bias, part.outputs, y, inputs.m,
+                                  y_stride, begin, end, scratch_[worker].grow(int8_scratch(part.packed.steps))});
+          });
   }
 }
 

@@ -75,13 +75,8 @@ class Ops {
   // f(row, worker) for every row, over threads where rows * work (in multiply-adds) is worth it.
   template <class F>
   void for_rows(size_t rows, size_t work, const F& f) {
-    const size_t chunks = chunks_for(rows, rows * work);
-    if (chunks == 1) {
-      for (size_t row = 0; row < rows; ++row) f(row, size_t{0});
-      return;
-    }
-    threads_.run(chunks, [&](size_t chunk, size_t worker) {
-      for (size_t row = rows * chunk / chunks; row < rows * (chunk + 1) / chunks; ++row) f(row, worker);
+    share(rows, rows * work, [&](size_t begin, size_t end, size_t worker) {
+      for (size_t row = begin; row < end; ++row) f(row, worker);
     });
   }
 
@@ -94,14 +89,13 @@ class Ops {
   void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                 const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 
-  // f(first block, behind the last, worker) over the row blocks of a product.
+  // f(first, behind the last, worker) over pieces of [0, units), over threads where the work of all is worth it.
   template <class F>
-  void split(size_t rows, size_t work, const F& f) {
-    const size_t blocks = blocks_of(rows), chunks = chunks_for(blocks, work);
-    if (chunks == 1) return f(size_t{0}, blocks, size_t{0});
-    threads_.run(chunks, [&](size_t chunk, size_t worker) {
-      f(blocks * chunk / chunks, blocks * (chunk + 1) / chunks, worker);
-    });
+  void share(size_t units, size_t work, const F& f) {
+    const size_t chunks = chunks_for(units, work);
+    if (chunks == 1) return f(size_t{0}, units, size_t{0});
+    threads_.run(chunks,
+                 [&](size_t chunk, size_t worker) { f(units * chunk / chunks, units * (chunk + 1) / chunks, worker); });
   }
 
   const Kernels& kernels_;

@@ -18,7 +18,6 @@ constexpr int kDeepest = 254 * 127;  // the largest |level - zero| times the lar
 constexpr float kHuge = 1e30f;       // no sum of a few numbers below it overflows
 constexpr float kTiny = 1e-20f;      // far above the smallest normal number
 constexpr float kBanned = -1e35f;    // far below all sums
-constexpr size_t kRun = 128;         // values under one maximum of Kernels::run_max
 constexpr float kSlack = 1e-5f;
 constexpr size_t kMostCandidates = 8;                // one in so many: more would cost as much as the whole matrix
 constexpr size_t kStepBytes = 256, kQuadBytes = 64;  // of width 8

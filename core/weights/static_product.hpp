@@ -1,9 +1,8 @@
 // A matrix whose inputs are rounded to a grid that was fixed beforehand, folded so that products stay those of int8
 // codes (Bondarenko et al. 2021; see docs/activations.md):
 //   sum over k of w[row, k] * s[g] * (c[k] - z[g])
-//     = sum over g of (s[g] * scale[row]) * (sum over k in g of level[row, k] * c[k])  -  sum over g of s[g] * z[g] *
-//     (sum
-//       over k in g of w[row, k])
+//     = sum over g of (s[g] * scale[row]) * (sum over k in g of level[row, k] * c[k])
+//       - sum over g of s[g] * z[g] * (sum over k in g of w[row, k])
 // The last term is a constant, which goes into the bias; with several groups, s[g] goes into the scales.
 #pragma once
 #include <memory>

@@ -191,7 +191,7 @@ void define_operations(nb::module_& m) {
       [](In<float, 1> x, const std::string& isa) {
         require(x.shape(0) > 0, "x: must not be empty");
         const Kernels& kernels = kernels_of(isa);
-        std::vector<float> maxima((x.shape(0) + 127) / 128);
+        std::vector<float> maxima((x.shape(0) + kRun - 1) / kRun);
         FloatMode mode;
         kernels.run_max(x.data(), x.shape(0), maxima.data());
         const float max = *std::max_element(maxima.begin(), maxima.end());

@@ -175,14 +175,14 @@ void activate(Activation kind, float* x, size_t n) {
 }
 
 void run_max(const float* x, size_t n, float* out) {
-  for (size_t begin = 0; begin < n; begin += 128) {
-    const size_t end = n - begin < 128 ? n : begin + 128;
+  for (size_t begin = 0; begin < n; begin += kRun) {
+    const size_t end = n - begin < kRun ? n : begin + kRun;
     F32x16 max = splat(-INFINITY);
     size_t i = begin;
     for (; i + kTile <= end; i += kTile) max = larger(max, load(x + i));
     float top = largest(max);
     for (; i < end; ++i) top = x[i] > top ? x[i] : top;
-    out[begin / 128] = top;
+    out[begin / kRun] = top;
   }
 }
 

@@ -33,12 +33,12 @@ inline Tables tables_of(const Packed& w, size_t block, size_t group, int8_t bias
     // Bit `plane` of the code c stands at bit c of these masks.
     constexpr __mmask64 set[] = {0xAAAAAAAAAAAAAAAAull, 0xCCCCCCCCCCCCCCCCull, 0xF0F0F0F0F0F0F0F0ull,
                                  0xFF00FF00FF00FF00ull};
+    constexpr int kFour = 0x04040404;
+    const __m512i first_row_of_lane =
+        _mm512_setr_epi32(0, 0, 0, 0, kFour, kFour, kFour, kFour, 2 * kFour, 2 * kFour, 2 * kFour, 2 * kFour, 3 * kFour,
+                          3 * kFour, 3 * kFour, 3 * kFour);
     for (int q = 0; q < 4; ++q) {
-      const __m512i row_of_lane =
-          _mm512_setr_epi32(0x01010101 * q, 0x01010101 * q, 0x01010101 * q, 0x01010101 * q, 0x01010101 * (4 + q),
-                            0x01010101 * (4 + q), 0x01010101 * (4 + q), 0x01010101 * (4 + q), 0x01010101 * (8 + q),
-                            0x01010101 * (8 + q), 0x01010101 * (8 + q), 0x01010101 * (8 + q), 0x01010101 * (12 + q),
-                            0x01010101 * (12 + q), 0x01010101 * (12 + q), 0x01010101 * (12 + q));
+      const __m512i row_of_lane = _mm512_add_epi8(_mm512_set1_epi8(static_cast<char>(q)), first_row_of_lane);
       __m512i level = plus;
       for (int plane = 0; plane < width; ++plane) {
         const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(alphas + plane * kTile));
