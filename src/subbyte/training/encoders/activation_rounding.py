@@ -144,7 +144,6 @@ class Quantizer(nn.Module):
         self.bits, self.limit, self.operand, self.rotation = grid.bits, limit(grid.bits), grid.operand, grid.rotation
         self.gradient, self.blend = gradient, blend
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
-        self.strict = not self.linear
         scale, zero = torch.tensor(grid.scale, dtype=torch.float64), torch.tensor(grid.zero, dtype=torch.float64)
         trained = gradient != "fixed"
         self.scale = nn.Parameter(scale if self.linear else scale.log(), requires_grad=trained)
@@ -158,7 +157,7 @@ class Quantizer(nn.Module):
         """x, float32 [..., width], on the grid."""
         scale, zero = self._values()
         rounded: Tensor
-        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, self.strict)
+        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, not self.linear)
         self._elements = x.numel() // len(scale)
         if self.gradient in OF_ERROR and torch.is_grad_enabled():
             with torch.no_grad():
@@ -177,8 +176,9 @@ class Quantizer(nn.Module):
     def settle(self) -> None:
         """After a backward pass: make the gradients of the parameters those that were asked for."""
         if self.gradient == "lsq":
-            for parameter in self._trained():
-                parameter.grad = _given(parameter) / math.sqrt(self._elements * self.limit)
+            for parameter in (self.scale, self.zero):
+                if parameter.requires_grad:
+                    parameter.grad = _given(parameter) / math.sqrt(self._elements * self.limit)
         elif self._error:
             self.steps += 1
             of_error = (self._error[0], self._error[1] * self.limit)  # z is limit times its parameter
@@ -194,9 +194,6 @@ class Quantizer(nn.Module):
         squares.mul_(DECAY).add_(both.square(), alpha=1 - DECAY)
         both = both / (squares / (1 - DECAY**self.steps)).sqrt().clamp(min=TINY)
         return self.blend * both[0] + (1 - self.blend) * both[1]
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [parameter for parameter in (self.scale, self.zero) if parameter.requires_grad]
 
     def _values(self) -> tuple[Tensor, Tensor]:
         """Scale and zero, float32 [K], with their gradients; rounding a zero passes its gradient on."""
