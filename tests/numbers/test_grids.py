@@ -16,7 +16,7 @@ from subbyte.errors import FormatError, SchemeError
 from subbyte.folders.converted import grids_file
 from subbyte.folders.converted.grids_file import from_plain, to_plain
 from subbyte.models.encoder import Point
-from subbyte.numbers.grids import BITS, Grid, fake_quantize, from_range, limit, quantize, split
+from subbyte.numbers.grids import BITS, Grid, fake_quantize, from_range, limit, quantize
 
 POINTS = {
     name: Point(0, name, width)
@@ -32,14 +32,6 @@ def one(value: float) -> np.ndarray:
 @pytest.mark.parametrize(("bits", "top"), [(2, 1), (4, 7), (8, 127), (16, 32512)])
 def test_codes_are_around_zero(bits: int, top: int) -> None:
     assert limit(bits) == top
-
-
-def test_16_bits_are_two_passes_of_8() -> None:
-    codes = np.arange(-limit(16), limit(16) + 1).astype(np.int16)
-    high, low = split(codes)
-    assert high.dtype == low.dtype == np.int8
-    assert abs(high.astype(int)).max() == abs(low.astype(int)).max() == 127
-    np.testing.assert_array_equal(255 * high.astype(int) + low, codes)
 
 
 def test_the_formula_by_hand() -> None:

@@ -28,7 +28,7 @@ def tiny_model() -> Model:
         "fc.bias": gaussian(1, 16, 3)[0],
     }
     roles = {"embed.weight": Role("embedding", "shared"), "fc.weight": Role("feed_forward", "encoder", 0)}
-    return Model("marian", {}, {}, tensors, roles, {"lm_head.weight": "embed.weight"}, Path())
+    return Model("marian", "translate", {}, {}, tensors, roles, {"lm_head.weight": "embed.weight"}, Path())
 
 
 def test_the_formula_of_a_block() -> None:

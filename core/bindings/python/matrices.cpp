@@ -68,7 +68,8 @@ struct BlockArrays {
 
 std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_size,
                                       const std::vector<nb::object>& blocks, std::optional<In<uint8_t, 1>> cluster) {
-  check(Matrix::fault_of(rows, cols, group_size));
+  const Fault fault = Matrix::fault_of(rows, cols, group_size);
+  require(!fault, fault.text());
   require(!cluster || cluster->shape(0) == rows, "cluster: must be [rows]");
   BlockArrays arrays;
   std::vector<BlockSource> sources;

@@ -45,7 +45,7 @@ def new_folder(out: Path, *, force: bool, strangers: Strangers = strangers) -> I
                 _sync(new)
                 refuse_existing(out, force=force, strangers=strangers)  # much may have come there meanwhile
                 _put_in_place(new, out)
-                _sync_folder(out.parent)
+                _sync_one(out.parent)
             finally:
                 shutil.rmtree(new, ignore_errors=True)  # after an exchange this is the old folder
     except OSError as e:
@@ -123,14 +123,12 @@ def _locked(folder: Path, *, required: bool) -> Iterator[None]:
 
 def _sync(folder: Path) -> None:
     """Everything in the folder is on the disk when this returns."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    _sync_folder(folder)
+    for path in (*folder.rglob("*"), folder):
+        _sync_one(path)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -194,12 +192,7 @@ def _refuse_existing(out: Path, force: bool, ours: Ours) -> None:
         raise UsageError(f"{out}: is a folder; give the name of a file to write")
     if not force:
         raise UsageError(f"{out}: already exists; choose another name, or give --force to replace it")
-    if out.is_symlink() or not out.is_file() or not _known(out, ours):
-        raise UsageError(f"{out}: was not written by this command, so it is not replaced; choose another name")
-
-
-def _known(out: Path, ours: Ours) -> bool:
-    try:
-        return ours(out)
-    except Exception:
-        return False
+    with suppress(Exception):
+        if not out.is_symlink() and out.is_file() and ours(out):
+            return
+    raise UsageError(f"{out}: was not written by this command, so it is not replaced; choose another name")

@@ -28,17 +28,11 @@ FORMATS: Mapping[str, str] = {
     ".pb": "TensorFlow's",
     ".tflite": "TensorFlow Lite's",
     ".mlmodel": "Core ML's",
-    ".pt": "a pickle of PyTorch, which can run code when it is read",
-    ".pth": "a pickle of PyTorch, which can run code when it is read",
-    ".ckpt": "a pickle of PyTorch, which can run code when it is read",
-    ".zip": "an archive: unpack it, and give the folder that is in it",
-    ".tar": "an archive: unpack it, and give the folder that is in it",
-    ".tgz": "an archive: unpack it, and give the folder that is in it",
-    ".tar.gz": "an archive: unpack it, and give the folder that is in it",
-    ".tar.xz": "an archive: unpack it, and give the folder that is in it",
-    ".tar.bz2": "an archive: unpack it, and give the folder that is in it",
-    ".tar.zst": "an archive: unpack it, and give the folder that is in it",
-    ".7z": "an archive: unpack it, and give the folder that is in it",
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "a pickle of PyTorch, which can run code when it is read"),
+    **dict.fromkeys(
+        (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".7z"),
+        "an archive: unpack it, and give the folder that is in it",
+    ),
 }
 # model_type of transformers -> what such models are
 ENCODER_DECODERS = """

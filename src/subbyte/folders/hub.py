@@ -5,19 +5,19 @@ Files come by way of the hub's own cache, so that a download that was stopped go
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from subbyte import errors
 from subbyte.errors import ModelError, SubbyteError, UsageError
 from subbyte.folders import config_json
+from subbyte.folders.atomic import new_folder
 from subbyte.folders.files import read_json
 from subbyte.folders.foreign import hub_name
 
@@ -81,21 +81,9 @@ def download(
         )
     if not sys.stderr.isatty():
         library.utils.disable_progress_bars()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = folder.with_name(f".{folder.name}.subbyte-download-{secrets.token_hex(4)}")
-        new.mkdir()
-    except OSError as e:
-        raise SubbyteError(f"{folder}: cannot be written: {e.strerror or e}") from None
-    try:
+    with new_folder(folder, force=False) as new:
         found = _fetched(library, wanted, revision, new, say)
-        size = sum((new / file).stat().st_size for file in found.files)
-        new.rename(folder)
-        return Download(found.name, found.revision, folder, found.files, size, found.pickled)
-    except OSError as e:
-        raise SubbyteError(f"{folder}: cannot be written: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    return replace(found, folder=folder)
 
 
 def _fetched(library: Any, name: str, revision: str | None, new: Path, say: Callable[[str], None] | None) -> Download:
@@ -119,11 +107,8 @@ def _fetched(library: Any, name: str, revision: str | None, new: Path, say: Call
             config_json.architecture_of(config, f"{name}/{config_json.CONFIG}")
     for file in files:
         (new / file).parent.mkdir(exist_ok=True)
-        with (source / file).open("rb") as read, (new / file).open("xb") as written:
-            shutil.copyfileobj(read, written)
-            written.flush()
-            os.fsync(written.fileno())
-    return Download(name, commit, new, tuple(files), 0, pickled)
+        shutil.copyfile(source / file, new / file)
+    return Download(name, commit, new, tuple(files), sum((new / file).stat().st_size for file in files), pickled)
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:
@@ -162,26 +147,21 @@ def _listed(library: Any, name: str, revision: str | None) -> tuple[str, str, di
     raise ModelError(f"{name}: there is no such model on the Hugging Face hub{tried}, or it is private")
 
 
-class _sentences:
+@contextmanager
+def _sentences(library: Any, name: str, revision: str | None, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turns what the hub's library raises into one of our sentences, but for the errors `but`."""
-
-    def __init__(self, library: Any, name: str, revision: str | None, but: tuple[type[Exception], ...] = ()) -> None:
-        self.library, self.name, self.revision, self.but = library, name, revision, but
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        errors = self.library.errors
-        if error is None or isinstance(error, self.but) or not isinstance(error, Exception):
-            return
-        if isinstance(error, errors.GatedRepoError):
-            raise _gated(self.name) from None
-        if isinstance(error, errors.RevisionNotFoundError):
-            raise ModelError(f"{self.name}: has no revision {self.revision!r} on the Hugging Face hub") from None
+    try:
+        yield
+    except but:
+        raise
+    except library.errors.GatedRepoError:
+        raise _gated(name) from None
+    except library.errors.RevisionNotFoundError:
+        raise ModelError(f"{name}: has no revision {revision!r} on the Hugging Face hub") from None
+    except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
         raise SubbyteError(
-            f"{self.name}: could not be fetched from the Hugging Face hub: {said}; without a network, run subbyte "
+            f"{name}: could not be fetched from the Hugging Face hub: {said}; without a network, run subbyte "
             "download on a machine that has one, and copy the folder"
         ) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subbyte.models.model import EQUALIZER, Role
-from subbyte.models.specification import Shape, Specification
+from subbyte.models.specification import Specification
 
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
@@ -78,42 +78,27 @@ class Settings:
 
     def specification(self) -> Specification:
         """The tensors of the model, in the order in which they are used."""
-        shapes: dict[str, Shape] = {}
-        roles: dict[str, Role] = {}
-
-        def matrix(name: str, shape: Shape, role: Role) -> None:
-            shapes[name] = shape
-            roles[name] = role
-
-        def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-            matrix(f"{name}.weight", (outputs, inputs), role)
-            shapes[f"{name}.bias"] = (outputs,)
-
-        def layer_norm(name: str) -> None:
-            shapes[f"{name}.weight"] = (self.hidden,)
-            shapes[f"{name}.bias"] = (self.hidden,)
-
-        embedding = Role("embedding", "encoder")
-        matrix(WORDS, (self.vocab_size, self.hidden), embedding)
-        matrix(POSITIONS, (self.positions, self.hidden), embedding)
+        found, embedding = Specification(), Role("embedding", "encoder")
+        found.matrix(WORDS, self.vocab_size, self.hidden, embedding)
+        found.matrix(POSITIONS, self.positions, self.hidden, embedding)
         if self.types:
-            matrix(TYPES, (self.types, self.hidden), embedding)
-        layer_norm("embeddings.LayerNorm")
+            found.matrix(TYPES, self.types, self.hidden, embedding)
+        found.layer_norm("embeddings.LayerNorm", self.hidden)
         for i in range(self.layers):
             layer = f"encoder.layer.{i}"
             attention, feed_forward = Role("self_attention", "encoder", i), Role("feed_forward", "encoder", i)
             for projection in ("query", "key", "value"):
-                linear(f"{layer}.attention.self.{projection}", self.hidden, self.hidden, attention)
-            linear(f"{layer}.attention.output.dense", self.hidden, self.hidden, attention)
-            layer_norm(f"{layer}.attention.output.LayerNorm")
-            linear(f"{layer}.intermediate.dense", self.ffn, self.hidden, feed_forward)
-            linear(f"{layer}.output.dense", self.hidden, self.ffn, feed_forward)
-            layer_norm(f"{layer}.output.LayerNorm")
+                found.linear(f"{layer}.attention.self.{projection}", self.hidden, self.hidden, attention)
+            found.linear(f"{layer}.attention.output.dense", self.hidden, self.hidden, attention)
+            found.layer_norm(f"{layer}.attention.output.LayerNorm", self.hidden)
+            found.linear(f"{layer}.intermediate.dense", self.ffn, self.hidden, feed_forward)
+            found.linear(f"{layer}.output.dense", self.hidden, self.ffn, feed_forward)
+            found.layer_norm(f"{layer}.output.LayerNorm", self.hidden)
         if self.labels:
-            linear("pooler.dense", self.hidden, self.hidden, Role("pooler", "encoder"))
-            linear("classifier", self.labels, self.hidden, Role("classifier", "encoder"))
-        added = {equalizer(point.name): (point.width,) for point in self.points().values() if point.multiplied}
-        return Specification(shapes, roles, {}, added)
+            found.linear("pooler.dense", self.hidden, self.hidden, Role("pooler", "encoder"))
+            found.linear("classifier", self.labels, self.hidden, Role("classifier", "encoder"))
+        found.added.update((equalizer(p.name), (p.width,)) for p in self.points().values() if p.multiplied)
+        return found
 
     def points(self) -> dict[str, Point]:
         """The activations that may be quantized, in the order in which they are computed, by their names.

@@ -19,33 +19,20 @@ if TYPE_CHECKING:
 
 # Keys that are not followed, and the values for which that makes no difference.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "assistant_early_exit": (None,),
-    "constraints": (None,),
-    "diversity_penalty": (None, 0, 0.0),
-    "dola_layers": (None,),
-    "encoder_no_repeat_ngram_size": (None, 0),
-    "encoder_repetition_penalty": (None, 1, 1.0),
-    "exponential_decay_length_penalty": (None,),
-    "force_words_ids": (None,),
-    "guidance_scale": (None, 1, 1.0),
-    "max_time": (None,),
-    "num_beam_groups": (None, 1),
-    "penalty_alpha": (None, 0, 0.0),
-    "prompt_lookup_num_tokens": (None,),
-    "remove_invalid_values": (None, False),
-    "sequence_bias": (None,),
-    "stop_strings": (None,),
-    "token_healing": (None, False),
-    "use_mtp": (None, False),
-    "watermarking_config": (None,),
+    **dict.fromkeys(
+        ("assistant_early_exit", "constraints", "dola_layers", "exponential_decay_length_penalty"), (None,)
+    ),
+    **dict.fromkeys(("force_words_ids", "max_time", "prompt_lookup_num_tokens", "sequence_bias"), (None,)),
+    **dict.fromkeys(("stop_strings", "watermarking_config"), (None,)),
+    **dict.fromkeys(("diversity_penalty", "encoder_no_repeat_ngram_size", "penalty_alpha"), (None, 0)),
+    **dict.fromkeys(("encoder_repetition_penalty", "guidance_scale", "num_beam_groups"), (None, 1)),
+    **dict.fromkeys(("remove_invalid_values", "token_healing", "use_mtp"), (None, False)),
 }
 # The same, of keys that have a say only where tokens are drawn.
 NEUTRAL_IN_SAMPLING: Mapping[str, tuple[Any, ...]] = {
-    "epsilon_cutoff": (None, 0, 0.0),
-    "eta_cutoff": (None, 0, 0.0),
-    "min_p": (None, 0, 0.0),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "min_p"), (None, 0)),
     "top_h": (None,),
-    "typical_p": (None, 1, 1.0),
+    "typical_p": (None, 1),
 }
 
 # key -> least and most; 0 beams and a greatest length of 0 are as if the key were not there
@@ -81,10 +68,12 @@ def id_faults(settings: Mapping[str, Any], words: int) -> Iterator[str]:
     def good(value: object) -> bool:
         return type(value) is int and 0 <= value < words
 
+    def all_good(value: object) -> bool:
+        return isinstance(value, list) and all(map(good, value))
+
     for name in ONE_OR_MORE_IDS:
         value = settings.get(name)
-        listed = value if isinstance(value, list) else [value]
-        if value is not None and not (listed and all(map(good, listed))):
+        if value is not None and not good(value) and (value == [] or not all_good(value)):
             yield f"{name} is {value!r}, should be an id below {words}, or a list of such"
     for name in ONE_ID:
         value = settings.get(name)
@@ -92,12 +81,10 @@ def id_faults(settings: Mapping[str, Any], words: int) -> Iterator[str]:
             yield f"{name} is {value!r}, should be an id below {words}"
     for name in IDS:
         value = settings.get(name)
-        if value is not None and not (isinstance(value, list) and all(map(good, value))):
+        if value is not None and not all_good(value):
             yield f"{name} is {value!r}, should be a list of ids below {words}"
     bad = settings.get("bad_words_ids")
-    if bad is not None and not (
-        isinstance(bad, list) and all(isinstance(ids, list) and ids and all(map(good, ids)) for ids in bad)
-    ):
+    if bad is not None and not (isinstance(bad, list) and all(ids and all_good(ids) for ids in bad)):
         yield f"bad_words_ids should be a list of lists of ids below {words}"
 
 

@@ -24,23 +24,35 @@ class Specification:
     computed  tables that the engine computes -> how; a checkpoint may hold them, and then holds the same
     """
 
-    shapes: Mapping[str, Shape]
-    roles: Mapping[str, Role]
-    aliases: Mapping[str, str]
-    added: Mapping[str, Shape] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    added: dict[str, Shape] = field(default_factory=dict)
     zeros: tuple[str, ...] = ()
     computed: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
-    def faults(self, found: Mapping[str, Shape]) -> list[str]:
-        """A line for each tensor that is missing, unexpected or of another shape; [] if all is as it should be."""
-        return list(self._faults(found))
+    def matrix(self, name: str, outputs: int, inputs: int, role: Role) -> None:
+        """List a matrix."""
+        self.shapes[name] = (outputs, inputs)
+        self.roles[name] = role
 
-    def _faults(self, found: Mapping[str, Shape]) -> Iterator[str]:
-        for name, shape in self.shapes.items():
-            if name not in found:
-                yield f"missing tensor {name} {list(shape)}"
-            elif found[name] != shape:
-                yield f"tensor {name} is {list(found[name])}, should be {list(shape)}"
-        for name in found:
-            if name not in self.shapes:
-                yield f"unexpected tensor {name} {list(found[name])}"
+    def linear(self, name: str, outputs: int, inputs: int, role: Role) -> None:
+        """List a matrix and its bias."""
+        self.matrix(f"{name}.weight", outputs, inputs, role)
+        self.shapes[f"{name}.bias"] = (outputs,)
+
+    def layer_norm(self, name: str, width: int) -> None:
+        """List the weights and the bias of a layer normalization."""
+        self.shapes[f"{name}.weight"] = self.shapes[f"{name}.bias"] = (width,)
+
+
+def shape_faults(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> Iterator[str]:
+    """A line for each tensor that is missing, unexpected or of another shape."""
+    for name, shape in wanted.items():
+        if name not in found:
+            yield f"missing tensor {name} {list(shape)}"
+        elif found[name] != shape:
+            yield f"tensor {name} is {list(found[name])}, should be {list(shape)}"
+    for name in found:
+        if name not in wanted:
+            yield f"unexpected tensor {name} {list(found[name])}"

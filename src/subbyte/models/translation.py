@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from subbyte.models.model import Role
-from subbyte.models.specification import Shape, Specification
+from subbyte.models.specification import Specification
 
 SHARED = "model.shared.weight"
 ENCODER = "model.encoder.embed_tokens.weight"
@@ -50,47 +50,34 @@ class Settings:
 
     def specification(self) -> Specification:
         """The tensors of the model, encoder first, in the order in which they are used."""
-        shapes: dict[str, Shape] = {}
-        roles: dict[str, Role] = {}
-        aliases: dict[str, str] = {}
-
-        def matrix(name: str, shape: Shape, role: Role) -> None:
-            shapes[name] = shape
-            roles[name] = role
-
-        def linear(name: str, outputs: int, inputs: int, role: Role) -> None:
-            matrix(f"{name}.weight", (outputs, inputs), role)
-            shapes[f"{name}.bias"] = (outputs,)
-
-        def layer_norm(name: str) -> None:
-            shapes[f"{name}.weight"] = (self.d_model,)
-            shapes[f"{name}.bias"] = (self.d_model,)
+        d, words = self.d_model, self.decoder_vocab_size
+        table = partial(sinusoidal_positions, self.max_positions, d)
+        found = Specification(zeros=(BIAS,), computed=dict.fromkeys(POSITIONS, table))
+        if self.shared and self.tied:
+            found.matrix(SHARED, self.vocab_size, d, Role("embedding", "shared"))
+            found.aliases.update(dict.fromkeys((ENCODER, DECODER, OUTPUT), SHARED))
+        else:  # transformers 5 unties all of them, also where the vocabulary is shared
+            found.matrix(ENCODER, self.vocab_size, d, Role("embedding", "encoder"))
+            found.matrix(DECODER, words, d, Role("embedding", "decoder"))
+            if self.tied:
+                found.aliases[OUTPUT] = DECODER
+            else:
+                found.matrix(OUTPUT, words, d, Role("output", "decoder"))
 
         def attention(name: str, role: Role) -> None:
             for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                linear(f"{name}.{projection}", self.d_model, self.d_model, role)
-            layer_norm(f"{name}_layer_norm")
-
-        if self.shared and self.tied:
-            matrix(SHARED, (self.vocab_size, self.d_model), Role("embedding", "shared"))
-            aliases = {ENCODER: SHARED, DECODER: SHARED, OUTPUT: SHARED}
-        else:  # transformers 5 unties all of them, also where the vocabulary is shared
-            matrix(ENCODER, (self.vocab_size, self.d_model), Role("embedding", "encoder"))
-            matrix(DECODER, (self.decoder_vocab_size, self.d_model), Role("embedding", "decoder"))
-            if self.tied:
-                aliases = {OUTPUT: DECODER}
-            else:
-                matrix(OUTPUT, (self.decoder_vocab_size, self.d_model), Role("output", "decoder"))
+                found.linear(f"{name}.{projection}", d, d, role)
+            found.layer_norm(f"{name}_layer_norm", d)
 
         def feed_forward(name: str, ffn: int, role: Role) -> None:
-            linear(f"{name}.fc1", ffn, self.d_model, role)
-            linear(f"{name}.fc2", self.d_model, ffn, role)
-            layer_norm(f"{name}.final_layer_norm")
+            found.linear(f"{name}.fc1", ffn, d, role)
+            found.linear(f"{name}.fc2", d, ffn, role)
+            found.layer_norm(f"{name}.final_layer_norm", d)
 
         def ssru(layer: str, role: Role) -> None:
-            matrix(f"{layer}.ssru.input.weight", (self.d_model, self.d_model), role)
-            linear(f"{layer}.ssru.forget", self.d_model, self.d_model, role)
-            layer_norm(f"{layer}.ssru_layer_norm")
+            found.matrix(f"{layer}.ssru.input.weight", d, d, role)
+            found.linear(f"{layer}.ssru.forget", d, d, role)
+            found.layer_norm(f"{layer}.ssru_layer_norm", d)
 
         for i in range(self.encoder_layers):
             attention(f"model.encoder.layers.{i}.self_attn", Role("self_attention", "encoder", i))
@@ -102,9 +89,8 @@ class Settings:
                 attention(f"model.decoder.layers.{i}.self_attn", Role("self_attention", "decoder", i))
             attention(f"model.decoder.layers.{i}.encoder_attn", Role("cross_attention", "decoder", i))
             feed_forward(f"model.decoder.layers.{i}", self.decoder_ffn, Role("feed_forward", "decoder", i))
-        shapes[BIAS] = (self.decoder_vocab_size,)
-        table = partial(sinusoidal_positions, self.max_positions, self.d_model)
-        return Specification(shapes, roles, aliases, zeros=(BIAS,), computed=dict.fromkeys(POSITIONS, table))
+        found.shapes[BIAS] = (words,)
+        return found
 
 
 def sinusoidal_positions(positions: int, width: int) -> np.ndarray:

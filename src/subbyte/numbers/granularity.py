@@ -59,11 +59,6 @@ def grouped(w: Array, granularity: Granularity) -> Array:
     return w.reshape(1, 1, rows * cols) if granularity == PerTensor() else w.reshape(rows, cols // size, size)
 
 
-def ungrouped(w: Array, shape: tuple[int, int]) -> Array:
-    """The matrix of this shape that was `grouped`."""
-    return w.reshape(shape)
-
-
 def granularity_to_plain(granularity: Granularity) -> str | dict[str, int]:
     """The word or table a recipe writes: "tensor", "row" or {"group": size}."""
     match granularity:

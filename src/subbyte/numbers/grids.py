@@ -21,7 +21,7 @@ BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 LEAST_SCALE = float(np.float32(1e-8))  # the paper's floor
 MOST_SCALE = float(np.float32(1e30))  # so that no value overflows
 ROTATIONS = (1, 16, 32, 64, 128, 256)
-DIGIT = 255  # code = DIGIT * high + low at 16 bits
+DIGIT = 255  # at 16 bits the core works in two passes: code = DIGIT * high + low, both in -127..127
 
 
 def limit(bits: int) -> int:
@@ -134,9 +134,3 @@ def dequantize(codes: Array, grid: Grid) -> Array:
 def fake_quantize(x: Array, grid: Grid) -> Array:
     """float32 [..., width] rounded to the grid, as float32."""
     return dequantize(quantize(x, grid), grid)
-
-
-def split(codes: Array) -> tuple[Array, Array]:
-    """Codes of 16 bits as two passes of 8: int8 high and low, code = 255 * high + low, both in -127..127."""
-    high = (codes.astype(np.int32) + 127) // DIGIT
-    return high.astype(np.int8), (codes - DIGIT * high).astype(np.int8)

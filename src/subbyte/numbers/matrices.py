@@ -12,7 +12,7 @@ import numpy as np
 from subbyte.errors import SchemeError
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.bits import pack, unpack
-from subbyte.numbers.granularity import PerTensor, group_size, grouped, ungrouped
+from subbyte.numbers.granularity import PerTensor, group_size, grouped
 from subbyte.numbers.output_rounding import Columns
 from subbyte.numbers.packed import Block, PackedMatrix
 from subbyte.numbers.schemes import Clustered, Params, Scheme, to_plain
@@ -36,18 +36,17 @@ def quantize_matrix(
     if not np.isfinite(w).all():
         raise SchemeError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights are not finite")
     columns = Columns.of(gram) if isinstance(gram, np.ndarray) else gram
-    plain = to_plain(scheme)
     if isinstance(scheme, Clustered):
         if cluster is None:
             cluster = scheme.clusters.assign(np.arange(rows, 0, -1))
         elif cluster.shape != (rows,) or cluster.max(initial=0) >= scheme.clusters.count:
             raise SchemeError(f"expected a cluster below {scheme.clusters.count} for each of {rows} rows")
         blocks = tuple(_quantize_rows(w[cluster == i], one, columns) for i, one in enumerate(scheme.schemes))
-        return PackedMatrix((rows, cols), group_size(scheme.scheme.granularity, cols), blocks, cluster, plain)
-    if cluster is not None:
+    elif cluster is not None:
         raise SchemeError("clusters were given for a scheme without any")
-    block = _quantize_rows(w, scheme, columns)
-    return PackedMatrix((rows, cols), group_size(scheme.granularity, cols), (block,), None, plain)
+    else:
+        blocks = (_quantize_rows(w, scheme, columns),)
+    return PackedMatrix((rows, cols), group_size(scheme.granularity, cols), blocks, cluster, to_plain(scheme))
 
 
 def pack_block(codes: Array, params: Params, scheme: Scheme) -> Block:
@@ -60,14 +59,13 @@ def pack_block(codes: Array, params: Params, scheme: Scheme) -> Block:
 def blank_matrix(shape: tuple[int, int], scheme: Scheme | Clustered) -> PackedMatrix:
     """A matrix of zeros as it would be packed, quickly: what its file takes depends on nothing else."""
     rows, cols = shape
-    plain = scheme.scheme if isinstance(scheme, Clustered) else scheme
-    size = group_size(plain.granularity, cols)
-    schemes: tuple[Scheme, ...] = (plain,)
-    sizes: tuple[int, ...] = (rows,)
-    cluster = None
+    size = group_size(scheme.granularity, cols)
     if isinstance(scheme, Clustered):
         schemes, sizes = scheme.schemes, scheme.clusters.sizes(rows)
-        cluster = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
+    else:
+        schemes, sizes = (scheme,), (rows,)
+    clustered = isinstance(scheme, Clustered)
+    cluster = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes) if clustered else None
     blocks = []
     for one, count in zip(schemes, sizes, strict=True):
         shared = (1, 1) if one.granularity == PerTensor() else (count, cols // size)
@@ -118,7 +116,7 @@ def _quantize_rows(w: Array, scheme: Scheme, columns: Columns | None) -> Block:
         if columns:
             codes[start : start + step] = columns.encode(these, parts[-1], scheme)
         else:
-            codes[start : start + step] = ungrouped(scheme.encode(part, parts[-1]), (-1, cols))
+            codes[start : start + step] = scheme.encode(part, parts[-1]).reshape(-1, cols)
     return pack_block(codes, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, scheme)
 
 

@@ -1,4 +1,4 @@
-"""Tokens beside the vocabulary of an encoder's tokenizer: those that its files describe, and adding them.
+"""The files with which Hugging Face folders describe tokens, and adding those of an encoder to its tokenizer.
 
 A token is a string, an object of JSON with one, or the library's own.
 """
@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError
-from subbyte.text.token_files import ADDED, NAMED, OPTIONS, SPECIAL_MAP, optional
+from subbyte.folders.files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
+OPTIONS, SPECIAL_MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+# the special tokens that transformers knows by name, in its order
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 MOST_ADDED = 1 << 16  # tokens
 MOST_CONTENT = 1 << 10  # characters of one
+
+
+def optional(folder: Path, name: str) -> dict[str, Any]:
+    """What a file of a folder holds; nothing where there is no such file."""
+    return read_json(folder, name, ModelError) if (folder / name).exists() else {}
 
 
 def token_names(options: Mapping[str, Any]) -> list[str]:

@@ -8,13 +8,13 @@ do_lower_case is not said to be false. PreTrainedTokenizerFast and TokenizersBac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError
 from subbyte.folders.files import read_file, read_json
-from subbyte.text.token_files import NAMED
+from subbyte.text.added_tokens import NAMED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -158,7 +158,6 @@ def _finish_pieces(made: Tokenizer, special: Mapping[str, str], options: Mapping
 
 
 WORD_PIECES = Kind(_word_pieces, OF_WORDS, True, _finish_word_pieces)
-UNTYPED_WORD_PIECES = Kind(_word_pieces, OF_WORDS, False, _finish_word_pieces)
 BYTES = Kind(_byte_pairs, OF_PIECES, False, _finish_byte_pairs)
 PIECES = Kind(_pieces, OF_PIECES, False, _finish_pieces)
 BACKEND = Kind(_backend, {}, False)
@@ -167,7 +166,7 @@ KINDS: Mapping[str, Kind] = {
     "BertTokenizer": WORD_PIECES,
     "ElectraTokenizer": WORD_PIECES,
     "MobileBertTokenizer": WORD_PIECES,
-    "DistilBertTokenizer": UNTYPED_WORD_PIECES,
+    "DistilBertTokenizer": replace(WORD_PIECES, typed=False),
     "RobertaTokenizer": BYTES,
     "LongformerTokenizer": BYTES,
     "XLMRobertaTokenizer": PIECES,

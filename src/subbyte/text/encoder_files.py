@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders.files import read_file
-from subbyte.text.added_tokens import add, content_of, extra_tokens, token_names, with_added
+from subbyte.text.added_tokens import OPTIONS, add, content_of, extra_tokens, optional, token_names, with_added
 from subbyte.text.encoder_classes import (
     BACKEND,
     BYTES,
@@ -26,7 +26,6 @@ from subbyte.text.encoder_classes import (
     Kind,
     Source,
 )
-from subbyte.text.token_files import OPTIONS, optional
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

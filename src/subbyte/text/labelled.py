@@ -41,9 +41,10 @@ def read_labelled(path: str | Path) -> LabelledText:
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         if len(fields) != len(header):
+            many = "" if len(fields) == 1 else "s"
             raise UsageError(
-                f"{path}: line {number} has {_count(len(fields), 'field')}, the header has {len(header)}; there should "
-                "be a tab between fields, no quoting, and none in a text"
+                f"{path}: line {number} has {len(fields)} field{many}, the header has {len(header)}; there should be a "
+                "tab between fields, no quoting, and none in a text"
             )
         if not fields[label].strip():
             raise UsageError(f"{path}: line {number} has no {header[label]}")
@@ -117,7 +118,3 @@ def _columns(header: list[str], where: str) -> tuple[int, list[int]]:
             f"and one or two of {' '.join(TEXTS)}"
         )
     return labels[0], sentences
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -9,9 +9,9 @@ from typing import Any
 
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders.files import JSON_LIMIT, MOST_VALUES, read_json
+from subbyte.text.added_tokens import ADDED, NAMED, OPTIONS, SPECIAL_MAP, optional
 from subbyte.text.marian_tokenizer import AddedToken, MarianTokenizer
 from subbyte.text.pieces import read_pieces
-from subbyte.text.token_files import ADDED, NAMED, OPTIONS, SPECIAL_MAP, optional
 
 VOCABULARY_BYTES = 256  # of vocab.json for a word, escapes included
 MOST_ADDED = 1 << 16  # characters of all tokens outside sentencepiece together: a pattern is made of them

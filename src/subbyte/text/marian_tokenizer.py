@@ -30,7 +30,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class MarianTokenizer:
-    """The tokenizer of MarianMT folders.
+    """The `Tokenizer` of MarianMT folders.
 
     source, target      the sentencepiece models
     source_ids          piece -> id, for text that goes in
@@ -52,17 +52,14 @@ class MarianTokenizer:
     clean_up: bool
 
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
-        """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
         ids = [self._id(piece) for piece in self._pieces(text)]
         return [*(ids if max_length is None else ids[: max(max_length - 1, 0)]), self.eos.id]
 
     def encode_target(self, text: str) -> list[int]:
-        """The ids of a translation, the end-of-sentence id last."""
         pieces = self.target.encode(text, out_type=str)
         return [*(self._target_ids.get(piece, self.unk.id) for piece in pieces), self.eos.id]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that ids stand for, without special tokens."""
         processor = self._decoder
         text: str = ""
         pieces: list[str] = []
@@ -82,16 +79,13 @@ class MarianTokenizer:
         return text
 
     def target_piece(self, id: int) -> str:
-        """The piece that an id of a translation stands for."""
         return self._piece(id)
 
     def unknown(self, ids: Sequence[int]) -> bool:
-        """Whether one of these ids of a translation stands for text that has no piece."""
         return self.unk.id in ids
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The tokens that name a target language at the start of a text, as >>deu<<."""
         return languages_among({**self.source_ids, **self.added})
 
     @cached_property

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import sentencepiece
 
@@ -30,25 +29,17 @@ def read_pieces(folder: Path, name: str) -> sentencepiece.SentencePieceProcessor
     return processor
 
 
-class _Processor(sentencepiece.SentencePieceProcessor):
-    """sentencepiece, but what it raises where a model that it took is damaged inside is an error of ours."""
-
-    def encode(self, *arguments: Any, **options: Any) -> Any:
-        with _damaged():
-            return super().encode(*arguments, **options)
-
-    def decode(self, *arguments: Any, **options: Any) -> Any:
-        with _damaged():
-            return super().decode(*arguments, **options)
-
-    def decode_pieces(self, *arguments: Any, **options: Any) -> Any:
-        with _damaged():
-            return super().decode_pieces(*arguments, **options)
-
-
 @contextmanager
 def _damaged() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, UnicodeError) as e:
         raise ModelError(f"a sentencepiece model is damaged: {e}") from None
+
+
+class _Processor(sentencepiece.SentencePieceProcessor):
+    """sentencepiece, but what it raises where a model that it took is damaged inside is an error of ours."""
+
+    encode = _damaged()(sentencepiece.SentencePieceProcessor.encode)
+    decode = _damaged()(sentencepiece.SentencePieceProcessor.decode)
+    decode_pieces = _damaged()(sentencepiece.SentencePieceProcessor.decode_pieces)

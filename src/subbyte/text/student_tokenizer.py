@@ -17,7 +17,7 @@ from subbyte.text.target_languages import languages_among
 
 @dataclass(frozen=True)
 class StudentTokenizer:
-    """The tokenizer of students: ids are those of the sentencepiece models, of which there is one, or one a side."""
+    """The `Tokenizer` of students: ids are those of the sentencepiece models, of which there is one, or one a side."""
 
     source: sentencepiece.SentencePieceProcessor
     target: sentencepiece.SentencePieceProcessor
@@ -25,12 +25,10 @@ class StudentTokenizer:
     separate: bool
 
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
-        """The ids of a sentence, the end-of-sentence id last; at most `max_length` of them, that one included."""
         ids = self.source.encode(text)
         return [*(ids if max_length is None else ids[: max(max_length - 1, 0)]), self.eos]
 
     def encode_target(self, text: str) -> list[int]:
-        """The ids of a translation, the end-of-sentence id last."""
         return [*self.target.encode(text), self.eos]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -40,16 +38,13 @@ class StudentTokenizer:
         return text
 
     def target_piece(self, id: int) -> str:
-        """The piece that an id of a translation stands for."""
         return str(self.target.id_to_piece(id)) if 0 <= id < self.target.get_piece_size() else ""
 
     def unknown(self, ids: Sequence[int]) -> bool:
-        """Whether one of these ids of a translation stands for text that has no piece."""
         return self.target.unk_id() in ids
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The tokens that name a target language at the start of a text, as >>deu<<."""
         return languages_among(self.source.id_to_piece(id) for id in range(self.source.get_piece_size()))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from subbyte.folders.compressed_file import name_on_disk, plain_name, read_plain
 from subbyte.folders.tensor_files import Entry
 from subbyte.models import marian, translation
 from subbyte.models.model import Model, Tensor
-from subbyte.models.specification import Shape, Specification
+from subbyte.models.specification import Shape, Specification, shape_faults
 
 logger = logging.getLogger("subbyte")
 
@@ -206,7 +206,7 @@ def open_student(folder: Path) -> Student:
     if options.get("output-omit-bias") != "true":
         places[translation.BIAS] = Place("decoder_ff_logit_out_b")
     places = {name: places[name] for name in spec.shapes if name in places}
-    if faults := _tensor_faults(spec, places, items):
+    if faults := [*_tensor_faults(spec, places, items)]:
         raise ModelError(fault_list(f"{path}: the tensors are not those of {OPTIONS}", faults))
     return Student(path, files, config, spec, items, places)
 
@@ -371,15 +371,14 @@ def generation_of(files: Files, folder: Path) -> dict[str, Any]:
     return generation
 
 
-def _tensor_faults(spec: Specification, places: Mapping[str, Place], items: Mapping[str, Item]) -> list[str]:
+def _tensor_faults(spec: Specification, places: Mapping[str, Place], items: Mapping[str, Item]) -> Iterator[str]:
     """A line for each tensor of the file that is missing, unexpected or of another shape, in Marian's names."""
     wanted: dict[str, Shape] = {}
     for name, place in places.items():
         shape = spec.shapes[name]
         wanted[place.name] = (1, *shape) if len(shape) == 1 else shape[::-1] if place.turned else shape
-    others = {name for name in items if name == OPTIONS or name.endswith(SCALE_SUFFIX)}
-    found = {name: item.shape for name, item in items.items() if name not in others}
-    return Specification(wanted, {}, {}).faults(found)
+    found = {n: item.shape for n, item in items.items() if n != OPTIONS and not n.endswith(SCALE_SUFFIX)}
+    return shape_faults(wanted, found)
 
 
 def floats_of(item: Item, place: Place, shape: Shape, where: str) -> np.ndarray:

@@ -30,14 +30,7 @@ def to_plain(grids: Mapping[str, Grid], permutation: Sequence[int] | None = None
         "format": FORMAT,
         "permutation": None if permutation is None else [int(i) for i in permutation],
         "points": {
-            name: {
-                "bits": grid.bits,
-                "scale": list(grid.scale),
-                "zero": list(grid.zero),
-                "operand": grid.operand,
-                "rotation": grid.rotation,
-            }
-            for name, grid in grids.items()
+            name: {**vars(grid), "scale": list(grid.scale), "zero": list(grid.zero)} for name, grid in grids.items()
         },
     }
 
@@ -65,21 +58,14 @@ def from_plain(
         if found := _point_faults(plain, points.get(name)):
             faults += [f"{name}: {fault}" for fault in found]
         else:
-            grids[name] = Grid(
-                plain["bits"], tuple(plain["scale"]), tuple(plain["zero"]), plain["operand"], plain["rotation"]
-            )
+            grids[name] = Grid(**plain)
     if faults:
         raise FormatError(fault_list(where, faults))
     return grids, None if permutation is None else tuple(permutation)
 
 
 def _is_permutation(numbers: object, width: int) -> bool:
-    return (
-        isinstance(numbers, list)
-        and len(numbers) == width
-        and all(type(i) is int for i in numbers)
-        and sorted(numbers) == [*range(width)]
-    )
+    return isinstance(numbers, list) and {*map(type, numbers)} == {int} and sorted(numbers) == [*range(width)]
 
 
 def _point_faults(plain: object, point: Point | None) -> list[str]:

@@ -49,12 +49,9 @@ def arrays_of_matrix(name: str, matrix: PackedMatrix) -> dict[str, np.ndarray]:
     if matrix.cluster is not None and len(matrix.blocks) > 1:
         arrays[f"{name}.cluster"] = pack(matrix.cluster[None], cluster_bits(len(matrix.blocks)))[:, 0]
     for suffix, block in zip(suffixes(len(matrix.blocks)), matrix.blocks, strict=True):
-        arrays[f"{name}.codes{suffix}"] = block.codes
-        arrays[f"{name}.scale{suffix}"] = block.scale
-        if block.alphas is not None:
-            arrays[f"{name}.alphas{suffix}"] = block.alphas
-        if block.zero is not None:
-            arrays[f"{name}.zero{suffix}"] = block.zero
+        for part in ("codes", "scale", "alphas", "zero"):
+            if (array := getattr(block, part)) is not None:
+                arrays[f"{name}.{part}{suffix}"] = array
     return {key: np.ascontiguousarray(array) for key, array in arrays.items()}
 
 
@@ -96,14 +93,9 @@ def manifest_of(model: Model, producer: str) -> dict[str, Any]:
 
 
 def _describe(block: Block) -> dict[str, Any]:
-    description: dict[str, Any] = {"bits": block.bits}
-    if block.levels is not None:
-        description["levels"] = compact_levels(block.levels)
-    if block.alphas is not None:
-        description["alphas"] = True
-    if block.zero is not None:
-        description["zero"] = True
-    return description
+    levels = {} if block.levels is None else {"levels": compact_levels(block.levels)}
+    flags = {part: True for part in ("alphas", "zero") if getattr(block, part) is not None}
+    return {"bits": block.bits, **levels, **flags}
 
 
 def compact_levels(levels: tuple[int, ...]) -> dict[str, int] | list[int]:

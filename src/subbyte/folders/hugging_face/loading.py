@@ -18,7 +18,7 @@ from subbyte.models import encoder, labels
 from subbyte.models.families import ARCHITECTURES, FAMILIES
 from subbyte.models.family import Family, Settings
 from subbyte.models.model import Model
-from subbyte.models.specification import Specification
+from subbyte.models.specification import Specification, shape_faults
 
 logger = logging.getLogger("subbyte")
 
@@ -134,7 +134,7 @@ def _tensors(checkpoint: Checkpoint, spec: Specification, sources: Mapping[str, 
     for name in spec.zeros:
         if shapes.get(name, batch := (1, *spec.shapes[name])) == batch:  # transformers stores it so, if at all
             shapes[name] = spec.shapes[name]
-    if faults := spec.faults(shapes):
+    if faults := [*shape_faults(spec.shapes, shapes)]:
         raise ModelError(fault_list(f"{checkpoint.folder}: the weights are not those of this config.json", faults))
     for name, computed in spec.computed.items():
         if name in checkpoint.places:
@@ -143,14 +143,14 @@ def _tensors(checkpoint: Checkpoint, spec: Specification, sources: Mapping[str, 
         name: checkpoint.read(sources[name]).reshape(shape) if name in sources else np.zeros(shape, np.float32)
         for name, shape in spec.shapes.items()
     }
-    differing = (
+    faults = [
         f"{alias} differs from {name}, to which config.json ties it"
         for alias, name in spec.aliases.items()
         if alias in checkpoint.places
         and alias != sources[name]
         and not np.array_equal(checkpoint.read(alias), tensors[name])
-    )
-    if faults := [*differing]:
+    ]
+    if faults:
         raise ModelError(fault_list(f"{checkpoint.folder}: tied weights differ", faults))
     return tensors
 

@@ -28,6 +28,7 @@ from subbyte.models.pooling import (
     shapes,
     width_faults,
 )
+from subbyte.models.specification import shape_faults
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
@@ -98,19 +99,11 @@ class Modules:
                     f"M('{home}').save_pretrained('{home}-converted')\"` where sentence-transformers is installed"
                 )
             stored = open_checkpoint(folder).places
-            theirs = {STORED[stage.kind][name.rpartition(".")[2]]: name for name in mine}
-            faults = [
-                f"missing tensor {name} {list(mine[ours])}" for name, ours in theirs.items() if name not in stored
-            ]
-            for name, place in stored.items():
-                if name not in theirs:
-                    faults.append(f"unexpected tensor {name} {list(place[1].shape)}")
-                elif place[1].shape != mine[theirs[name]]:
-                    faults.append(f"tensor {name} is {list(place[1].shape)}, should be {list(mine[theirs[name]])}")
-                else:
-                    found[theirs[name]] = place
-            if faults:
+            theirs = {name: STORED[stage.kind][name.rpartition(".")[2]] for name in mine}
+            wanted = {theirs[name]: shape for name, shape in mine.items()}
+            if faults := [*shape_faults(wanted, {name: entry.shape for name, (_, entry) in stored.items()})]:
                 raise ModelError(fault_list(f"{folder}: the weights are not those of its config.json", faults))
+            found |= {name: stored[theirs[name]] for name in mine}
         return found
 
 

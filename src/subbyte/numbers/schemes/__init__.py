@@ -85,6 +85,11 @@ class Clustered:
             raise SchemeError(f"{self.clusters.count} clusters need as many bits, got {self.scheme.bits}")
 
     @property
+    def granularity(self) -> Granularity:
+        """Which weights share parameters."""
+        return self.scheme.granularity
+
+    @property
     def schemes(self) -> tuple[Scheme, ...]:
         """The scheme of each cluster."""
         return tuple(replace(self.scheme, bits=self.scheme.bits - i) for i in range(self.clusters.count))
