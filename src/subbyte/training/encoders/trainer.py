@@ -134,18 +134,17 @@ class EncoderTrainer(Trained):
             return loss
         with torch.no_grad():
             taught = self.teacher.run(self.original, batch.tokens)
+        ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
         if s.output_distillation > 0 and self.shape.regression:
             loss = loss + s.output_distillation * F.mse_loss(logits, _logits(taught))
         elif s.output_distillation > 0:
             loss = loss + s.output_distillation * soft_label_loss(logits, _logits(taught), s.temperature)
         if s.state_distillation > 0:
             loss = loss + s.state_distillation * state_loss(result.outputs, taught.outputs)
-        if s.relations:
-            ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
-            if s.attention_distillation > 0:
-                loss = loss + s.attention_distillation * attention_loss(ours, theirs, batch.tokens.seen)
-            if s.value_distillation > 0:
-                loss = loss + s.value_distillation * value_loss(ours, theirs, batch.tokens.seen)
+        if s.attention_distillation > 0:
+            loss = loss + s.attention_distillation * attention_loss(ours, theirs, batch.tokens.seen)
+        if s.value_distillation > 0:
+            loss = loss + s.value_distillation * value_loss(ours, theirs, batch.tokens.seen)
         return loss
 
     def _at(self, point: str, x: Tensor) -> Tensor:
