@@ -74,24 +74,11 @@ def bench(
 
     with new_file(plot) if plot else nullcontext() as drawn, stages() as progress:
         document = benchmark(
-            folder,
-            _names(against),
-            source_model=source_model,
-            recipes=_names(recipes),
-            text=text,
-            sentences=sentences,
-            rounds=rounds,
-            batch_sizes=batches,
-            beam_sizes=beams,
-            sequence_lengths=lengths,
-            tokens=tokens,
-            threads=threads,
-            isa=isa,
-            activations=activations,
-            work=work,
-            timeout=timeout,
+            folder, _names(against), source_model=source_model, recipes=_names(recipes), text=text,
+            sentences=sentences, rounds=rounds, batch_sizes=batches, beam_sizes=beams, sequence_lengths=lengths,
+            tokens=tokens, threads=threads, isa=isa, activations=activations, work=work, timeout=timeout,
             progress=progress,
-        )
+        )  # fmt: skip
         if drawn:
             from subbyte.measure.bench.plot import plot as drawing
 

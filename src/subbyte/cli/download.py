@@ -32,23 +32,10 @@ def download(
 
     found = fetch(name, out, revision=revision, say=lambda sentence: print(sentence, file=sys.stderr))
     if json:
-        print_json(
-            {
-                "name": found.name,
-                "revision": found.revision,
-                "folder": str(found.folder),
-                "files": list(found.files),
-                "bytes": found.bytes,
-                "pickled": found.pickled,
-            }
-        )
+        print_json({**vars(found), "folder": str(found.folder)})
     else:
-        print_pairs(
-            {
-                str(found.folder): f"{found.name}, {found.revision[:12]}",
-                "files": f"{len(found.files)}, {found.bytes:,} bytes",
-            }
-        )
+        said = {str(found.folder): f"{found.name}, {found.revision[:12]}"}
+        print_pairs({**said, "files": f"{len(found.files)}, {found.bytes:,} bytes"})
     if found.pickled:
         from subbyte.errors import ModelError
         from subbyte.folders.opening import open_model

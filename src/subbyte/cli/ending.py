@@ -14,12 +14,8 @@ from typing import Any, NoReturn, TextIO
 
 from subbyte.errors import SubbyteError
 
-OF_WRITING = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EBADF,
-)  # without a name: what has one is caught where it is
+# without a name: what has one is caught where it is
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 INTERRUPTED, CLOSED_PIPE, TERMINATED = (128 + one for one in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM))
 
 
@@ -61,9 +57,9 @@ def sentence_of(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"there is not enough memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, OSError) and error.filename is None and error.errno in OF_WRITING:
+        return _not_written(error)
     if isinstance(error, OSError):
-        if error.filename is None and error.errno in OF_WRITING:
-            return _not_written(error)
         return f"{'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}"
     said = " ".join(str(error).split())
     return f"this is a fault of subbyte itself: {type(error).__name__}: {said}; subbyte --debug ... shows where"

@@ -128,13 +128,10 @@ def _check_together(given: Collection[str]) -> None:
             "together"
         )
     needed = ("train", "valid") if of_encoders else ("source", "valid_source")
-    missing = [_flag(name) for name in needed if name not in given]
-    if missing and not of_encoders:
-        raise UsageError(
-            f"{' and '.join(missing)} needed, text for a translation model; an encoder needs --train and --valid"
-        )
-    if missing:
-        raise UsageError(f"{' and '.join(missing)} needed, a .tsv of labelled texts for an encoder")
+    if missing := " and ".join(_flag(name) for name in needed if name not in given):
+        if of_encoders:
+            raise UsageError(f"{missing} needed, a .tsv of labelled texts for an encoder")
+        raise UsageError(f"{missing} needed, text for a translation model; an encoder needs --train and --valid")
 
 
 def _flag(name: str) -> str:

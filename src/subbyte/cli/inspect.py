@@ -57,16 +57,9 @@ def _print_tensors(document: Inspection) -> None:
     for tensor in document["tensors"]:
         if tensor["role"]:
             way = (tensor["scheme"], tensor["granularity"] or "-", tensor["rule"] or "-")
-            rows.append(
-                [
-                    tensor["name"],
-                    " x ".join(map(str, tensor["shape"])),
-                    round(tensor["bits"], 2),
-                    tensor["bytes"],
-                    "-" if tensor["sqnr_db"] is None else round(tensor["sqnr_db"], 1),
-                    ways.setdefault(way, 1 + len(ways)),
-                ]
-            )
+            shape, bits = " x ".join(map(str, tensor["shape"])), round(tensor["bits"], 2)
+            lost = "-" if tensor["sqnr_db"] is None else round(tensor["sqnr_db"], 1)
+            rows.append([tensor["name"], shape, bits, tensor["bytes"], lost, ways.setdefault(way, 1 + len(ways))])
     print_columns(["matrix", "shape", "bits", "bytes", "SQNR dB", "way"], rows)
     vectors = [tensor["bytes"] for tensor in document["tensors"] if not tensor["role"]]
     print(f"and {len(vectors)} vectors, {sum(vectors):,} bytes")

@@ -16,7 +16,6 @@ from subbyte.text.lines import LineReader
 
 Found = TypeVar("Found")
 Command = TypeVar("Command", bound=Callable[..., Any])
-Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A converted folder, or one that quantize would take.")
@@ -33,7 +32,7 @@ Isa = Annotated[
     ),
 ]
 ActivationsOption = Annotated[
-    Activations | None,
+    Literal["int8", "float32"] | None,
     typer.Option("--activations", help="How the inputs of matrix products are rounded.  [default: as the folder says]"),
 ]
 BatchSize = Annotated[

@@ -80,18 +80,9 @@ def quantize(
 
     with stages() as progress:
         document = subbyte.quantize(
-            model,
-            out,
-            recipe,
-            budget=budget,
-            force=force,
-            frequencies=frequencies,
-            calibration=calibration,
-            check=not no_check,
-            check_text=check,
-            settings=parsed(settings or []),
-            progress=progress,
-        )
+            model, out, recipe, budget=budget, force=force, frequencies=frequencies, calibration=calibration,
+            check=not no_check, check_text=check, settings=parsed(settings or []), progress=progress,
+        )  # fmt: skip
     if json:
         print_json(document)
         return

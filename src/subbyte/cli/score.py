@@ -13,7 +13,7 @@ from subbyte.cli.options import ActivationsOption, BatchSizeOfFiles, Isa, Json, 
 from subbyte.cli.printing import print_json, stages
 from subbyte.errors import UsageError
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
-from subbyte.text.lines import read_lines
+from subbyte.text.lines import read_lines, require_parallel
 
 
 def score(
@@ -38,11 +38,8 @@ def score(
     fault = fault or other
     if fault and (json or not sources or not targets):
         raise fault
-    if not fault and len(sources) != len(targets):
-        raise UsageError(
-            f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
-            "line i of the one should be the translation of line i of the other"
-        )
+    if not fault:
+        require_parallel(source, sources, target, targets)
     from subbyte.folders.opening import open_model  # numpy is not for --help
 
     model = open_model(folder)  # here, because what its folder says about searching has no say

@@ -159,19 +159,13 @@ def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
             entries = [stored[key] for key in (name, *aliases[name]) if key in stored][:1]
             scheme, bits = SOURCE_TYPES[entries[0].dtype if entries else "F32"]
             granularity = "tensor" if scheme == "int8" else None  # int8: Marian's
-        reports.append(
-            {
-                "name": name,
-                "role": role,
-                "shape": list(tensor.shape),
-                "scheme": scheme,
-                "bits": int(bits) if bits == int(bits) else bits,
-                "granularity": granularity,
-                "bytes": sum(entry.stop - entry.start for entry in entries),
-                "sqnr_db": said.get(name, {}).get("sqnr_db"),
-                "rule": said.get(name, {}).get("rule"),
-            }
-        )
+        measured = said.get(name, {})
+        reports.append({
+            "name": name, "role": role, "shape": list(tensor.shape), "scheme": scheme,
+            "bits": int(bits) if bits == int(bits) else bits, "granularity": granularity,
+            "bytes": sum(entry.stop - entry.start for entry in entries),
+            "sqnr_db": measured.get("sqnr_db"), "rule": measured.get("rule"),
+        })  # fmt: skip
     return reports
 
 

@@ -20,8 +20,12 @@ Core = TypeVar("Core", _core.Translation, _core.Encoder)
 class Resident(Generic[Core]):
     """A model that the core holds, and what it says of itself.
 
-    about        its architecture and the width of its weights, for people
-    activations  how inputs of products are rounded: int8, float32 or static
+    about         its architecture and the width of its weights, for people
+    activations   how inputs of products are rounded: int8, float32 or static
+    isa           the instruction set in use
+    threads       that work together on a call
+    few_inputs    up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time
+    weight_bytes  resident bytes of the weight matrices, and of what was folded for static ranges
     """
 
     def __init__(
@@ -37,30 +41,12 @@ class Resident(Generic[Core]):
             raise
         except ValueError as error:
             raise KernelError(str(error)) from None
+        self.isa, self.threads = str(self._core.isa), int(self._core.threads)
+        self.few_inputs, self.weight_bytes = int(_core.few_inputs(self.isa)), int(self._core.weight_bytes)
 
     def _laid_out(self, model: Model, runtime: Runtime) -> Core:
         """The model as the core holds it."""
         raise NotImplementedError
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use."""
-        return str(self._core.isa)
-
-    @property
-    def threads(self) -> int:
-        """Threads that work together on a call."""
-        return int(self._core.threads)
-
-    @property
-    def few_inputs(self) -> int:
-        """Up to so many rows of inputs, int8 products unpack codes in registers; above, a block at a time."""
-        return int(_core.few_inputs(self.isa))
-
-    @property
-    def weight_bytes(self) -> int:
-        """Resident bytes of the weight matrices, and of what was folded for static ranges."""
-        return int(self._core.weight_bytes)
 
 
 def instruction_sets() -> list[tuple[str, bool]]:

@@ -39,12 +39,16 @@ class Hypothesis(NamedTuple):
 
 
 class Engine(Resident[_core.Translation]):
-    """A translation model laid out for one instruction set. Calls from several threads wait for each other."""
+    """A translation model laid out for one instruction set. Calls from several threads wait for each other.
+
+    max_positions  the longest source sentence, and the longest translation, in tokens
+    start          the decoder's start token
+    """
 
     def _laid_out(self, model: Model, runtime: Runtime) -> _core.Translation:
-        self._settings = translation_of(model.config)
-        self._search = FolderSearch.of(model, self._settings)
-        s, matrices = self._settings, laid_out(model, runtime.cores)
+        s, matrices = translation_of(model.config), laid_out(model, runtime.cores)
+        self._search = FolderSearch.of(model, s)
+        self.max_positions, self.start = s.max_positions, self._search.start
         matrices.pop(translation.SHARED, None)
         return _core.Translation(
             {
@@ -58,16 +62,6 @@ class Engine(Resident[_core.Translation]):
             threads=runtime.cores,
             activations=self.activations,
         )
-
-    @property
-    def max_positions(self) -> int:
-        """The longest source sentence, and the longest translation, in tokens."""
-        return self._settings.max_positions
-
-    @property
-    def start(self) -> int:
-        """The decoder's start token."""
-        return self._search.start
 
     def generation(
         self,

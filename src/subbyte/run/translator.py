@@ -177,13 +177,9 @@ class Translator(Opened):
             lines = list(self.stream_by_sentence(given, generation, batch_size, target_language))
             return lines[0] if one else lines
         found = self.stream(given, generation, batch_size, target_language)
-        best: list[list[str]] | list[list[tuple[str, float]]]
-        if return_scores:
-            best = [[(t.text, t.score) for t in translations] for translations in found]
-        else:
-            best = [[t.text for t in translations] for translations in found]
+        best: list[list[Any]] = [[(t.text, t.score) if return_scores else t.text for t in each] for each in found]
         answers = best if num_hypotheses > 1 else [translations[0] for translations in best]
-        return answers[0] if one else answers  # type: ignore[return-value]
+        return answers[0] if one else answers
 
     def translate_document(
         self,

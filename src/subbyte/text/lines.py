@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import nullcontext
 from io import BytesIO, UnsupportedOperation
 from pathlib import Path
@@ -88,6 +88,15 @@ def _bytes_left(file: BinaryIO) -> int | None:
     except (UnsupportedOperation, AttributeError):
         return None
     return status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None
+
+
+def require_parallel(source: str | Path, sources: Sized, target: str | Path, targets: Sized) -> None:
+    """Raise UsageError unless the lines of both files are as many."""
+    if len(sources) != len(targets):
+        raise UsageError(
+            f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
+            "line i of the one should be the translation of line i of the other"
+        )
 
 
 def without_end(line: str) -> str:

@@ -21,7 +21,10 @@ SHOWN = 3
 
 
 class Checkpoints:
-    """Files are written beside their place and then renamed, so each is whole, whatever stops us."""
+    """Files are written beside their place and then renamed, so each is whole, whatever stops us.
+
+    best  where the folder of the best model is
+    """
 
     def __init__(self, folder: Path, run: Mapping[str, Any], *, resume: bool, force: bool = False) -> None:
         """The working folder of a new run, or of one to resume.
@@ -29,7 +32,7 @@ class Checkpoints:
         run    all that decides what comes out; a run is only resumed if it is the same
         force  a run that was not finished may be given up for a new one
         """
-        self.folder = folder
+        self.folder, self.best = folder, folder / BEST
         self._run = json.loads(json.dumps(run, default=str))
         try:
             before = self._before()
@@ -79,11 +82,6 @@ class Checkpoints:
                 f"{self.folder}: holds a run with other settings ({', '.join(differing)}); give the same ones to "
                 "resume it, or start anew with --force"
             )
-
-    @property
-    def best(self) -> Path:
-        """Where the folder of the best model is."""
-        return self.folder / BEST
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state in place of the one before."""

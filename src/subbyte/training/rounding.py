@@ -69,8 +69,6 @@ class Rounder:
 
     def scaled(self, values: Tensor, factors: Sequence[Tensor]) -> Tensor:
         """Rounded values with every scale times its factor, as it would be stored; gradients go to the factors."""
-        if len(self._parts) == 1:
-            return self._parts[0].scaled(values, factors[0])
         result = torch.empty_like(values)
         for part, factor in zip(self._parts, factors, strict=True):
             result[part.rows] = part.scaled(values[part.rows], factor)

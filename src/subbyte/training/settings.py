@@ -7,18 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Any, get_args
 
 from subbyte.errors import RecipeError
 
-
-class OfTable(Protocol):
-    """A dataclass whose fields are the keys of a [finetune] table, for these `models`."""
-
-    models: ClassVar[str]
-
-
-Settings = TypeVar("Settings", bound=OfTable)
 MOST = 10**9  # of numbers that may be as great as one likes
 COUNT, SHARE = (1, MOST), (0.0, 1.0)
 
@@ -42,8 +34,8 @@ def declarations(kind: type[Any]) -> dict[str, tuple[Any, Declared]]:
     return {one.name: get_args(one.type) for one in fields(kind)}
 
 
-def from_table(kind: type[Settings], table: Mapping[str, Any]) -> Settings:
-    """The settings in a [finetune] table. Raises RecipeError."""
+def from_table(kind: type[Any], table: Mapping[str, Any]) -> Any:
+    """The settings in a [finetune] table; `kind` has a field for each of its keys. Raises RecipeError."""
     known = [*declarations(kind)]
     for key in table:
         if key not in known:

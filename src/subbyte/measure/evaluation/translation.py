@@ -11,7 +11,7 @@ from subbyte.metrics import TranslationMetrics, score
 from subbyte.progress import Progress
 from subbyte.run.translator import Translator
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
-from subbyte.text.lines import read_lines
+from subbyte.text.lines import read_lines, require_parallel
 
 
 def evaluate_translation(
@@ -33,11 +33,7 @@ def evaluate_translation(
     progress  called with the phase (translating), the sentences translated so far and those in all
     """
     sources, references = list(read_lines(source)), list(read_lines(reference))
-    if len(sources) != len(references):
-        raise UsageError(
-            f"{source} has {len(sources):,} lines and {reference} has {len(references):,}; "
-            "line i of the one should be the translation of line i of the other"
-        )
+    require_parallel(source, sources, reference, references)
     if not sources:
         raise UsageError(f"{source}: is empty")
     translator = Translator.from_pretrained(folder, threads=threads, isa=isa, activations=activations)

@@ -41,6 +41,7 @@ class Span(NamedTuple):
     """A grid with numbers for one group, and with tensors of a number a column for several."""
 
     scale: Any
+    inverse: Any  # of the scale
     low: Any  # least code less the zero: codes are counted from the zero here
     high: Any
     strict: bool  # what is inside goes by x, not by its code
@@ -53,26 +54,25 @@ class FakeQuantize(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, limit: int, strict: bool) -> tuple[Tensor, Tensor]:
         """x float32 [..., width]; scale and zero float32 [K], zero whole; strict: what is inside goes by x."""
         span = _span(scale, zero, limit, x.shape[-1], strict)
-        codes = x * _inverse(scale, x.shape[-1])
+        codes = x * span.inverse
         codes.round_()
         rounded = codes.clamp(span.low, span.high)
         rounded *= span.scale
-        ctx.span, ctx.groups = span, len(scale)
-        ctx.save_for_backward(x, rounded, codes)
+        ctx.span = span
+        ctx.save_for_backward(x, rounded, codes, scale)
         ctx.mark_non_differentiable(codes)
         return rounded, codes
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         """Gradients of x, scale and zero."""
-        x, rounded, codes = ctx.saved_tensors
+        x, rounded, codes, scale = ctx.saved_tensors
         inside = _inside(gradient, x, codes, ctx.span)
         if not ctx.needs_input_grad[1]:
             return inside, None, None, None, None
-        scale = _of_groups(ctx.span.scale, ctx.groups)
-        outside = gradient - inside
-        of_scale = (_dot(inside, rounded - x, ctx.groups) + _dot(outside, rounded, ctx.groups)) / scale
-        of_zero = -scale * _sum(outside, ctx.groups) if ctx.needs_input_grad[2] else None
+        outside, groups = gradient - inside, len(scale)
+        of_scale = (_dot(inside, rounded - x, groups) + _dot(outside, rounded, groups)) / scale
+        of_zero = -scale * _sum(outside, groups) if ctx.needs_input_grad[2] else None
         return inside, of_scale, of_zero, None, None
 
 
@@ -95,14 +95,11 @@ def error_gradients(
 
 def _span(scale: Tensor, zero: Tensor, limit: int, width: int, strict: bool) -> Span:
     if len(scale) == 1:
-        return Span(float(scale), -limit - float(zero), limit - float(zero), strict)
-    columns, zeros = (part.repeat_interleave(width // len(scale)) for part in (scale, zero))
-    return Span(columns, -limit - zeros, limit - zeros, strict)
-
-
-def _inverse(scale: Tensor, width: int) -> Any:
-    inverse = scale.reciprocal()
-    return float(inverse) if len(scale) == 1 else inverse.repeat_interleave(width // len(scale))
+        shift = float(zero)
+        return Span(float(scale), float(scale.reciprocal()), -limit - shift, limit - shift, strict)
+    parts = (scale, scale.reciprocal(), zero)
+    columns, inverse, zeros = (part.repeat_interleave(width // len(scale)) for part in parts)
+    return Span(columns, inverse, -limit - zeros, limit - zeros, strict)
 
 
 def _inside(gradient: Tensor, x: Tensor, codes: Tensor, span: Span) -> Tensor:
@@ -113,10 +110,6 @@ def _inside(gradient: Tensor, x: Tensor, codes: Tensor, span: Span) -> Tensor:
         inside: Tensor = torch.ops.aten.hardtanh_backward(gradient, at, low - margin, high + margin)
         return inside
     return gradient * ((at >= low) & (at <= high))
-
-
-def _of_groups(columns: Any, groups: int) -> Any:
-    return columns if groups == 1 else columns.view(groups, -1)[:, 0]
 
 
 def _sum(x: Tensor, groups: int) -> Tensor:
@@ -144,7 +137,6 @@ class Quantizer(nn.Module):
         self.bits, self.limit, self.operand, self.rotation = grid.bits, limit(grid.bits), grid.operand, grid.rotation
         self.gradient, self.blend = gradient, blend
         self.linear = gradient in ("learned", "fixed")  # parameters are s and z themselves
-        self.strict = not self.linear
         scale, zero = torch.tensor(grid.scale, dtype=torch.float64), torch.tensor(grid.zero, dtype=torch.float64)
         trained = gradient != "fixed"
         self.scale = nn.Parameter(scale if self.linear else scale.log(), requires_grad=trained)
@@ -158,7 +150,7 @@ class Quantizer(nn.Module):
         """x, float32 [..., width], on the grid."""
         scale, zero = self._values()
         rounded: Tensor
-        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, self.strict)
+        rounded, codes = FakeQuantize.apply(x, scale, zero, self.limit, not self.linear)
         self._elements = x.numel() // len(scale)
         if self.gradient in OF_ERROR and torch.is_grad_enabled():
             with torch.no_grad():
@@ -177,8 +169,9 @@ class Quantizer(nn.Module):
     def settle(self) -> None:
         """After a backward pass: make the gradients of the parameters those that were asked for."""
         if self.gradient == "lsq":
-            for parameter in self._trained():
-                parameter.grad = _given(parameter) / math.sqrt(self._elements * self.limit)
+            for parameter in (self.scale, self.zero):
+                if parameter.requires_grad:
+                    parameter.grad = _given(parameter) / math.sqrt(self._elements * self.limit)
         elif self._error:
             self.steps += 1
             of_error = (self._error[0], self._error[1] * self.limit)  # z is limit times its parameter
@@ -194,9 +187,6 @@ class Quantizer(nn.Module):
         squares.mul_(DECAY).add_(both.square(), alpha=1 - DECAY)
         both = both / (squares / (1 - DECAY**self.steps)).sqrt().clamp(min=TINY)
         return self.blend * both[0] + (1 - self.blend) * both[1]
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [parameter for parameter in (self.scale, self.zero) if parameter.requires_grad]
 
     def _values(self) -> tuple[Tensor, Tensor]:
         """Scale and zero, float32 [K], with their gradients; rounding a zero passes its gradient on."""

@@ -78,12 +78,8 @@ class EncoderFinetuning:
     @property
     def distils(self) -> bool:
         """Whether the float32 model is asked."""
-        return self.output_distillation > 0 or self.state_distillation > 0 or self.relations
-
-    @property
-    def relations(self) -> bool:
-        """Whether relations within attention are compared."""
-        return self.attention_distillation > 0 or self.value_distillation > 0
+        of_relations = self.attention_distillation + self.value_distillation
+        return self.output_distillation + self.state_distillation + of_relations > 0
 
 
 DECLARED = (Texts, EncoderFinetuning)

@@ -70,8 +70,9 @@ class EncoderTrainer(Trained):
         self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
         self.teacher = exact if settings.distils else None
         self.words = _words(schemes.get(WORDS), examples, self.shape.vocab_size)
+        trained = {WORDS: self.words.rows} if self.words else {}
         self.parameters: dict[str, nn.Parameter] = {
-            name: nn.Parameter(torch.from_numpy(np.array(self._trained(name, array))))
+            name: nn.Parameter(torch.from_numpy(np.array(array[trained.get(name, slice(None))])))
             for name, array in model.tensors.items()
             if isinstance(array, np.ndarray)
         }
@@ -133,18 +134,17 @@ class EncoderTrainer(Trained):
             return loss
         with torch.no_grad():
             taught = self.teacher.run(self.original, batch.tokens)
+        ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
         if s.output_distillation > 0 and self.shape.regression:
             loss = loss + s.output_distillation * F.mse_loss(logits, _logits(taught))
         elif s.output_distillation > 0:
             loss = loss + s.output_distillation * soft_label_loss(logits, _logits(taught), s.temperature)
         if s.state_distillation > 0:
             loss = loss + s.state_distillation * state_loss(result.outputs, taught.outputs)
-        if s.relations:
-            ours, theirs = result.heads[s.relation_layer], taught.heads[s.relation_layer]
-            if s.attention_distillation > 0:
-                loss = loss + s.attention_distillation * attention_loss(ours, theirs, batch.tokens.seen)
-            if s.value_distillation > 0:
-                loss = loss + s.value_distillation * value_loss(ours, theirs, batch.tokens.seen)
+        if s.attention_distillation > 0:
+            loss = loss + s.attention_distillation * attention_loss(ours, theirs, batch.tokens.seen)
+        if s.value_distillation > 0:
+            loss = loss + s.value_distillation * value_loss(ours, theirs, batch.tokens.seen)
         return loss
 
     def _at(self, point: str, x: Tensor) -> Tensor:
@@ -170,10 +170,6 @@ class EncoderTrainer(Trained):
             {"params": ranges, "most": s.scale_rate, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
-
-    def _trained(self, name: str, array: np.ndarray) -> np.ndarray:
-        """What of a tensor is trained."""
-        return array[self.words.rows] if self.words and name == WORDS else array
 
     def _stored(self, name: str, value: Tensor) -> np.ndarray | PackedMatrix:
         """A tensor whole, as it is stored."""

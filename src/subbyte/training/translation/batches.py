@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from subbyte.training import batches
 
@@ -54,13 +55,9 @@ def _cut(pairs: Sequence[Pair], batch_tokens: int) -> list[list[Pair]]:
 def to_tensors(pairs: Sequence[Pair], start: int) -> Batch:
     """A batch ready for the network; `start` is the decoder's start token."""
     inputs = [[start, *pair.target[:-1]] for pair in pairs]
-    return Batch(
-        _filled([pair.source for pair in pairs], FILL), _filled(inputs, 0), _filled([p.target for p in pairs], FILL)
-    )
+    sources, targets = zip(*pairs, strict=True)
+    return Batch(_filled(sources, FILL), _filled(inputs, 0), _filled(targets, FILL))
 
 
 def _filled(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    table = torch.full((len(rows), max(map(len, rows))), fill, dtype=torch.int64)
-    for row, ids in zip(table, rows, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
-    return table
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=fill)

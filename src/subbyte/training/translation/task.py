@@ -22,7 +22,7 @@ from subbyte.progress import phase
 from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
 from subbyte.run.translator import Translator
-from subbyte.text.lines import read_lines
+from subbyte.text.lines import read_lines, require_parallel
 from subbyte.text.tokenizer import load_tokenizer
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.task import Job
@@ -50,14 +50,14 @@ class TranslationTask:
         self.targets = None
         if texts.target:
             self.targets = [self.tokenizer.encode_target(line) for line in read_lines(texts.target)]
-            _require_equal(texts.source, self.sources, texts.target, self.targets)
+            require_parallel(texts.source, self.sources, texts.target, self.targets)
         self.valid = list(islice(read_lines(texts.valid_source), VALID_LINES))
         if not self.valid:
             raise UsageError(f"{texts.valid_source}: is empty")
         self.references: list[str] = []
         if texts.valid_target:
             self.references = list(islice(read_lines(texts.valid_target), VALID_LINES))
-            _require_equal(texts.valid_source, self.valid, texts.valid_target, self.references)
+            require_parallel(texts.valid_source, self.valid, texts.valid_target, self.references)
         self.pairs: list[Pair] = []
 
     def trainer(self, kept: Checkpoints) -> Trainer:
@@ -99,8 +99,7 @@ class TranslationTask:
         return {"sentences": len(self.pairs), "distilled": self.targets is None}
 
     def _taught(self, kept: Checkpoints) -> list[list[int]]:
-        targets = kept.targets()
-        if targets is None:
+        if (targets := kept.targets()) is None:
             targets = self._translated(self.sources, self.job.texts.teacher_beam)
             kept.keep_targets(targets)
         return targets
@@ -134,11 +133,3 @@ def _started(folder: Path, recipe: Mapping[str, Any]) -> Model:
             f"{folder}: was made by recipe {found.recipe.get('name')}, which is another than {recipe['name']}"
         )
     return found
-
-
-def _require_equal(source: Path, sources: Sequence[object], target: Path, targets: Sequence[object]) -> None:
-    if len(sources) != len(targets):
-        raise UsageError(
-            f"{source} has {len(sources):,} lines and {target} has {len(targets):,}; "
-            "line i of the one should be the translation of line i of the other"
-        )

@@ -72,12 +72,11 @@ class Weights(nn.Module):
             weights[name] = rounder.scaled(weights[name], list(factors))
         wanted = batch.labels != FILL
         logits = self.network.logits(weights, batch.source, batch.inputs, wanted).float()
-        weight = self.settings.distillation if self.teacher else 0.0
-        loss = torch.zeros(())
+        weight, loss = self.settings.distillation, torch.zeros(())
         if weight < 1:
             smoothing = self.settings.label_smoothing
             loss = (1 - weight) * F.cross_entropy(logits, batch.labels[wanted], label_smoothing=smoothing)
-        if self.teacher and weight > 0:
+        if self.teacher:
             with torch.no_grad():
                 taught = self.teacher.logits(self.original, batch.source, batch.inputs, wanted).float().softmax(-1)
             loss = loss + weight * F.cross_entropy(logits, taught)
