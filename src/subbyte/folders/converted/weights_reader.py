@@ -30,13 +30,13 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 
 
 def tensors_of(
-    header: Header, body: np.ndarray, start: int, manifest: Mapping[str, Any], spec: Specification
+    header: Header, body: np.ndarray, manifest: Mapping[str, Any], spec: Specification
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that `spec` lists, as views of `body`, and every fault found; with faults, tensors are missing.
 
-    body   uint8, the file from byte `start` on
+    body   uint8, the bytes of the file behind the header
     """
-    reader = _Reader(header, body, start)
+    reader = _Reader(header, body)
     tensors: dict[str, Tensor] = {}
     described = _formats_and_tensors(manifest, reader.faults)
     added = {name: shape for name, shape in spec.added.items() if name in header.entries}
@@ -99,7 +99,6 @@ class _Reader:
 
     header: Header
     body: np.ndarray
-    start: int
     faults: list[str] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
 
@@ -113,11 +112,11 @@ class _Reader:
         if (entry.dtype, entry.shape) != (dtype, shape):
             self.faults.append(f"array {name} is {entry.dtype} {list(entry.shape)}, should be {dtype} {list(shape)}")
             return None
-        offset = entry.start - self.start
+        offset = entry.start - self.header.start
         if offset % DTYPES[dtype].itemsize:
             self.faults.append(f"array {name} is not aligned to its type")
             return None
-        return self.body[offset : entry.stop - self.start].view(DTYPES[dtype]).reshape(shape)
+        return self.body[offset : entry.stop - self.header.start].view(DTYPES[dtype]).reshape(shape)
 
     def disown(self, name: str) -> None:
         """Count every array of a tensor that could not be read as expected: one fault is enough."""

@@ -235,9 +235,7 @@ def _transformer(folder: Path, kind: str, faults: list[str]) -> dict[str, Any]:
                 most = given["model_max_length"]
     if most is not None and (type(most) is not int or most < FEWEST_TOKENS):
         faults.append(f"{name}: max_seq_length is {most!r}, should be a whole number from {FEWEST_TOKENS}")
-    lowercase = config.get("do_lower_case", False)
-    if not isinstance(lowercase, bool):
-        faults.append(f"{name}: do_lower_case is {lowercase!r}, should be true or false")
+    lowercase = _flag(config, "do_lower_case", False, name, faults)
     known = {*wanted, "max_seq_length", "do_lower_case", "unpad_inputs"}
     known |= {f"{loader}_kwargs" for loader in NEUTRAL} | {*OLDER_NAMES.values()}
     faults += [
