@@ -48,11 +48,7 @@ class Download:
 
 
 def download(
-    name: str,
-    out: str | Path | None = None,
-    *,
-    revision: str | None = None,
-    say: Callable[[str], None] | None = None,
+    name: str, out: str | Path | None = None, *, revision: str | None = None, say: Callable[[str], None] | None = None
 ) -> Download:
     """Fetch a model by its name, or its address, into the folder `out`, which must not be there yet, or be empty.
 

@@ -52,8 +52,7 @@ class Dialect:
 
 DIALECTS: Mapping[str, Dialect] = {
     "bert": Dialect(
-        "Bert",
-        ((r"^bert\.", ""), (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
+        "Bert", ((r"^bert\.", ""), (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
     ),
     "distilbert": Dialect(
         "DistilBert",
@@ -82,11 +81,7 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "roberta": Dialect(
         "Roberta",
-        (
-            (r"^roberta\.", ""),
-            (r"^classifier\.dense\.", "pooler.dense."),
-            (r"^classifier\.out_proj\.", "classifier."),
-        ),
+        ((r"^roberta\.", ""), (r"^classifier\.dense\.", "pooler.dense."), (r"^classifier\.out_proj\.", "classifier.")),
         padded=True,
     ),
 }

@@ -141,7 +141,6 @@ FAMILY = Family(
     architecture_of=_architecture_of,
     settings=settings,
     check_generation=check_generation,
-    spare=re.compile(
-        re.escape(SHARED) + "$"
-    ),  # transformers 5 saves it with untied embeddings too, where nothing uses it
+    # transformers 5 saves it with untied embeddings too, where nothing uses it
+    spare=re.compile(re.escape(SHARED) + "$"),
 )

@@ -43,7 +43,6 @@ class Real(NamedTuple):
     above: bool = False
 
     def fault(self, value: Any) -> str:
-        """What a value should be; "" if that is what it is."""
         number = not isinstance(value, bool) and hasattr(value, "__float__") and math.isfinite(value)
         if number and self.least <= value <= self.most and not (self.above and value == self.least):
             return ""
@@ -58,7 +57,6 @@ class Choice(NamedTuple):
     words: tuple[bool | str, ...]
 
     def fault(self, value: Any) -> str:
-        """What a value should be; "" if that is what it is."""
         if isinstance(value, bool | str) and value in self.words:
             return ""
         *others, last = map(repr, self.words)

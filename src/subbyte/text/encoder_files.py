@@ -14,18 +14,7 @@ from typing import TYPE_CHECKING, Any
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders.files import read_file
 from subbyte.text.added_tokens import OPTIONS, add, content_of, extra_tokens, optional, token_names, with_added
-from subbyte.text.encoder_classes import (
-    BACKEND,
-    BYTES,
-    FILE,
-    KINDS,
-    LIMIT,
-    MERGES,
-    WORD_PIECES,
-    WORDS,
-    Kind,
-    Source,
-)
+from subbyte.text.encoder_classes import BACKEND, BYTES, FILE, KINDS, LIMIT, MERGES, WORD_PIECES, WORDS, Kind, Source
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

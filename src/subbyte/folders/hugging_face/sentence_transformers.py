@@ -198,12 +198,7 @@ def _settings(config: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     most = config.get("truncate_dim")
     if most is not None and (type(most) is not int or most < 1):
         faults.append(f"{SETTINGS}: truncate_dim is {most!r}, should be a whole number from 1")
-    return {
-        "prompts": prompts,
-        "default_prompt": default,
-        "similarity": similarity or "cosine",
-        "truncate_dim": most,
-    }
+    return {"prompts": prompts, "default_prompt": default, "similarity": similarity or "cosine", "truncate_dim": most}
 
 
 def _transformer(folder: Path, kind: str, faults: list[str]) -> dict[str, Any]:
