@@ -12,9 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from subbyte.errors import few
+
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 HUB_ADDRESS = re.compile(r"(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)(?:/.*)?")
-SHOWN = 3  # names in a sentence
 CONFIG_LIMIT = 1 << 19  # bytes
 
 # the end of a file's name -> what it is
@@ -93,14 +94,14 @@ def of_folder(folder: Path) -> str:
     if not names:
         return "; it is empty"
     if below := [*_below(folder)]:
-        return f"; give a folder in it, such as {_shown(map(str, below))}"
+        return f"; give a folder in it, such as {few(map(str, below))}"
     if "adapter_config.json" in names:
         return f"; {_adapter(folder)}"
     if other := other_format(folder):
         return f"; {other}"
     if any(name.endswith(".safetensors") for name in names):
         return "; it has weights, but not the config.json that says what they are"
-    return f"; it holds {_shown(names)}"
+    return f"; it holds {few(names)}"
 
 
 def other_format(folder: Path) -> str | None:
@@ -176,10 +177,3 @@ def _listed(folder: Path) -> list[Path]:
         return [*folder.iterdir()]
     except OSError:
         return []
-
-
-def _shown(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    listed = [*names]
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more

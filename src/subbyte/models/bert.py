@@ -32,22 +32,14 @@ HEADS = re.compile(
 
 @dataclass(frozen=True)
 class Dialect:
-    """In what a family differs from BERT.
+    """In what a family differs from BERT."""
 
-    name     what the names of its classes begin with
-    renamed  as in `Family`
-    keys     BERT's key in config.json -> its own
-    fixed    BERT's key -> the value that all of its models have
-    padded   positions are counted from behind the padding's id
-    pooler   the activation between pooler and classifier
-    """
-
-    name: str
-    renamed: tuple[tuple[str, str], ...]
-    keys: Mapping[str, str] = field(default_factory=dict)
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    padded: bool = False
-    pooler: str = "tanh"
+    name: str  # what the names of its classes begin with
+    renamed: tuple[tuple[str, str], ...]  # as in `Family`
+    keys: Mapping[str, str] = field(default_factory=dict)  # BERT's key in config.json -> its own
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # BERT's key -> the value that all of its models have
+    padded: bool = False  # positions are counted from behind the padding's id
+    pooler: str = "tanh"  # the activation between pooler and classifier
 
 
 DIALECTS: Mapping[str, Dialect] = {

@@ -16,14 +16,11 @@ MOST_POSITIONS = 1 << 16
 
 @dataclass(frozen=True)
 class Fields:
-    """A configuration, and what is wrong with what was taken from it so far.
-
-    keys   our key -> its own, where that is another
-    fixed  our key -> the value that it has whatever the configuration says
-    """
+    """A configuration, and what is wrong with what was taken from it so far."""
 
     config: Mapping[str, Any]
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)  # our key -> its own, where that is another
+    # our key -> the value that it has whatever the configuration says
     fixed: Mapping[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 

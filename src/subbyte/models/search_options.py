@@ -64,20 +64,13 @@ class Choice(NamedTuple):
 
 
 class Option(NamedTuple):
-    """One option of a search.
+    """One option of a search."""
 
-    takes    the values that it may have
-    does     what it does, for people
-    default  where neither the caller nor the folder says anything, for people
-    key      its name in generation_config.json; None: the same; "": it has none there
-    drawing  whether it is about drawing tokens only
-    """
-
-    takes: Whole | Real | Choice
-    does: str
-    default: str = ""
-    key: str | None = None
-    drawing: bool = False
+    takes: Whole | Real | Choice  # the values that it may have
+    does: str  # what it does, for people
+    default: str = ""  # where neither the caller nor the folder says anything, for people
+    key: str | None = None  # its name in generation_config.json; None: the same; "": it has none there
+    drawing: bool = False  # whether it is about drawing tokens only
 
 
 # fmt: off

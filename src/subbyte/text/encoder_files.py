@@ -33,18 +33,13 @@ REFUSED = ("auto_map", "fast_tokenizer_files", "init_inputs", "processor_class",
 
 @dataclass(frozen=True)
 class FolderTokenizer:
-    """A tokenizer and what its folder says of its use.
-
-    longest  tokens that a text is cut to; None: no limit is given
-    typed    whether the model is told types of tokens
-    special  ids of special tokens
-    """
+    """A tokenizer and what its folder says of its use."""
 
     tokenizer: Tokenizer
-    longest: int | None
+    longest: int | None  # tokens that a text is cut to; None: no limit is given
     cut_side: str
-    typed: bool
-    special: frozenset[int]
+    typed: bool  # whether the model is told types of tokens
+    special: frozenset[int]  # ids of special tokens
 
 
 def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> FolderTokenizer:

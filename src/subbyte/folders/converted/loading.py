@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,26 +30,27 @@ def load(folder: str | Path) -> Model:
     config = read_json(folder, "config.json", FormatError)
     if not is_converted(config):
         raise FormatError(f"{folder}: is not a folder that subbyte converted")
-    config = unmarked(config, str(folder / "config.json"))
+    described = str(folder / "config.json")
+    config = unmarked(config, described)
     quantization = config["quantization_config"]
-    check_version(quantization.get("format_version"), str(folder / "config.json"))
+    check_version(quantization.get("format_version"), described)
     recipe = quantization.get("recipe")
     if not isinstance(recipe, dict):
-        raise FormatError(f"{folder / 'config.json'}: quantization_config has no recipe")
+        raise FormatError(f"{described}: quantization_config has no recipe")
     try:
-        name = config_json.architecture_of(config, str(folder / "config.json"))
+        name = config_json.architecture_of(config, described)
         family = ARCHITECTURES[name]
-        settings = family.settings(config, str(folder / "config.json"))
+        settings = family.settings(config, described)
         generation = config_json.read_generation(folder, config, family)
     except ModelError as e:
         raise FormatError(str(e)) from None
     spec = settings.specification()
-    sentence, scores = _answers(quantization, settings, str(folder / "config.json"))
+    sentence, scores = _answers(quantization, settings, described)
     if sentence:
-        spec = replace(spec, shapes={**spec.shapes, **pooling.shapes(sentence)})
+        spec.shapes.update(pooling.shapes(sentence))
 
-    where = str(folder / WEIGHTS)
     path = regular_file(folder, WEIGHTS, FormatError)
+    where = str(path)
     header = open_header(path, FormatError)
     body = read_array(path, FormatError, header.start, header.stop)
     manifest = read_manifest(header, where)
