@@ -6,6 +6,7 @@ Nothing here opens more than names of files and one config.json; every function 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -65,8 +66,7 @@ def hub_name(path: str | Path) -> str | None:
 
 def of_nothing(path: Path) -> str:
     """Of a path where there is nothing: a near name beside it, and how to fetch a model from the hub."""
-    beside = [one.name for one in _listed(path.parent)]
-    if near := get_close_matches(path.name, beside, n=1, cutoff=0.75):
+    if near := get_close_matches(path.name, names_in(path.parent), n=1, cutoff=0.75):
         return f"; did you mean {path.parent / near[0]}?"
     if name := hub_name(path):
         fetch = f"run subbyte download {name} once, and give the folder it makes"
@@ -90,7 +90,7 @@ def of_file(path: Path) -> str:
 
 def of_folder(folder: Path) -> str:
     """Of a folder without a model: a model folder below it, another format, or what is missing."""
-    names = sorted(path.name for path in _listed(folder))
+    names = names_in(folder)
     if not names:
         return "; it is empty"
     if below := [*_below(folder)]:
@@ -106,7 +106,7 @@ def of_folder(folder: Path) -> str:
 
 def other_format(folder: Path) -> str | None:
     """In what other format than ours a folder holds a model, and what to do; None if in none that we know."""
-    names = {path.name for path in _listed(folder)}
+    names = names_in(folder)
     ends = {end: sorted(name for name in names if name.lower().endswith(end)) for end in (*FORMATS, ".xml")}
     float32 = "give the float32 model that it was made from"
     if "model.bin" in names and any("vocabulary" in name for name in names):
@@ -172,8 +172,9 @@ def json_of(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(folder: Path) -> list[Path]:
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where it cannot be listed, so that the next error says why."""
     try:
-        return [*folder.iterdir()]
+        return sorted(os.listdir(folder))
     except OSError:
         return []
