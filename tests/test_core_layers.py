@@ -1,4 +1,4 @@
-"""Files of the C++ core include only what stands to their right in ARCHITECTURE.md, and neither Python nor a throw."""
+"""Files of the C++ core include only what stands to their right in ARCHITECTURE.md; neither Python nor a throw."""
 
 import re
 from pathlib import Path

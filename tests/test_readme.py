@@ -40,9 +40,18 @@ def test_every_preset_is_named():
     assert {name for name in presets() if f"`{name}`" not in text} == set()
 
 
-def test_files_that_are_named_exist():
-    for name in re.findall(r"`((?:src|core|tests|docs|examples)[\w/.]*|[A-Z]+\.md)`", README):
-        assert (ROOT / name).exists(), name
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem
+)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:src|core|tests|docs|examples|studies|fuzz)/[\w/.]*|[A-Z]+\.md)`", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"index.md"}
+    assert {page for page in pages if f"`{page}`" not in index} == set()
 
 
 @pytest.mark.parametrize("first", ["pip install . && subbyte demo", 'pip install ".[test]" && pytest'])

@@ -181,7 +181,7 @@ struct Ssru {
   size_t n;
 };
 
-// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (compensation.py). A value goes to
+// 16 rows of a matrix, one a lane, rounded so that what they multiply out to stays (output_rounding.py). A value goes to
 // the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
 //   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
 //                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j

@@ -55,13 +55,23 @@ inline void transpose_rows(const Bytes (&row)[8], Bytes (&codes)[8]) {
   }
 }
 
-int code_at(const uint8_t* step, int width, size_t quad, size_t at) {
+// A code of a quad; the level itself at width 8.
+inline uint8_t code_at(const uint8_t* step, int width, size_t quad, size_t at) {
   switch (width) {
+    case 8: return step[64 * quad + at];
     case 4: return step[64 * (quad / 2) + at] >> (4 * (quad % 2)) & 15;
     case 3: return (step[at] >> (2 * quad) & 3) | (step[64 + 8 * quad + at / 8] >> (at % 8) & 1) << 2;
     case 2: return step[at] >> (2 * quad) & 3;
     default: return step[8 * quad + at / 8] >> (at % 8) & 1;
   }
+}
+
+template <int width>
+void read_row(const Packed& w, size_t row, uint8_t* codes) {
+  const size_t in_block = row % kTile, quad = in_block % 4, lane = 16 * (in_block / 4);
+  const uint8_t* step = w.codes + row / kTile * w.steps * 32 * width;
+  for (size_t s = 0; s < w.steps; ++s, step += 32 * width)
+    for (size_t i = 0; i < kTile; ++i) *codes++ = code_at(step, width, quad, lane + i);
 }
 
 // Calls f(row, byte within the row of a plane, quad, byte within the quad, step) for every 8 columns.
@@ -125,39 +135,29 @@ void lay_out(const uint8_t* planes, size_t rows, size_t cols, uint8_t* codes) {
 
 }  // namespace
 
-int level_at(const Packed& w, size_t row, size_t col) {
-  const size_t block = row / kTile, in_block = row % kTile, quad = in_block % 4;
-  const size_t at = 16 * (in_block / 4) + col % kTile;
-  const uint8_t* step = w.codes + (block * w.steps + col / kTile) * 32 * w.width;
-  if (w.width == 8) return static_cast<int8_t>(step[64 * quad + at]);
-  const int code = code_at(step, w.width, quad, at);
+int level_of(const Packed& w, size_t row, size_t group, uint8_t code) {
+  if (w.width == 8) return static_cast<int8_t>(code);
   if (!w.alphas) return w.levels[code];
-  const size_t group = col / kTile / (w.steps / w.groups);
-  const uint8_t* alphas = w.alphas + (group * blocks_of(w.rows) + block) * w.width * kTile;
+  const uint8_t* alphas = w.alphas + (group * blocks_of(w.rows) + row / kTile) * w.width * kTile + row % kTile;
   int level = 0;
-  for (int plane = 0; plane < w.width; ++plane) {
-    const int alpha = alphas[plane * kTile + in_block];
-    level += code >> plane & 1 ? alpha : -alpha;
-  }
+  for (int plane = 0; plane < w.width; ++plane)
+    level += code >> plane & 1 ? alphas[plane * kTile] : -alphas[plane * kTile];
   return level;
 }
 
+int level_at(const Packed& w, size_t row, size_t col) {
+  const size_t in_block = row % kTile, at = 16 * (in_block / 4) + col % kTile;
+  const uint8_t* step = w.codes + (row / kTile * w.steps + col / kTile) * 32 * w.width;
+  return level_of(w, row, col / kTile / (w.steps / w.groups), code_at(step, w.width, in_block % 4, at));
+}
+
 void codes_of_row(const Packed& w, size_t row, uint8_t* codes) {
-  const size_t in_block = row % kTile, quad = in_block % 4, lane = 16 * (in_block / 4);
-  const size_t step_bytes = 32 * static_cast<size_t>(w.width);
-  const uint8_t* step = w.codes + row / kTile * w.steps * step_bytes;
-  const auto for_each = [&](const auto& code) {
-    for (size_t s = 0; s < w.steps; ++s, step += step_bytes)
-      for (size_t i = 0; i < kTile; ++i) *codes++ = code(step, lane + i);
-  };
   switch (w.width) {
-    case 8: return for_each([=](const uint8_t* p, size_t at) { return p[64 * quad + at]; });
-    case 4:
-      return for_each(
-          [=](const uint8_t* p, size_t at) -> uint8_t { return p[64 * (quad / 2) + at] >> (4 * (quad % 2)) & 15; });
-    case 2: return for_each([=](const uint8_t* p, size_t at) -> uint8_t { return p[at] >> (2 * quad) & 3; });
-    default:
-      return for_each([=](const uint8_t* p, size_t at) { return static_cast<uint8_t>(code_at(p, w.width, quad, at)); });
+    case 8: return read_row<8>(w, row, codes);
+    case 4: return read_row<4>(w, row, codes);
+    case 3: return read_row<3>(w, row, codes);
+    case 2: return read_row<2>(w, row, codes);
+    default: return read_row<1>(w, row, codes);
   }
 }
 
@@ -191,20 +191,9 @@ void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t
   });
 }
 
-void lay_out_step(const uint8_t* codes, int width, uint8_t* step) {
-  const uint8_t *a = codes, *b = codes + 64, *c = codes + 128, *d = codes + 192;
-  if (width == 4) {
-    for (size_t at = 0; at < 64; ++at) step[at] = static_cast<uint8_t>(a[at] | b[at] << 4);
-    for (size_t at = 0; at < 64; ++at) step[64 + at] = static_cast<uint8_t>(c[at] | d[at] << 4);
-    return;
-  }
-  for (size_t at = 0; at < 64; ++at)
-    step[at] = static_cast<uint8_t>((a[at] & 3) | (b[at] & 3) << 2 | (c[at] & 3) << 4 | (d[at] & 3) << 6);
-  for (size_t byte = 0; width == 3 && byte < 32; ++byte) {  // the lowest bits of eight bytes, gathered by a product
-    uint64_t eight;
-    std::memcpy(&eight, codes + 8 * byte, 8);
-    step[64 + byte] = static_cast<uint8_t>((eight >> 2 & 0x0101010101010101) * 0x0102040810204080 >> 56);
-  }
+void lay_out_step(const uint8_t* codes, uint8_t* step) {
+  for (size_t quad = 0; quad < 4; quad += 2, codes += 128, step += 64)
+    for (size_t at = 0; at < 64; ++at) step[at] = static_cast<uint8_t>(codes[at] | codes[64 + at] << 4);
 }
 
 void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes) {

@@ -7,6 +7,9 @@ namespace subbyte {
 constexpr size_t blocks_of(size_t rows) { return (rows + kTile - 1) / kTile; }
 constexpr size_t steps_of(size_t cols) { return (cols + kTile - 1) / kTile; }
 
+// The level that a code of a row stands for in a group of columns; at width 8 the code is the level.
+int level_of(const Packed& w, size_t row, size_t group, uint8_t code);
+
 // The level of one weight.
 int level_at(const Packed& w, size_t row, size_t col);
 
@@ -25,8 +28,8 @@ void lay_out_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols
 void lay_out_wide_planes(const uint8_t* planes, size_t bits, size_t rows, size_t cols, const int8_t* levels,
                          uint8_t* codes);
 
-// Lays out the codes of one step, given in the order of width 8, as width 2 to 4.
-void lay_out_step(const uint8_t* codes, int width, uint8_t* step);
+// Lays out the codes of one step, given in the order of width 8, as width 4.
+void lay_out_step(const uint8_t* codes, uint8_t* step);
 
 // Lays out int8 levels [rows, cols] as width 8.
 void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes);

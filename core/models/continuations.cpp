@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "models/log.hpp"
-
 namespace subbyte {
 namespace {
 

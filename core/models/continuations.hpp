@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "models/beam.hpp"
-#include "models/normalizer.hpp"
+#include "models/log.hpp"
 #include "models/sampling.hpp"
 
 namespace subbyte {

@@ -28,8 +28,7 @@ Encoder::Encoder(const EncoderConfig& config, const TensorReader& tensors, const
     : config_(config), arena_(runtime) {
   const size_t d = config_.hidden;
   words_ = tensors.matrix("embeddings.word_embeddings.weight", config_.vocabulary, d);
-  if (auto table = tensors.matrix("embeddings.position_embeddings.weight", config_.positions, d))
-    positions_ = std::make_unique<LearnedPositions>(std::move(table), config_.first_position);
+  positions_ = tensors.matrix("embeddings.position_embeddings.weight", config_.positions, d);
   if (config_.types) types_ = tensors.matrix("embeddings.token_type_embeddings.weight", config_.types, d);
   embedding_norm_ = tensors.norm("embeddings.LayerNorm", d, config_.norm_epsilon);
   for (size_t i = 0; i < config_.layers; ++i)
@@ -113,7 +112,11 @@ void Encoder::embed(const std::vector<Text>& texts, const Spans& spans) {
     }
   }
   embedded_words_.pass(arena_.ops, tokens, d, x);
-  add_positions(*positions_, spans, d, x);
+  std::vector<float> position(d);
+  add_positions(spans, d, x, [&](size_t place) {
+    positions_->row(config_.first_position + place, position.data());
+    return position.data();
+  });
   embedded_sum_.pass(arena_.ops, tokens, d, x);
   embedding_norm_.run(arena_.ops, tokens, nullptr, x);
   embedded_.pass(arena_.ops, tokens, d, x);

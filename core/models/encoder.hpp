@@ -61,8 +61,7 @@ class Encoder {
   EncoderConfig config_;
   Arena arena_;
   std::map<std::string, Point*> points_;
-  std::shared_ptr<const Matrix> words_, types_;
-  std::unique_ptr<Positions> positions_;
+  std::shared_ptr<const Matrix> words_, types_, positions_;
   Norm embedding_norm_;
   Point embedded_words_, embedded_sum_, embedded_, pooled_, logits_;
   std::vector<EncoderLayer> layers_;

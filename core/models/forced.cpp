@@ -2,7 +2,7 @@
 
 #include <numeric>
 
-#include "models/normalizer.hpp"
+#include "models/log.hpp"
 
 namespace subbyte {
 namespace {

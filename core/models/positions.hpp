@@ -1,25 +1,18 @@
 // What tells a token its place in its text: a row that is added to its embedding.
 #pragma once
 #include <cmath>
-#include <memory>
 #include <vector>
 
 #include "models/arena.hpp"
 
 namespace subbyte {
 
-class Positions {
- public:
-  virtual ~Positions() = default;
-
-  // Of a place from 0, valid until another one is asked for.
-  virtual const float* row(size_t place) = 0;
-};
-
-// Adds to every token of the texts, [tokens, width], the row of its place.
-inline void add_positions(Positions& positions, const Spans& texts, size_t width, float* x) {
+// Adds to every token of the texts, [tokens, width], the row of its place from 0; row_of(place) is valid until the
+// next.
+template <class Row>
+void add_positions(const Spans& texts, size_t width, float* x, const Row& row_of) {
   for (size_t place = 0; place < texts.longest; ++place) {  // a row is looked up once for all texts
-    const float* row = positions.row(place);
+    const float* row = row_of(place);
     for (size_t text = 0; text < texts.count(); ++text) {
       if (place >= texts.length(text)) continue;
       float* token = x + (texts.first[text] + place) * width;
@@ -34,7 +27,7 @@ enum class Rates { below_one, to_one };
 
 // [sin | cos] of place * rate, computed in double as transformers does. Rows are made when they are asked for: all of
 // them take as long as a tenth of loading a model.
-class Sinusoids : public Positions {
+class Sinusoids {
  public:
   Sinusoids(size_t width, Rates rates) : width_(width), divisors_((width + 1) / 2) {
     const double whole = static_cast<double>(width), half = static_cast<double>(width / 2);
@@ -44,7 +37,8 @@ class Sinusoids : public Positions {
     }
   }
 
-  const float* row(size_t place) override {
+  // Valid until another one is asked for.
+  const float* row(size_t place) {
     const size_t sines = divisors_.size();
     for (; rows_ <= place; ++rows_) {
       table_.resize((rows_ + 1) * width_);
@@ -62,23 +56,6 @@ class Sinusoids : public Positions {
   size_t width_, rows_ = 0;
   std::vector<double> divisors_;
   std::vector<float> table_;  // [rows_, width]
-};
-
-// Rows of a table, from row `first`.
-class LearnedPositions : public Positions {
- public:
-  LearnedPositions(std::shared_ptr<const Matrix> table, size_t first)
-      : table_(std::move(table)), first_(first), row_(table_->cols()) {}
-
-  const float* row(size_t place) override {
-    table_->row(first_ + place, row_.data());
-    return row_.data();
-  }
-
- private:
-  std::shared_ptr<const Matrix> table_;
-  size_t first_;
-  std::vector<float> row_;
 };
 
 }  // namespace subbyte

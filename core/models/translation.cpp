@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "models/attention_cell.hpp"
-#include "models/ssru_cell.hpp"
-
 namespace subbyte {
 namespace {
 
@@ -72,7 +69,7 @@ void Translation::encode(const std::vector<std::vector<uint32_t>>& sentences) {
       embed(*source_embedding_, token, out);
       out += d;
     }
-  add_positions(positions_, sentences_, d, x);
+  add_positions(sentences_, d, x, [&](size_t place) { return positions_.row(place); });
   const Point plain;
   for (EncoderLayer& layer : encoder_) layer.run(arena_, sentences_, plain, x);
 
@@ -125,7 +122,7 @@ float* Translation::logits() {
 
 void Translation::watch_output() {
   Inputs states = last_states();
-  arena_.ops.watch(*output_, states);
+  arena_.ops.note(*output_, states);
 }
 
 bool Translation::likeliest(const std::vector<uint32_t>& banned, std::vector<uint32_t>& tokens) {

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "models/cell.hpp"
+#include "models/cells.hpp"
 #include "models/decoder.hpp"
 #include "models/encoder_layer.hpp"
 #include "models/positions.hpp"

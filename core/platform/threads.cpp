@@ -93,25 +93,22 @@ Threads::~Threads() {
   // A pool of the parent process has no threads here to join: it is left alone.
   if (pool_ && pool_->owner != getpid()) new std::shared_ptr<Pool>(pool_);
 }
-
-void Threads::run(size_t tasks, const std::function<void(size_t, size_t)>& task) {
-  if (count_ == 1 || tasks <= 1) {
-    for (size_t i = 0; i < tasks; ++i) task(i, 0);
-    return;
-  }
-  if (pool_ && pool_->owner != getpid()) new std::shared_ptr<Pool>(std::move(pool_));
-  if (!pool_) pool_ = std::make_shared<Pool>(count_);
-  pool_->run(tasks, task);
-}
 #else
 struct Threads::Pool {};
 
 Threads::Threads(size_t) : count_(1) {}
 Threads::~Threads() = default;
+#endif
 
 void Threads::run(size_t tasks, const std::function<void(size_t, size_t)>& task) {
+#if defined(SUBBYTE_THREADS)
+  if (count_ > 1 && tasks > 1) {
+    if (pool_ && pool_->owner != getpid()) new std::shared_ptr<Pool>(std::move(pool_));
+    if (!pool_) pool_ = std::make_shared<Pool>(count_);
+    return pool_->run(tasks, task);
+  }
+#endif
   for (size_t i = 0; i < tasks; ++i) task(i, 0);
 }
-#endif
 
 }  // namespace subbyte

@@ -1,4 +1,4 @@
-// Rounding of a matrix that keeps what it multiplies out to: 16 rows at a time, over threads. See compensation.py.
+// Rounding of a matrix that keeps what it multiplies out to: 16 rows at a time, over threads. See output_rounding.py.
 #pragma once
 #include "kernels/kernels.hpp"
 #include "platform/threads.hpp"

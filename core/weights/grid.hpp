@@ -1,4 +1,4 @@
-// How activations are rounded to a grid that was fixed beforehand: activations.py's Grid, ready for the kernels.
+// How activations are rounded to a grid that was fixed beforehand: grids.py's Grid, ready for the kernels.
 #pragma once
 #include <cstddef>
 #include <string>

@@ -31,7 +31,6 @@ void Ops::quantize(Inputs& inputs, size_t groups) {
   inputs.quantized_groups = groups;
 }
 
-// For those who watch the inputs of a matrix; with a grid, what is multiplied is what they become on it.
 void Ops::note(const Matrix& w, Inputs& inputs, const Grid* grid) {
   if (!seen_) return;
   settle(inputs);

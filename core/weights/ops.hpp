@@ -43,7 +43,6 @@ class Ops {
 
   const Kernels& kernels() const { return kernels_; }
   Threads& threads() { return threads_; }
-  Rounding rounding() const { return rounding_; }
 
   // y[i * y_stride + row] = x[i] . w[row] + bias[row]. Calls that share `inputs` must follow each other. Of no inputs
   // there are no outputs: nothing is done, here and in all that follows.
@@ -58,8 +57,8 @@ class Ops {
   // Each of m rows of n values becomes what its codes on the grid stand for.
   void round(const Grid& grid, size_t m, size_t n, float* x);
 
-  // What `linear` does for those who watch the inputs of a matrix, without the product.
-  void watch(const Matrix& w, Inputs& inputs) { note(w, inputs); }
+  // What `linear` does for those who watch the inputs of a matrix; with a grid, they see what inputs become on it.
+  void note(const Matrix& w, Inputs& inputs, const Grid* grid = nullptr);
 
   // Makes x what is multiplied, with no factors and no rotation any more; valid until the next call.
   void settle(Inputs& inputs);
@@ -92,7 +91,6 @@ class Ops {
   const float* operand_row(const Inputs& inputs, size_t row, size_t worker);
   void quantize(Inputs& inputs, size_t groups);
   void quantize(Inputs& inputs, const Grid& grid, size_t groups);
-  void note(const Matrix& w, Inputs& inputs, const Grid* grid = nullptr);
   void products(const std::vector<Matrix::Part>& parts, const Inputs& inputs, const Buffer<int8_t>& x,
                 const Buffer<int32_t>& x_sum, const float* x_scale, const float* bias, float* y, size_t y_stride);
 

@@ -10,8 +10,8 @@
 namespace subbyte {
 namespace {
 
-// Bits of a coarse level, 2 to 4. On a student's 32,000 words 3 leave 80 candidates in the mean and 4 leave 4, 2 far
-// too many; 4 were the faster, as the kernels unpack them with less work.
+// Bits of a coarse level. On a student's 32,000 words 3 leave 80 candidates in the mean and 4 leave 4, 2 far too many;
+// 4 were the faster, as the kernels unpack them with less work.
 constexpr int kCoarse = 4;
 constexpr int kCodes = 1 << kCoarse;
 constexpr int kDeepest = 254 * 127;  // the largest |level - zero| times the largest |x|
@@ -135,7 +135,7 @@ void Screen::coarsen(size_t p) {
     uint32_t squares[kStepBytes] = {};
     for (size_t step = 0; step < fine.steps; ++step, levels += kStepBytes, out += 32 * kCoarse) {
       coarsen_step(table, levels, codes, squares);
-      lay_out_step(codes, kCoarse, out);
+      lay_out_step(codes, out);
     }
     for (size_t i = 0; i < kTile && block * kTile + i < fine.rows; ++i) {
       const size_t row = block * kTile + i;

@@ -95,19 +95,13 @@ void Matrix::unpack_row(const Packed& w, size_t row, float* out) const {
   thread_local std::vector<uint8_t> codes;
   codes.resize(w.steps * kTile);
   codes_of_row(w, row, codes.data());
-  const size_t group_size = cols_ / groups_, row_blocks = blocks_of(w.rows);
+  const size_t group_size = cols_ / groups_;
   for (size_t group = 0; group < groups_; ++group) {
     const float scale = scale_at(w, row, group);
     const int zero = zero_at(w, row, group);
     float value[16];  // of each code
-    for (int code = 0; w.width < 8 && code < 1 << w.width; ++code) {
-      int level = w.alphas ? 0 : w.levels[code];
-      for (int plane = 0; w.alphas && plane < w.width; ++plane) {
-        const int alpha = w.alphas[((group * row_blocks + row / kTile) * w.width + plane) * kTile + row % kTile];
-        level += code >> plane & 1 ? alpha : -alpha;
-      }
-      value[code] = static_cast<float>(level - zero) * scale;
-    }
+    for (int code = 0; w.width < 8 && code < 1 << w.width; ++code)
+      value[code] = static_cast<float>(level_of(w, row, group, static_cast<uint8_t>(code)) - zero) * scale;
     for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
       out[col] = w.width < 8 ? value[codes[col]] : static_cast<float>(static_cast<int8_t>(codes[col]) - zero) * scale;
   }

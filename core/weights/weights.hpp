@@ -48,7 +48,7 @@ class Buffer {
   size_t size_ = 0;
 };
 
-// What a file says about one block of rows: model.py's Block. Pointers are borrowed while the matrix is made.
+// What a file says about one block of rows: numbers/packed.py's Block. Pointers are borrowed while the matrix is made.
 struct BlockSource {
   size_t rows = 0, bits = 0;
   const uint8_t* planes = nullptr;  // [bits, rows, ceil(cols / 8)], 1 to 7 bits

@@ -13,3 +13,16 @@ Steps = Callable[[int, int | None], None]  # the same of one phase, which its ca
 def phase(progress: Progress | None, name: str) -> Steps | None:
     """What tells `progress` of the phase `name`; None where nobody asks."""
     return (lambda done, total: progress(name, done, total)) if progress else None
+
+
+def counting(progress: Steps | None, total: int) -> Callable[..., None]:
+    """What tells `progress`, if there is one, that one more of `total` is done, or so many more."""
+    done = 0
+
+    def more(count: int = 1) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    return more

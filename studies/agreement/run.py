@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from subbyte.compress.calibration.texts import texts_to_choose_on
+from subbyte.compress.quantizing import TASKS
 from subbyte.compress.recipes.recipe import load_recipe
-from subbyte.compress.task import task_of
 from subbyte.folders.converted.saving import weights_size
 from subbyte.folders.opening import open_model
 
@@ -33,7 +33,7 @@ def main(name: str = "", folder: str = "", *recipes: str) -> None:
         return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     model = open_model(folder)
-    task = task_of(model, lambda languages: texts_to_choose_on(None, None, languages))
+    task = TASKS[model.task](model, lambda languages: texts_to_choose_on(None, None, languages))
     texts = task.texts
     for one in recipes:
         task.texts = texts if one.endswith("+") else replace(texts, calibration=None)

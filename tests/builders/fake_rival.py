@@ -13,14 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Published, Setup, Subject, Task
 
-PACKAGES: Sequence[str] = ()
-PUBLISHED: Sequence[Published] = (Published("float32", "the 1e-9 ms of a fake", milliseconds=1e-9),)
-
-
-def versions() -> dict[str, str]:
-    return {"fake": "7"}
+STATED = Published("float32", "the 1e-9 ms of a fake", milliseconds=1e-9)
 
 
 def can(task: Task) -> bool:
@@ -33,10 +28,6 @@ def refusal(models: Models) -> str | None:
 
 def prepare(models: Models, work: Path) -> list[Subject]:
     return [Subject("fake", "float32", models.float_folder)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
 
 
 def opener(setup: Setup) -> Load:
@@ -62,3 +53,6 @@ def opener(setup: Setup) -> Load:
         return Opened(translate, details | {"threads": os.environ["OMP_NUM_THREADS"]})
 
     return load
+
+
+ENGINE = Engine(("pytest",), prepare, opener, published=(STATED,), can=can, refusal=refusal)

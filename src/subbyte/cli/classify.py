@@ -24,8 +24,7 @@ def classify(
     file: InputFile = None,
     all_labels: Annotated[bool, typer.Option("--all", help="Every label of each line, best first.")] = False,
     activation: Annotated[
-        Scores | None,
-        typer.Option(show_default=False, help="What makes scores of logits.  [default: as the folder says]"),
+        Scores | None, typer.Option(help="What makes scores of logits.  [default: as the folder says]")
     ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def demo(
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Keep both models there.  [default: the user's cache]"),
+        Path | None, typer.Option(metavar="FOLDER", help="Keep both models there.  [default: the user's cache]")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace older models in FOLDER, if they are as subbyte wrote them.")

@@ -17,11 +17,10 @@ def download(
         str, typer.Argument(metavar="NAME", help="As on huggingface.co: Helsinki-NLP/opus-mt-en-de, all-MiniLM-L6-v2.")
     ],
     out: Annotated[
-        Path | None,
-        typer.Argument(metavar="OUT", show_default=False, help="The folder to write; default: NAME's last part."),
+        Path | None, typer.Argument(metavar="OUT", help="The folder to write; default: NAME's last part.")
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(metavar="R", show_default=False, help="A branch, a tag or a commit.  [default: main]")
+        str | None, typer.Option(metavar="R", help="A branch, a tag or a commit.  [default: main]")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -24,28 +24,20 @@ def encode(
     folder: ModelFolder,
     file: InputFile = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="F.npy", show_default=False, help="Write float32 [lines, width] here.  [default: JSON on stdout]"
-        ),
+        Path | None, typer.Option(metavar="F.npy", help="Write float32 [lines, width] here.  [default: JSON on stdout]")
     ] = None,
     normalize: Annotated[
         bool | None,
-        typer.Option(
-            "--normalize/--no-normalize", show_default=False, help="Vectors of length 1.  [default: as the folder says]"
-        ),
+        typer.Option("--normalize/--no-normalize", help="Vectors of length 1.  [default: as the folder says]"),
     ] = None,
     prompt: Annotated[
-        str | None,
-        typer.Option(show_default=False, help='Put before each text; "" for none.  [default: that of --prompt-name]'),
+        str | None, typer.Option(help='Put before each text; "" for none.  [default: that of --prompt-name]')
     ] = None,
     prompt_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="One of the folder's prompts.  [default: its default]"),
+        str | None, typer.Option(metavar="NAME", help="One of the folder's prompts.  [default: its default]")
     ] = None,
     truncate_dim: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", show_default=False, help="The first N values.  [default: as the folder says]"),
+        int | None, typer.Option(min=1, metavar="N", help="The first N values.  [default: as the folder says]")
     ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,

@@ -9,15 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 import subbyte
-from subbyte.cli.options import (
-    ActivationsOption,
-    BatchSizeOfFiles,
-    Isa,
-    Json,
-    ModelFolder,
-    Threads,
-    with_options,
-)
+from subbyte.cli.options import ActivationsOption, BatchSizeOfFiles, Isa, Json, ModelFolder, Threads, with_options
 from subbyte.cli.printing import print_json, print_pairs, stages
 from subbyte.cli.search import search_options
 from subbyte.text.batches import DEFAULT_BATCH_SIZE
@@ -32,9 +24,8 @@ def evaluate(
     task: Annotated[
         Literal["translation", "classification", "sts"] | None,
         typer.Option(
-            show_default=False,
             help="What to measure: translations, labels (or numbers), or similarity of sentences.  "
-            "[default: what the model is for]",
+            "[default: what the model is for]"
         ),
     ] = None,
     source: Annotated[

@@ -46,7 +46,6 @@ def _parameters() -> Iterator[Parameter]:
             metavar={int: "N", float: "X"}.get(hint, "PATH" if Path in (hint, *get_args(hint)) else None),
             min=least,
             max=most if most != MOST else None,
-            show_default=False,
             help=f"{told[0].upper()}{told[1:]}" if name in TRANSLATION else f"Encoders: {told}",
         )
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, option])
@@ -64,8 +63,7 @@ def finetune(
         Literal["float32", "bf16"], typer.Option(help="Of the products in training; bf16 where the processor has it.")
     ] = "float32",
     checkpoints: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="The working folder.  [default: OUT.finetune]"),
+        Path | None, typer.Option(metavar="FOLDER", help="The working folder.  [default: OUT.finetune]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the working folder.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of sentences and of dropout.")] = 0,

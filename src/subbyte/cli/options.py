@@ -19,17 +19,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Activations = Literal["int8", "float32"]
 
 ModelFolder = Annotated[
-    Path,
-    typer.Argument(metavar="DIR", show_default=False, help="A converted folder, or one that quantize would take."),
+    Path, typer.Argument(metavar="DIR", help="A converted folder, or one that quantize would take.")
 ]
 InputFile = Annotated[
-    Path | None,
-    typer.Argument(metavar="FILE", show_default=False, help="Text, a sentence a line (.gz too); default: stdin."),
+    Path | None, typer.Argument(metavar="FILE", help="Text, a sentence a line (.gz too); default: stdin.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", show_default=False, help="Cores to use.  [default: all]")
-]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Cores to use.  [default: all]")]
 Isa = Annotated[
     str,
     typer.Option(
@@ -38,19 +34,11 @@ Isa = Annotated[
 ]
 ActivationsOption = Annotated[
     Activations | None,
-    typer.Option(
-        "--activations",
-        show_default=False,
-        help="How the inputs of matrix products are rounded.  [default: as the folder says]",
-    ),
+    typer.Option("--activations", help="How the inputs of matrix products are rounded.  [default: as the folder says]"),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        show_default=False,
-        help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]",
-    ),
+    typer.Option(min=1, help=f"Lines at a time.  [default: {DEFAULT_BATCH_SIZE}; 1 when typed at a terminal]"),
 ]
 BatchSizeOfFiles = Annotated[int, typer.Option("--batch-size", min=1, help="Lines at a time.")]
 Settings = Annotated[
@@ -58,7 +46,6 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        show_default=False,
         help="A key of generation_config.json and its value (JSON) in the place of the folder's; null takes it away. "
         "May be given several times.",
     ),

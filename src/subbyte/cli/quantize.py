@@ -22,7 +22,6 @@ def quantize(
         str | None,
         typer.Option(
             metavar="R",
-            show_default=False,
             help="A preset (uniform4, nmt-mixed, w8a8-peg, ...) or a TOML file.  [default: the smallest preset that "
             "keeps MODEL's answers, found by trying; takes a minute or two]",
         ),
@@ -58,7 +57,6 @@ def quantize(
             metavar="FILE",
             help="Lines like those that will be read: MODEL and OUT answer the first, with a warning if they "
             "disagree.  [default: lines that ship, in MODEL's language; or else of --calibration, or frequent words]",
-            show_default=False,
         ),
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare MODEL and OUT.")] = False,

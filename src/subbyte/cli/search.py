@@ -18,7 +18,7 @@ def search_options(*names: str) -> Iterator[Parameter]:
     for name in names:
         option = OPTIONS[name]
         flags, kind, range = _told(name, option)
-        typed = Annotated[kind | None, typer.Option(*flags, help=_help(option), show_default=False, **range)]  # type: ignore[valid-type]
+        typed = Annotated[kind | None, typer.Option(*flags, help=_help(option), **range)]  # type: ignore[valid-type]
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=typed)
 
 

@@ -34,9 +34,7 @@ def translate(
     file: InputFile = None,
     *,
     batch_size: BatchSize = None,
-    prefix: Annotated[
-        str, typer.Option(metavar="TEXT", show_default=False, help="What every translation begins with.")
-    ] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="What every translation begins with.")] = "",
     settings: Settings = None,
     num_hypotheses: Annotated[int, typer.Option(min=1, help="Translations a line, one a line, best first.")] = 1,
     scores: Annotated[bool, typer.Option("--scores", help="Print score and tab before each translation.")] = False,
@@ -47,10 +45,7 @@ def translate(
         bool, typer.Option("--document", help="The same, and line ends are kept too: only the words change.")
     ] = False,
     target_language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="XX", show_default=False, help="For models with several: deu puts >>deu<< before each sentence."
-        ),
+        str | None, typer.Option(metavar="XX", help="For models with several: deu puts >>deu<< before each sentence.")
     ] = None,
     threads: Threads = None,
     isa: Isa = "best",

@@ -5,9 +5,9 @@ One table for `quantize` without a recipe and for `analyze`. A preset that only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from subbyte.models.kinds import NAMES, Kind, described, kind
+from subbyte.models.kinds import Kind, kind
 from subbyte.models.model import Model
 
 CANDIDATES: Mapping[Kind, tuple[str, ...]] = {
@@ -20,15 +20,3 @@ CANDIDATES: Mapping[Kind, tuple[str, ...]] = {
 def candidates(model: Model) -> tuple[str, ...]:
     """Names of the presets that fit, smallest first."""
     return CANDIDATES[kind(model)]
-
-
-def recipe_fault(name: str, kinds: Sequence[Kind], model: Model) -> str | None:
-    """Why a recipe for models of these kinds is not for this model; None if it is."""
-    if not kinds or kind(model) in kinds:
-        return None
-    wanted = " or ".join(NAMES[one] for one in kinds)
-    fitting = ", ".join(CANDIDATES[kind(model)])
-    return (
-        f"recipe {name} is for {wanted}, and {model.folder} is {described(model)}; take {fitting}, or another that is "
-        "for such or for all models"
-    )

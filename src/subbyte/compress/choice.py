@@ -21,16 +21,12 @@ class Verdict:
     """How far a compressed model is from its source on a text.
 
     distance  what that is depends on the kind of model; 0 is equal
-    noise     standard error of the distance over the lines of the text
-    limit     the distance above which people are warned
     most      that up to which answers are kept so well that a preset may be chosen for somebody who did not ask for it
     said      the same for people, in a few words, beside one of the two
-    document  the same for report.json
+    document  the same for report.json, with its noise and the limit above which people are warned
     """
 
     distance: float
-    noise: float
-    limit: float
     most: float
     said: Callable[[float], str]
     document: Agreement | EncoderAgreement
@@ -43,7 +39,7 @@ class Verdict:
     @property
     def disagrees(self) -> bool:
         """Whether people have to be warned."""
-        return not self.distance <= self.limit
+        return not self.distance <= self.document["limit"]
 
 
 class Task(Protocol):
@@ -109,7 +105,7 @@ def choose(task: Task, progress: Progress | None = None) -> Chosen:
         verdict = task.verdict(packed, progress)
         kept = verdict is not None and verdict.keeps
         size = weights_size(packed)
-        distance, noise = (verdict.distance, verdict.noise) if verdict else (None, None)
+        distance, noise = (verdict.distance, verdict.document["noise"]) if verdict else (None, None)
         tried.append(
             Tried(
                 recipe=name,

@@ -18,7 +18,7 @@ from subbyte.compress.rounding import under
 from subbyte.errors import UsageError
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
-from subbyte.progress import Progress, phase
+from subbyte.progress import Progress, counting, phase
 from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 
 TRANSLATION_ONLY = "a budget and frequencies are for translation models; give an encoder a recipe"
@@ -63,14 +63,14 @@ class EncoderTask:
         texts = [*self._parts(self.texts.check)]
         if not texts:
             return None
-        told = phase(progress, f"checking {packed.recipe['name']}") or (lambda done, total: None)
-        told(0, 2)
+        told = counting(phase(progress, f"checking {packed.recipe['name']}"), 2)
+        told(0)
         self._answers = self._answers or answers(self.model, texts)
-        told(1, 2)
+        told()
         found = agreement(self._answers, answers(packed, texts))
-        told(2, 2)
+        told()
         said = partial(described, found, self.texts.check_name)
-        return Verdict(found["distance"], found["noise"], found["limit"], KEPT[found["measured"]], said, found)
+        return Verdict(found["distance"], KEPT[found["measured"]], said, found)
 
     def _parts(self, lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """A line is a text, or two with a tab between, which a model without a head reads one by one.

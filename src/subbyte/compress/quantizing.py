@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,18 +13,24 @@ import numpy as np
 
 from subbyte.compress import choice
 from subbyte.compress.calibration.texts import Texts, texts_for_named, texts_to_choose_on
-from subbyte.compress.choice import Chosen, Task, Tried
+from subbyte.compress.choice import Chosen, Tried
 from subbyte.compress.encoder_agreement import EncoderAgreement
+from subbyte.compress.encoders import EncoderTask
 from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind
-from subbyte.compress.report import tensor_reports
-from subbyte.compress.task import task_of
+from subbyte.compress.translation import TranslationTask
 from subbyte.compress.translation_agreement import Agreement
 from subbyte.errors import ModelError, UsageError
 from subbyte.folders.converted import saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, require_float, with_settings
+from subbyte.models.model import Model, Task
+from subbyte.numbers.matrices import sqnr_db
+from subbyte.numbers.packed import PackedMatrix
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
+
+# what a model does -> what is asked of it here, for all of `quantize`
+TASKS: Mapping[Task, type[EncoderTask | TranslationTask]] = {"translate": TranslationTask, "encode": EncoderTask}
 
 logger = logging.getLogger("subbyte")
 
@@ -100,7 +107,7 @@ def quantize(
             return texts_to_choose_on(calibration, check_text, languages)
         return texts_for_named(calibration, check_text, frequencies, languages)
 
-    task = task_of(model, texts, frequencies)
+    task = TASKS[model.task](model, texts, frequencies)
     found = None
     if budget is not None and calibration is not None:
         found = task.searched(budget, Path(calibration), given, progress)
@@ -109,7 +116,7 @@ def quantize(
     verdict = result.verdict
     warnings = []
     if verdict and verdict.disagrees:
-        said = verdict.said(verdict.limit)
+        said = verdict.said(verdict.document["limit"])
         warnings = [f"disagrees with its model: {said}"]
         logger.warning("%s disagrees with %s: %s; %s", out, model.folder, said, ADVICE)
     how = {
@@ -128,13 +135,13 @@ def quantize(
         "check": task.texts.check_name if verdict else None,
         **how,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "tensors": tensor_reports(model, result.packed, rules),
+        "tensors": _tensor_reports(model, result.packed, rules),
     }
     saving.save(result.packed, out, report=report, recipe=found.recipe if found else None, force=force)
     return {**inspect(out), **how}  # type: ignore[typeddict-item]
 
 
-def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
+def _named(task: choice.Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
     """The model under a recipe that somebody named. One that cannot be run is not compared, with a warning."""
     packed = task.compressed(recipe, progress)
     try:
@@ -142,3 +149,15 @@ def _named(task: Task, recipe: Recipe, check: bool, progress: Progress | None) -
     except ModelError as error:
         logger.warning("the result was not compared with its model: %s", error)
         return Chosen(recipe, packed, None)
+
+
+def _tensor_reports(model: Model, packed: Model, rules: Mapping[str, str]) -> dict[str, Any]:
+    """Bits and error of each quantized matrix, and what chose its scheme; no error (None): nothing was lost."""
+    reports = {}
+    for name, matrix in packed.tensors.items():
+        if isinstance(matrix, PackedMatrix):
+            error = sqnr_db(np.asarray(model.tensors[name]), matrix)
+            bits = [block.bits for block in matrix.blocks]
+            lost = round(error, 3) if math.isfinite(error) else None
+            reports[name] = {"bits": bits, "sqnr_db": lost, "rule": rules.get(name)}
+    return reports

@@ -15,7 +15,7 @@ from subbyte.numbers.granularity import group_size
 from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.output_rounding import Columns
 from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 
 
 def under(
@@ -47,11 +47,10 @@ def quantize_model(
     progress     called with the weights done so far and those in all
     """
     matrices = _matrices(model, schemes, frequencies or {})
-    done, total = 0, sum(w.size for w in matrices.values())
+    rounded = counting(progress, sum(w.size for w in matrices.values()))
     tensors: dict[str, Tensor] = dict(model.tensors)
     last: tuple[Array, Columns] | None = None  # matrices with the same inputs share their sum
-    if progress:
-        progress(0, total)  # the first matrix is often the largest
+    rounded(0)  # the first matrix is often the largest
     for name in _by_gram(matrices, grams or {}):
         w, scheme, cluster = matrices[name], schemes[name], None
         columns = (grams or {}).get(name)
@@ -64,9 +63,7 @@ def quantize_model(
             tensors[name] = quantize_matrix(w, scheme, cluster, columns)
         except SchemeError as error:
             raise SchemeError(f"{name}: {error}") from None
-        done += w.size
-        if progress:
-            progress(done, total)
+        rounded(w.size)
     return replace(model, tensors=tensors)
 
 

@@ -61,7 +61,7 @@ class TranslationTask:
             self._asked = ask(self.model, self.tokenizer, self.texts.check, asking)
         found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
         said = partial(described, found, self.texts.check_name)
-        return Verdict(found["lost"], found["noise"], found["limit"], KEPT, said, found)
+        return Verdict(found["lost"], KEPT, said, found)
 
 
 def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:

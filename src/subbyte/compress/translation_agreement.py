@@ -21,7 +21,7 @@ import numpy as np
 from subbyte.metrics import chrf
 from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.likelihood import log_probabilities_by_target, translations
 from subbyte.run.translation_engine import Engine
 from subbyte.text.pieces import SPACE
@@ -80,11 +80,11 @@ class Asked:
 
     def agreement(self, result: Model, progress: Steps | None = None) -> Agreement:
         """How far another model with the same vocabulary agrees."""
-        told = progress or (lambda done, total: None)
-        told(0, 2)
+        told = counting(progress, 2)
+        told(0)
         engine = Engine(result)
         after = log_probabilities_by_target(engine, self.sentences, self.targets)
-        told(1, 2)
+        told()
         before = np.concatenate(self.before)
         losses = before - np.concatenate(after)
         nats = float(losses.mean())
@@ -92,7 +92,7 @@ class Asked:
         lost = ~(losses <= LOST) & sure  # what is no number is lost, too
         lines = np.repeat(np.arange(len(after)), [len(line) for line in after])
         said = translations(engine, self.sentences)
-        told(2, 2)
+        told()
         return {
             "compared": self.compared,
             "lines": len(self.sentences),
@@ -114,15 +114,15 @@ def counted(before: Array) -> Array:
 
 def ask(source: Model, tokenizer: Tokenizer, text: Sequence[str] = (), progress: Steps | None = None) -> Asked:
     """What the source model says of the lines of a text, or of frequent words without one. Raises ModelError."""
-    told = progress or (lambda done, total: None)
-    told(0, 2)
+    told = counting(progress, 2)
+    told(0)
     lines = list(text) or word_lines(tokenizer)
     engine = Engine(source, activations="float32")
     sentences = [tokenizer.encode(line, engine.max_positions) for line in lines]
     targets = translations(engine, sentences)
-    told(1, 2)
+    told()
     before = log_probabilities_by_target(engine, sentences, targets)
-    told(2, 2)
+    told()
     return Asked(tokenizer, "text" if text else "words", sentences, targets, before)
 
 

@@ -3,8 +3,8 @@
 Run by us are the models that `MarianMTModel` of transformers 5 runs: post-norm Transformers with sinusoidal positions.
 A configuration that asks for more is refused by the name of the flag, because transformers would ignore it silently.
 
-Students (`BergamotStudent`, a name of ours; `bergamot.py` reads them) are what Marian itself makes of the same parts: a
-few keys more in the configuration, which only count under that name, say in what they differ.
+Students (`BergamotStudent`, a name of ours; `folders.bergamot` reads them) are what Marian itself makes of the same
+parts: a few keys more in the configuration, which only count under that name, say in what they differ.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 `e` is a factor of each column that gives it the root mean square of all, on a calibration text: gamma migration (Wei et
 al. 2022, "Outlier Suppression") and SmoothQuant (Xiao et al. 2023) do that, here for the operand alone: residual sums
-keep their values. All of the difference goes into the weights, whose rounding is calibrated (compensation.py). Factors
-are vectors of the model, POINT.equalizer.
+keep their values. All of the difference goes into the weights, whose rounding is calibrated (output_rounding.py).
+Factors are vectors of the model, POINT.equalizer.
 
 `H` is a Hadamard matrix of n columns, divided by sqrt(n), for every block of n: an outlier is spread over its block
 (Ashkboos et al. 2024, "QuaRot"). n is the `rotation` of the point's grid. Both are run by the core before inputs become

@@ -30,7 +30,7 @@ def quantize_matrix(
     cluster  uint8 [rows], for a clustered scheme only: the cluster of each row. Without it rows count as sorted by
              falling frequency, which is the order of sentencepiece vocabularies.
     gram     float64 [cols, cols], the sum of x x' over inputs x, or what was made of it: then w x is kept, not w (see
-             compensation.py)
+             output_rounding.py)
     """
     rows, cols = w.shape
     if not np.isfinite(w).all():

@@ -27,14 +27,13 @@ class Label(TypedDict):
 
 
 class Classifier(Opened):
-    """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
+    """An encoder with a classifier or a regression on top.
 
     from_pretrained(folder)            opens a compressed folder, or a Hugging Face folder of a classifier
     classifier(texts)                  list of texts -> list of {"label": ..., "score": ...}, the best of each;
                                        one text, or one pair in a tuple of two -> one of them
     scores(texts)                      every label of each text, a batch at a time
     logits(texts)                      float32 [labels] of each text, a batch at a time
-    close()                            frees the memory, as the end of a `with` block does
 
     activation                         what makes scores of logits: none, sigmoid or softmax
     prompt                             is put before each text, before the first of a pair: a cross-encoder's default
@@ -43,8 +42,6 @@ class Classifier(Opened):
     number, before anything is classified. A text that is longer than the model reads is cut. Other errors: ModelError
     for a folder without a classifier, FormatError for a damaged one, KernelError for an instruction set that this
     machine lacks.
-
-    It can be pickled, and is opened again where it arrives; copies share the model.
 
     >>> classifier = Classifier.from_pretrained("sst2")
     >>> classifier(["great film"])

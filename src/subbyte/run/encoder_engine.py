@@ -12,13 +12,16 @@ from subbyte.models.axis_order import inverse
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.numbers.grids import Grid, fake_quantize, limit
-from subbyte.run.attention import scores_and_probabilities
 from subbyte.run.resident import Resident, laid_out, vectors
 from subbyte.run.runtime import Runtime
 
 Ids = Sequence[Sequence[int]]
 Pooling = Literal["mean", "cls", "max"]
 MADE = ("scores", "probabilities")  # of attention: they never stand in memory as a whole, and are made anew
+OF_SHAPE = (  # settings that the core has under the same names
+    "hidden", "layers", "heads", "positions", "first_position", "types", "labels", "norm_epsilon", "activation",
+    "pooler_activation",
+)  # fmt: skip
 
 
 class EncoderEngine(Resident[_core.Encoder]):
@@ -35,19 +38,7 @@ class EncoderEngine(Resident[_core.Encoder]):
         self._grids = dict(model.activations.grids) if self.activations == "static" else {}
         self._order = None if model.permutation is None else inverse(model.permutation)
         return _core.Encoder(
-            {
-                "hidden": s.hidden,
-                "layers": s.layers,
-                "heads": s.heads,
-                "vocabulary": s.vocab_size,
-                "positions": s.positions,
-                "first_position": s.first_position,
-                "types": s.types,
-                "labels": s.labels,
-                "norm_epsilon": s.norm_epsilon,
-                "activation": s.activation,
-                "pooler_activation": s.pooler_activation,
-            },
+            {"vocabulary": s.vocab_size, **{name: getattr(s, name) for name in OF_SHAPE}},
             laid_out(model, runtime.cores),
             vectors(model),
             grids={name: _arrays(grid) for name, grid in self._grids.items()},
@@ -85,20 +76,33 @@ class EncoderEngine(Resident[_core.Encoder]):
         arrays = self._core.observe(*_lists(texts, types), names)
         seen = {n: np.asarray(a).reshape(-1, self.points[n].width) for n, a in zip(names, arrays, strict=True)}
         for layer in layers:
-            scores, probabilities = self._attention(layer, texts, seen)
-            seen |= {f"{layer}.scores": scores, f"{layer}.probabilities": probabilities}
+            seen |= self._attention(layer, texts, seen)
         return [seen[name] for name in points]
 
     def inputs(self, texts: Ids, types: Ids, names: Sequence[str]) -> list[np.ndarray]:
         """What each of these matrices multiplies, float32 [rows, columns]; embeddings multiply nothing."""
         return [np.asarray(array) for array in self._core.inputs(*_lists(texts, types), list(names))]
 
-    def _attention(self, layer: str, texts: Ids, seen: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _attention(self, layer: str, texts: Ids, seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Scores and probabilities of a layer before they are rounded, float32 [count, 1], text by text, head by head.
+
+        seen  has its query and key, float32 [tokens of all texts, hidden]
+        """
         query, key = (self._rounded(name, seen[name]) for name in (f"{layer}.query", f"{layer}.key"))
-        lengths = [len(text) for text in texts]
-        return scores_and_probabilities(
-            query, key, self.settings.heads, lengths, lambda scores: self._rounded(f"{layer}.scores", scores)
-        )
+        heads, size = self.settings.heads, self.settings.hidden // self.settings.heads
+        scores, probabilities = [np.zeros(0)], [np.zeros(0)]  # of no text there are none
+        start = 0
+        for text in texts:
+            end = start + len(text)
+            q, k = (array[start:end].reshape(-1, heads, size).transpose(1, 0, 2) for array in (query, key))
+            score = q @ k.transpose(0, 2, 1)
+            rounded = self._rounded(f"{layer}.scores", score.reshape(-1, 1)).reshape(score.shape) / np.sqrt(size)
+            e = np.exp(rounded - rounded.max(-1, keepdims=True))
+            scores.append(score.ravel())
+            probabilities.append((e / e.sum(-1, keepdims=True)).ravel())
+            start = end
+        made = {f"{layer}.scores": scores, f"{layer}.probabilities": probabilities}
+        return {name: np.concatenate(values).astype(np.float32)[:, None] for name, values in made.items()}
 
     def _ordered(self, x: np.ndarray) -> np.ndarray:
         """Vectors with their columns as the source model has them."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from subbyte.errors import FormatError
 from subbyte.folders import opening
 from subbyte.folders.files import read_json
@@ -15,13 +17,20 @@ from subbyte.models.families import encoder_of
 from subbyte.models.model import Model, SentenceVectors
 from subbyte.models.pooling import width_of
 from subbyte.numbers.packed import PackedMatrix
-from subbyte.run.kernels import Kernels, kernels_of
+from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.run.opening import engine_of
+from subbyte.run.resident import instruction_sets
+from subbyte.run.translation_engine import Engine
 
 REPORT = "report.json"
 REPORT_VALUES = 1 << 16
 CARD = "README.md"
 SOURCE_TYPES = {"F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16), "I8": ("int8", 8)}
+
+# How codes meet inputs (sentences times beams, or source tokens), few and many of them.
+IN_REGISTERS = "codes unpacked in registers"
+EXPANDED = "blocks of 16 rows expanded to int8 in the cache"
+DENSE = "float32 weights as they are"
 
 
 class TensorReport(TypedDict):
@@ -44,6 +53,26 @@ class TensorReport(TypedDict):
     bytes: int
     sqnr_db: float | None
     rule: str | None
+
+
+class KernelPath(TypedDict):
+    """How matrices of one width are multiplied: with at most `few` inputs at once, and with more."""
+
+    bits: int
+    resident_bits: int
+    few: int
+    few_inputs: str
+    many_inputs: str
+
+
+class Kernels(TypedDict):
+    """The instruction set that would run, all that this build and machine have or lack, and the path of each width."""
+
+    isa: str
+    available: list[str]
+    unavailable: list[str]
+    activations: str
+    paths: list[KernelPath]
 
 
 class Inspection(TypedDict):
@@ -85,7 +114,7 @@ def inspect(folder: str | Path) -> Inspection:
         "average_bits": 8 * weight_bytes / parameters,
         "resident_weight_bytes": engine.weight_bytes,
         "tensors": _tensors(model, {name: entry for name, (_, entry) in stored.items()}),
-        "kernels": kernels_of(model, engine),
+        "kernels": _kernels(model, engine),
         "answers": answers(model),
     }
 
@@ -96,11 +125,8 @@ def answers(model: Model) -> str | None:
         return None
     settings = encoder_of(model.config)
     if settings.labels:
-        return (
-            f"scores of {settings.labels} labels, by {model.scores}"
-            if settings.labels > 1
-            else (f"one score, by {model.scores}")
-        )
+        many = f"scores of {settings.labels} labels" if settings.labels > 1 else "one score"
+        return f"{many}, by {model.scores}"
     sentence = model.sentence or SentenceVectors()
     steps = [" and ".join(sentence.pooling), *(stage.kind for stage in sentence.stages)]
     said = [f"vectors of {width_of(sentence, settings.hidden)} values", ", then ".join(steps)]
@@ -149,6 +175,29 @@ def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:
     return reports
 
 
+def _kernels(model: Model, engine: Engine | EncoderEngine) -> Kernels:
+    """What runs the products of a model that this engine holds."""
+    few = engine.few_inputs if engine.activations != "float32" else 0
+    paths: list[KernelPath] = []
+    matrices = [model.tensors[name] for name in model.roles]
+    blocks = [block for tensor in matrices if isinstance(tensor, PackedMatrix) for block in tensor.blocks]
+    for bits in sorted({block.bits for block in blocks}):
+        path = f"{EXPANDED}, {engine.activations} products"
+        few_path = f"{IN_REGISTERS}, {engine.activations} products" if few else path
+        resident = bits if bits <= 4 else 8
+        paths.append({"bits": bits, "resident_bits": resident, "few": few, "few_inputs": few_path, "many_inputs": path})
+    if any(isinstance(tensor, np.ndarray) for tensor in matrices):
+        paths.append({"bits": 32, "resident_bits": 32, "few": 0, "few_inputs": DENSE, "many_inputs": DENSE})
+    sets = instruction_sets()
+    return {
+        "isa": engine.isa,
+        "available": [name for name, runs in sets if runs],
+        "unavailable": [name for name, runs in sets if not runs],
+        "activations": engine.activations,
+        "paths": paths,
+    }
+
+
 def _granularity(tensor: PackedMatrix) -> str:
     if tensor.blocks[0].scale.shape == (1, 1) and tensor.shape[0] > 1:
         shared = "tensor"
@@ -159,9 +208,9 @@ def _granularity(tensor: PackedMatrix) -> str:
 
 def _reported(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """Tensor name -> what report.json has of it: sqnr_db, rule; nothing where there is no such file."""
-    if not (folder / REPORT).exists():
-        return {}
     where = folder / REPORT
+    if not where.exists():
+        return {}
     tensors = read_json(folder, REPORT, FormatError, 1 << 20, REPORT_VALUES).get("tensors", {})
     if not isinstance(tensors, dict) or not all(isinstance(tensor, dict) for tensor in tensors.values()):
         raise FormatError(f"{where}: tensors should say what was measured of each tensor")

@@ -1,8 +1,4 @@
-"""Opening a model to run it, and what Translator, Encoder and Classifier have in common once they are open.
-
-One can be sent to another process (it is opened anew there), copied (the copy shares the model), used in a `with` block
-(the memory is freed at its end), and says what it is.
-"""
+"""Opening a model to run it, and what Translator, Encoder and Classifier have in common once they are open."""
 
 from __future__ import annotations
 
@@ -46,7 +42,11 @@ def opened(folder: str | Path | Model, require: Callable[[Model], None], activat
 
 
 class Opened:
-    """Something that was opened from a folder."""
+    """Something that was opened from a folder: Translator, Encoder and Classifier.
+
+    Safe to use from several threads; calls wait for each other. close() frees the memory, as the end of a `with` block
+    does. It can be pickled, and is opened again where it arrives; copies share the model.
+    """
 
     _opening: Opening | None = None  # of one that was put together by hand
 

@@ -20,6 +20,10 @@ from subbyte.run.runtime import Runtime
 
 __all__ = ["Engine", "Generation", "Hypothesis"]
 
+OF_SHAPE = (  # settings that the core has under the same names
+    "d_model", "encoder_layers", "decoder_layers", "encoder_heads", "decoder_heads", "max_positions", "norm_epsilon",
+    "activation", "positions", "recurrent", "zero_start",
+)  # fmt: skip
 LEAST_TOP_P = 1e-30  # stands for 0: the likeliest token
 
 
@@ -40,25 +44,13 @@ class Engine(Resident[_core.Translation]):
     def _laid_out(self, model: Model, runtime: Runtime) -> _core.Translation:
         self._settings = translation_of(model.config)
         self._search = FolderSearch.of(model, self._settings)
-        matrices = {
-            name: matrix for name, matrix in laid_out(model, runtime.cores).items() if name != translation.SHARED
-        }
-        s = self._settings
+        s, matrices = self._settings, laid_out(model, runtime.cores)
+        matrices.pop(translation.SHARED, None)
         return _core.Translation(
             {
-                "d_model": s.d_model,
-                "encoder_layers": s.encoder_layers,
-                "decoder_layers": s.decoder_layers,
-                "encoder_heads": s.encoder_heads,
-                "decoder_heads": s.decoder_heads,
-                "max_positions": s.max_positions,
                 "vocabulary": s.decoder_vocab_size,
                 "embedding_scale": math.sqrt(s.d_model) if s.scale_embedding else 1.0,
-                "norm_epsilon": s.norm_epsilon,
-                "activation": s.activation,
-                "positions": s.positions,
-                "recurrent": s.recurrent,
-                "zero_start": s.zero_start,
+                **{name: getattr(s, name) for name in OF_SHAPE},
             },
             matrices,
             vectors(model),

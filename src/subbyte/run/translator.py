@@ -61,7 +61,7 @@ class Score:
 
 
 class Translator(Opened):
-    """A translation model ready to use. Safe to use from several threads; calls wait for each other.
+    """A translation model ready to use.
 
     from_pretrained(folder)            opens a compressed folder, a MarianMT folder, or one of Firefox's students
     translate(texts)                   list of texts -> list of translations; one text -> one translation
@@ -69,14 +69,11 @@ class Translator(Opened):
     score(sources, targets)            list of float: log-probabilities in nats of given translations
     stream, stream_by_sentence,
     stream_scores                      the same for texts without end, a batch at a time
-    close()                            frees the memory, as the end of a `with` block does
 
     Texts are strings in any iterable: a list, a generator, an array of numpy, a column of pandas. What is no string, or
     holds half of a surrogate pair, is a UsageError that names its number, before anything is translated. A text that is
     longer than the model reads is cut, with a warning. Other errors: ModelError for a folder that is no translation
     model, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
-
-    It can be pickled, and is opened again where it arrives; copies share the model.
 
     >>> translator = Translator.from_pretrained("opus-mt-en-de-4bit")
     >>> translator.translate(["A dog runs."], beam_size=4)

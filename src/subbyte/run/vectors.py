@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from subbyte.models.model import SENTENCE, Model, SentenceVectors, Stage, Tensor
+from subbyte.models.model import SENTENCE, Model, SentenceVectors, Stage
 from subbyte.numbers.arrays import Array
 from subbyte.run.encoder_engine import EncoderEngine
 
@@ -29,12 +29,8 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 def stage_tensors(model: Model) -> dict[str, Array]:
     """The weights of the stages behind the pooling, float64."""
-    return {name: _wide(tensor) for name, tensor in model.tensors.items() if name.startswith(SENTENCE)}
-
-
-def _wide(tensor: Tensor) -> Array:
-    assert isinstance(tensor, np.ndarray)  # they are never quantized
-    return tensor.astype(np.float64)
+    arrays = {name: array for name, array in model.tensors.items() if isinstance(array, np.ndarray)}
+    return {name: array.astype(np.float64) for name, array in arrays.items() if name.startswith(SENTENCE)}
 
 
 def text_vectors(

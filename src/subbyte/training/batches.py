@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ def endless(
     texts: Sequence[One],
     length: Callable[[One], int],
     pool: int,
-    cut: Callable[[Sequence[One]], list[list[One]]],
+    cut: Callable[[Sequence[One]], Iterable[list[One]]],
     seed: int,
     skip: int,
 ) -> Iterator[list[One]]:

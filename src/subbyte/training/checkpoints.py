@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Checkpoints:
                 (folder / name).unlink(missing_ok=True)
         except OSError as e:
             raise SubbyteError(f"{folder}: cannot be written: {e.strerror or e}") from e
-        self._write(RUN, json.dumps(self._run, indent=1).encode())
+        self._note(self._run)
 
     def _before(self) -> dict[str, Any] | None:
         """The run that the folder is of; None where there is nothing. Raises UsageError for a folder that is not ours.
@@ -87,14 +87,8 @@ class Checkpoints:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state in place of the one before."""
-        temporary = self.folder / f".{STATE}"
-        try:
-            torch.save(dict(state), temporary)
-            os.replace(temporary, self.folder / STATE)
-        except (OSError, RuntimeError) as e:  # torch has its own for a full disk
-            with suppress(OSError):
-                temporary.unlink()
-            raise SubbyteError(f"{self.folder / STATE}: cannot be written: {getattr(e, 'strerror', None) or e}") from e
+        with self._written(STATE) as path:
+            torch.save(dict(state), path)
 
     def load(self) -> dict[str, Any] | None:
         """The state, if there is one."""
@@ -116,18 +110,27 @@ class Checkpoints:
 
     def keep_targets(self, targets: list[list[int]]) -> None:
         """Keep the teacher's translations."""
-        self._write(TARGETS, json.dumps(targets).encode())
+        with self._written(TARGETS) as path:
+            path.write_text(json.dumps(targets), "utf-8")
 
     def clear(self) -> None:
         """Remove the files of a run that is done, and note that it is."""
-        self._write(RUN, json.dumps({**self._run, FINISHED: True}, indent=1).encode())
+        self._note({**self._run, FINISHED: True})
         for name in (STATE, TARGETS):
             (self.folder / name).unlink(missing_ok=True)
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _note(self, run: Mapping[str, Any]) -> None:
+        with self._written(RUN) as path:
+            path.write_text(json.dumps(run, indent=1), "utf-8")
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[Path]:
+        """Where to write what will be the file of this name."""
         temporary = self.folder / f".{name}"
         try:
-            temporary.write_bytes(content)
+            yield temporary
             os.replace(temporary, self.folder / name)
-        except OSError as e:
-            raise SubbyteError(f"{self.folder / name}: cannot be written: {e.strerror or e}") from e
+        except (OSError, RuntimeError) as e:  # torch has its own for a full disk
+            with suppress(OSError):
+                temporary.unlink()
+            raise SubbyteError(f"{self.folder / name}: cannot be written: {getattr(e, 'strerror', None) or e}") from e

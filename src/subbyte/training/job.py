@@ -16,7 +16,7 @@ from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
 from subbyte.folders.opening import open_model, require_float
 from subbyte.models.kinds import described
-from subbyte.models.model import Model
+from subbyte.models.model import Model, activations_of
 from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.schemes import Clustered, Scheme
@@ -90,8 +90,13 @@ def finetune(
     history: list[dict[str, Any]] = []
     validated = 0
     if resume and (state := kept.load()):
-        history, validated = state["history"], state["validated"]
-        trainer.restore(state)
+        try:
+            history, validated = state["history"], state["validated"]
+            trainer.restore(state)
+        except KeyError as error:
+            raise UsageError(
+                f"{working}: its state lacks {error}, another version of subbyte wrote it; begin anew with --force"
+            ) from None
     report = {
         "recipe": chosen.name, "seed": seed, "finetune": {**vars(trainer.settings), "precision": precision},
         "text": task.described(),
@@ -101,7 +106,9 @@ def finetune(
 
     def keep_best() -> None:
         """Validate, and save what is better than all before."""
-        current = trainer.model(**facts)
+        made = trainer.model()
+        activations = activations_of(chosen.activations, made.activations.grids)
+        current = replace(made, activations=activations, recipe=facts["recipe"])
         found = {"update": trainer.update, kind.metric: task.score(current)}
         kept.log(**found)
         if trainer.complete:

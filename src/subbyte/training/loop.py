@@ -5,39 +5,76 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
+import torch
+from torch import nn
+
+from subbyte.models.model import Model
 from subbyte.progress import Progress
 from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.matrices import Matrices
 
 SAVE_SECONDS = 120.0  # between checkpoints
 LOG_UPDATES = 10
 
 
-class Plan(Protocol):
-    """What the loop reads of settings."""
+class Trained(ABC):
+    """A model while it is finetuned. `step` until `update` is as wanted; `model` is what there is to save.
 
-    @property
-    def updates(self) -> int: ...
-    @property
-    def validate_every(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
+    settings  with updates, validate_every and patience
+    weights   all that is trained
+    """
 
-
-class Trained(Protocol):
-    """What the loop needs of a trainer."""
-
+    settings: Any
     update: int
+    weights: nn.Module
+    matrices: Matrices
+    optimizer: Any
 
     @property
-    def settings(self) -> Plan: ...
+    def whole(self) -> bool:
+        """Whether the weights are now what `model` gives."""
+        return True
+
     @property
-    def whole(self) -> bool: ...
-    def step(self) -> float: ...
-    def state(self) -> dict[str, Any]: ...
+    def complete(self) -> bool:
+        """Whether every matrix is rounded by now, so that the model may be chosen."""
+        return True
+
+    @abstractmethod
+    def step(self) -> float:
+        """One update; returns the loss of its batch."""
+
+    @abstractmethod
+    def model(self) -> Model:
+        """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
+
+    @abstractmethod
+    def _resume(self) -> None:
+        """Go on with the batches behind `update`, and with rounded weights, once all else is restored."""
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here."""
+        return {
+            "update": self.update,
+            "trained": self.weights.state_dict(),
+            "matrices": self.matrices.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.update = state["update"]
+        self.weights.load_state_dict(state["trained"])
+        self.matrices.load_state_dict(state["matrices"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self._resume()
 
 
 def train(

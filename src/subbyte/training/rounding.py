@@ -1,6 +1,6 @@
 """One matrix under its scheme while it is trained: fitted, rounded, and in the end packed as it was rounded.
 
-The schemes are those that `quantization` uses, with torch's arrays.
+The schemes are those of `numbers.schemes`, with torch's arrays.
 """
 
 from __future__ import annotations

@@ -35,18 +35,6 @@ class Job(Generic[Texts, Settings]):
     progress: Progress | None
 
 
-class Trainer(Trained, Protocol):
-    """What the frame asks of a trainer, beside the updates.
-
-    complete  whether every matrix is rounded by now, so that the model may be chosen
-    """
-
-    @property
-    def complete(self) -> bool: ...
-    def model(self, **changes: Any) -> Model: ...
-    def restore(self, state: Mapping[str, Any]) -> None: ...
-
-
 class Task(Protocol):
     """A job for one kind of model, once its texts are read. Raises UsageError and ModelError for what cannot work.
 
@@ -63,7 +51,7 @@ class Task(Protocol):
 
     def __init__(self, job: Job[Any, Any]) -> None: ...
 
-    def trainer(self, kept: Checkpoints) -> Trainer:
+    def trainer(self, kept: Checkpoints) -> Trained:
         """The model before the first update. What takes long to find may be kept in the working folder."""
 
     def score(self, model: Model) -> float:

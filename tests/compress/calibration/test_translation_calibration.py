@@ -10,7 +10,8 @@ import pytest
 import subbyte
 from builders.tiny_marian import tiny_marian_folder
 from builders.tiny_student import tiny_student_folder
-from subbyte.compress.calibration.translation import ENOUGH_TOKENS, LOOKUP, grams, readable
+from subbyte.compress.calibration.texts import ENOUGH_TOKENS
+from subbyte.compress.calibration.translation import LOOKUP, grams, readable
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
 from subbyte.models import translation

@@ -73,8 +73,8 @@ def test_a_worker_cuts_texts_to_the_tokens_of_the_task_and_keeps_the_last():
 
 @pytest.mark.parametrize("engine", [onnxruntime, openvino])
 def test_rivals_for_encoders_refuse_translation_models(engine, tiny_folder, tiny):
-    assert "with encoders only" in (engine.refusal(models_of(open_model(tiny_folder), None, [], [])) or "")
-    assert engine.refusal(models_of(open_model(tiny), None, [], [])) is None
+    assert "with encoders only" in (engine.ENGINE.refusal(models_of(open_model(tiny_folder), None, [], [])) or "")
+    assert engine.ENGINE.refusal(models_of(open_model(tiny), None, [], [])) is None
 
 
 @needs("ctranslate2")

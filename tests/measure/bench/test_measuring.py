@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import subbyte
+from builders import fake_rival
 from builders.fake_workers import CORE, SMALL
 from builders.tiny_marian import tiny_marian_folder
 from subbyte.errors import MeasurementError, UsageError
@@ -14,7 +17,7 @@ from subbyte.folders.opening import open_model
 from subbyte.measure.bench import rivals
 from subbyte.measure.bench.measuring import benchmark, quartiles
 from subbyte.measure.bench.planning import TEXT_TASK, sentences_of
-from subbyte.measure.bench.rivals import load_engine
+from subbyte.measure.bench.rivals import ours
 from subbyte.measure.bench.subjects import Setup, Task
 from subbyte.measure.bench.table import tables
 from subbyte.run.translation_engine import Engine
@@ -58,7 +61,7 @@ def test_we_search_as_the_task_says(tiny_folder, monkeypatch, tokens):
     setup = Setup("", str(tiny_folder), [CORE], sentences=[[5, 0]])
     searches = []
     monkeypatch.setattr(Engine, "translate", lambda _, batch, search: searches.append(search) or [])
-    load_engine("subbyte").opener(setup)().translate(setup.sentences, Task("tokens", 1, 3, tokens, 20))
+    ours.ENGINE.opener(setup)().translate(setup.sentences, Task("tokens", 1, 3, tokens, 20))
     (search,) = searches
     assert (search.beam_size, search.num_hypotheses, search.length_penalty, search.early_stopping) == (3, 1, 1.0, False)
     assert (search.min_length, search.max_length, search.forced_end) == ((6, 6, None) if tokens else (0, 20, 0))
@@ -67,7 +70,7 @@ def test_we_search_as_the_task_says(tiny_folder, monkeypatch, tokens):
 def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
     monkeypatch.setitem(rivals.RIVALS, "again", "builders.fake_rival")
-    monkeypatch.setattr("builders.fake_rival.prepare", prepare_two)
+    monkeypatch.setattr("builders.fake_rival.ENGINE", replace(fake_rival.ENGINE, prepare=prepare_two))
     steps = []
     document = benchmark(tiny_folder, ["fake"], progress=lambda *step: steps.append(step), **SMALL)
     first = ["/one 2 1 4", "/one 2 1 4", "/two 2 1 4", "/two 2 1 4"]  # two batches a pass
@@ -78,7 +81,7 @@ def test_engines_take_turns_and_the_first_round_does_not_count(tiny_folder, fake
     ]  # 3 subjects, 2 tasks, 2 rounds and one that is not counted
     fakes = [run for run in document["runs"] if run["engine"] == "fake"]
     assert [run["precision"] for run in fakes] == ["one", "two", "one", "two"]
-    assert {run["version"] for run in fakes} == {"7"} and {run["rounds"] for run in fakes} == {2}
+    assert {run["version"] for run in fakes} == {version("pytest")} and {run["rounds"] for run in fakes} == {2}
 
 
 def prepare_two(models, work):

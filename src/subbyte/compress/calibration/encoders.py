@@ -8,19 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from subbyte.compress.calibration.grids import ORDERING_BATCHES, Calibrated, calibrate
+from subbyte.compress.calibration.texts import enough
 from subbyte.compress.recipes.point_rules import Rounding
-from subbyte.errors import UsageError
 from subbyte.models.encoder import equalizer
 from subbyte.models.model import Model
 from subbyte.models.operands import block, turned
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.encoder_engine import EncoderEngine
 from subbyte.text.encoder_tokenizer import EncoderTokenizer
 
-ENOUGH_TOKENS = 10_000  # of the text, as for translation (translation.py)
-FEWEST_TEXTS = 16
 BATCH = 16  # texts; running ranges see them so many at a time
 
 Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
@@ -28,19 +26,8 @@ Batch = tuple[list[list[int]], list[list[int]]]  # ids and types of texts
 
 def readable(tokenizer: EncoderTokenizer, texts: Iterable[tuple[str, ...]]) -> list[Batch]:
     """The first texts as batches of ids, as many as are enough, without empty ones."""
-    chosen: list[tuple[str, ...]] = []
-    tokens = 0
-    for text in texts:
-        if all(part.strip() for part in text):
-            chosen.append(text)
-            tokens += len(tokenizer.encode([text])[0][0])
-        if tokens >= ENOUGH_TOKENS:
-            break
-    if len(chosen) < FEWEST_TEXTS:
-        raise UsageError(
-            f"the calibration text has {len(chosen)} texts; it should have {FEWEST_TEXTS} at least, and a few hundred "
-            "are good"
-        )
+    whole = (text for text in texts if all(part.strip() for part in text))
+    chosen = enough(((text, len(tokenizer.encode([text])[0][0])) for text in whole), "texts")
     return [tokenizer.encode(chosen[first : first + BATCH]) for first in range(0, len(chosen), BATCH)]
 
 
@@ -56,10 +43,10 @@ def grams(
         return {}
     engine = EncoderEngine(model, activations="float32")
     sums = GramSums()
-    for done, (ids, types) in enumerate(batches, start=1):
+    read = counting(progress, len(batches))
+    for ids, types in batches:
         sums.add(zip(names, engine.inputs(ids, types, names), strict=True))
-        if progress:
-            progress(done, len(batches))
+        read()
     return sums.sums()
 
 
@@ -99,14 +86,11 @@ def ranges(
 
     rotations = {point: block(engine.points[point].width) if one.rotate else 1 for point, one in roundings.items()}
 
-    done, total = 0, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0)
+    observed = counting(progress, len(batches) + (len(batches[:ORDERING_BATCHES]) if permute else 0))
 
     def observe(batch: Batch, points: list[str]) -> dict[str, Array]:
-        nonlocal done
         values = dict(zip(points, engine.observe(*batch, points), strict=True))
-        done += 1
-        if progress:
-            progress(done, total)
+        observed()
         return {point: _operand(x, factors[point], rotations[point]) for point, x in values.items()}
 
     axis = [point.name for point in engine.points.values() if point.on_axis] if permute else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from subbyte.compress.calibration import shipped_text
 from subbyte.errors import UsageError
@@ -16,8 +17,12 @@ from subbyte.text.lines import read_lines
 CHECKED = 128  # lines that presets are compared on where one is to be chosen, at most
 LOOKED_AT = 48  # and where somebody named one
 HELD_OUT = 5  # one of so many lines of a calibration text is kept for the comparison, where a preset is chosen on it
+ENOUGH_TOKENS = 10_000  # of a calibration text; more is not read, because it changes nothing that can be measured
+FEWEST = 16  # texts, or sentences, to calibrate on
 FILE_PAIR = re.compile(r"\.([a-z]{2,3}?)([a-z]{2})\.")  # as in vocab.enpt.spm
 FOLDER_PAIR = re.compile(r"-([a-z]{2,3})-[a-z]{2,3}$")  # as in opus-mt-en-de
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,23 @@ def translated_languages(names: Sequence[object], folder: Path, tokens: Callable
         found = shipped_text.named_language(match[1])
         return (found,) if found else ()
     return shipped_text.read_languages(tokens)
+
+
+def enough(read: Iterable[tuple[T, int]], what: str) -> list[T]:
+    """The first of what is read, each with the number of its tokens, as many as are enough. Raises UsageError."""
+    found: list[T] = []
+    tokens = 0
+    for one, count in read:
+        found.append(one)
+        tokens += count
+        if tokens >= ENOUGH_TOKENS:
+            break
+    if len(found) < FEWEST:
+        raise UsageError(
+            f"the calibration text has {len(found)} {what}; it should have {FEWEST} at least, and a few "
+            "hundred are good"
+        )
+    return found
 
 
 def _check(check: str | Path | None, languages: Sequence[str], most: int) -> tuple[list[str], str | None]:

@@ -7,41 +7,26 @@ from dataclasses import replace
 
 import numpy as np
 
+from subbyte.compress.calibration.texts import enough
 from subbyte.compress.rounding import quantize_model
-from subbyte.errors import UsageError
 from subbyte.models.model import Dynamic, Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.schemes import Uniform
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
 from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.tokenizer import Tokenizer
 
-ENOUGH_TOKENS = 10_000  # of the text; more is not read, because it changes nothing that can be measured
-FEWEST_LINES = 16
 QUICK = Uniform(bits=8, range="minmax")
 LOOKUP = 0.3  # what an error in a tied embedding's row counts, where one in an average output counts 1
 
 
 def readable(tokenizer: Tokenizer, lines: Iterable[str], longest: int) -> list[Sequence[int]]:
     """The first lines as ids, as many as are enough, without empty ones and those of more than `longest` tokens."""
-    sentences: list[Sequence[int]] = []
-    tokens = 0
-    for line in lines:
-        ids = tokenizer.encode(line)
-        if line.strip() and len(ids) <= longest:
-            sentences.append(ids)
-            tokens += len(ids)
-        if tokens >= ENOUGH_TOKENS:
-            break
-    if len(sentences) < FEWEST_LINES:
-        raise UsageError(
-            f"the calibration text has {len(sentences)} sentences that the model can read; it should have "
-            f"{FEWEST_LINES} at least, and a few hundred are good"
-        )
-    return sentences
+    read = (tokenizer.encode(line) for line in lines if line.strip())
+    return enough(((ids, len(ids)) for ids in read if len(ids) <= longest), "sentences that the model can read")
 
 
 def grams(
@@ -71,12 +56,10 @@ def grams_of(
     aliases = [names.get(name, name) for name in model.roles]
     speaker = Engine(quick(model), isa=engine.isa, threads=engine.threads)
     sums = GramSums()
-    done = 0
+    read = counting(progress, len(sentences))
     for sources in in_batches(sentences, DEFAULT_BATCH_SIZE):
         sums.add(zip(model.roles, engine.inputs(sources, translations(speaker, sources), aliases), strict=True))
-        done += len(sources)
-        if progress:
-            progress(done, len(sentences))
+        read(len(sources))
     return {name: _with_lookups(gram) if name in names else gram for name, gram in sums.sums().items()}
 
 

@@ -109,7 +109,7 @@ def parse(table: Mapping[str, Any]) -> PointRule:
 def resolve(rules: Sequence[PointRule], points: Mapping[str, Point], where: str) -> dict[str, Rounding]:
     """Point -> how it is rounded, for every point that is: that of the last rule that covers it.
 
-    points  those of the model -> width (models.encoder.points)
+    points  those of the model, by name
 
     Raises RecipeError with all that is wrong: patterns that fit no point, points that no rule covers, and roundings
     that do not fit the width. So nothing is left unrounded by accident.

@@ -38,14 +38,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from subbyte.compress.candidates import recipe_fault
+from subbyte.compress.candidates import candidates
 from subbyte.compress.recipes import point_rules
 from subbyte.compress.recipes.point_rules import PointRule, Rounding
 from subbyte.compress.recipes.selectors import check_keys, did_you_mean, half, in_half, layers, words
 from subbyte.compress.recipes.writing import toml
 from subbyte.errors import RecipeError, SchemeError, fault_list
 from subbyte.models.families import encoder_of
-from subbyte.models.kinds import Kind, described, kind
+from subbyte.models.kinds import NAMES, Kind, described, kind
 from subbyte.models.model import Activations, Model, Role, RoleKind
 from subbyte.numbers.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
 
@@ -237,8 +237,11 @@ def _rule(table: Mapping[str, Any]) -> Rule:
 
 def require_kind(recipe: Recipe, model: Model) -> None:
     """Raise RecipeError for a recipe that is made for another kind of model, though its rules may cover this one's."""
-    if fault := recipe_fault(recipe.name, recipe.models, model):
-        raise RecipeError(fault)
+    if recipe.models and kind(model) not in recipe.models:
+        raise RecipeError(
+            f"recipe {recipe.name} is for {' or '.join(NAMES[one] for one in recipe.models)}, and {model.folder} is "
+            f"{described(model)}; take {', '.join(candidates(model))}, or another that is for such or for all models"
+        )
 
 
 def resolve(recipe: Recipe, model: Model) -> dict[str, Scheme | Clustered]:

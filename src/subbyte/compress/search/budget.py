@@ -64,13 +64,11 @@ class Found:
     """A recipe for one model, and what is expected of it.
 
     recipe   as TOML
-    bytes    of the weights file
     nats     a token that are expected to be lost
     tokens   of the translations that losses were measured on
     """
 
     recipe: str
-    bytes: int
     nats: float
     tokens: int
 
@@ -133,7 +131,7 @@ def search(
         "it lost when it alone was rounded, to fewer and to more bits.",
     ]
     notes = {name: _notes(name, option, measured.costs[name]) for name, option in chosen.items()}
-    return Found(recipe_text(plain, head, notes), size, nats, measured.tokens)
+    return Found(recipe_text(plain, head, notes), nats, measured.tokens)
 
 
 def choice(
@@ -144,7 +142,7 @@ def choice(
 
     def blank(name: str, scheme: Scheme | Clustered) -> PackedMatrix:
         if (name, scheme) not in blanks:
-            blanks[name, scheme] = blank_matrix(shape_of(model, name), scheme)
+            blanks[name, scheme] = blank_matrix(model.tensors[name].shape, scheme)
         return blanks[name, scheme]
 
     def size_of(name: str, scheme: Scheme | Clustered) -> int:
@@ -165,14 +163,8 @@ def choice(
 
 def blank_size(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> int:
     """Bytes of the weights file of the model under these schemes, one for every matrix."""
-    blank = {name: blank_matrix(shape_of(model, name), scheme) for name, scheme in schemes.items()}
+    blank = {name: blank_matrix(model.tensors[name].shape, scheme) for name, scheme in schemes.items()}
     return weights_size(replace(model, tensors={**model.tensors, **blank}))
-
-
-def shape_of(model: Model, name: str) -> tuple[int, int]:
-    """Rows and columns of a matrix."""
-    rows, cols = model.tensors[name].shape
-    return rows, cols
 
 
 def _refuse(limit: Budget, model: Model, schemes: Mapping[str, Sequence[Scheme]], parameters: int) -> None:

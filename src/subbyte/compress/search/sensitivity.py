@@ -19,7 +19,7 @@ from subbyte.models.model import Model
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.matrices import dequantize, quantize_matrix
 from subbyte.numbers.schemes import Scheme
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.likelihood import log_probabilities, translations
 from subbyte.run.translation_engine import Engine
 
@@ -56,7 +56,7 @@ def measure(
     """The costs of all matrices that `offered` names, for the schemes that it offers each.
 
     sentences    ids; not those that the grams are from
-    grams        as for `quantization.quantize_model`
+    grams        as for `rounding.quantize_model`
     frequencies  likewise; default: words are sorted by falling frequency
     progress     called with the models measured so far and those in all
     """
@@ -66,18 +66,15 @@ def measure(
     del exact
     parts = {name: _parts(model, name, (frequencies or {}).get(name)) for name in offered}
     probes = {name: _probes(schemes) for name, schemes in offered.items()}
-    done, total = 0, sum(len(parts[name]) * len(probes[name]) for name in offered)
+    measured = counting(progress, sum(len(parts[name]) * len(probes[name]) for name in offered))
 
     def lost(name: str, w: Array) -> float:
         """Nats a token; what is less than its own standard error is that."""
-        nonlocal done
         changed = replace(model, tensors={**model.tensors, name: w})
         engine = Engine(changed, threads=threads, activations=activations)
         after = np.array(log_probabilities(engine, sentences, targets))
         losses = np.nan_to_num(before - after, nan=LARGEST, posinf=LARGEST, neginf=0.0).clip(-LARGEST, LARGEST)
-        done += 1
-        if progress:
-            progress(done, total)
+        measured()
         return max(float(losses.mean()), float(losses.std() / np.sqrt(len(losses))))
 
     costs = {}

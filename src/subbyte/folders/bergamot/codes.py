@@ -26,7 +26,7 @@ SCHEME = Uniform(bits=8, granularity=PerTensor(), range="minmax")  # that of stu
 def load_codes(folder: Path) -> Model:
     """The model in a student folder, its int8 matrices packed as they are; without any, the float32 model.
 
-    Raises ModelError as `bergamot.load` does.
+    Raises ModelError as `student.load` does.
     """
     model = student.model_of(student.open_student(folder), folder, _tensor)
     return replace(model, activations=Dynamic()) if model.compressed else model

@@ -1,4 +1,4 @@
-"""Marian's binary container: named arrays, one behind the other. What the names mean is in `bergamot`.
+"""Marian's binary container: named arrays, one behind the other. What the names mean is in `student`.
 
     u64 version = 1, u64 n
     n x (u64 bytes of the name, u64 type, u64 rank, u64 bytes of the data)

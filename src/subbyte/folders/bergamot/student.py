@@ -2,7 +2,7 @@
 
 A folder holds a model (*.bin), one sentencepiece model or one a side (*.spm), perhaps a lexical shortlist, which is not
 used, and perhaps a *.yml that names them; each may be packed (`compressed_file`). The options in the model say which
-Transformer it is. Int8 weights become the float32 numbers they stand for (`student_codes` leaves them as they are); the
+Transformer it is. Int8 weights become the float32 numbers they stand for (`codes` leaves them as they are); the
 configuration made for them has the keys of `marian.STUDENT_KEYS`.
 """
 

@@ -15,6 +15,7 @@ import numpy as np
 from subbyte.measure.analysis.document import Analysis, Quality, Recommended, Size
 from subbyte.measure.analysis.keeping import LIMITS, Limit
 from subbyte.measure.analysis.noise import Difference, difference
+from subbyte.measure.analysis.told import labels
 
 SAME = 1.02  # times the bytes: presets of about the same size
 FEW = 30  # judged texts: with fewer, their noise is not known well either
@@ -23,9 +24,10 @@ UNHEARD = 100_000  # lines that nobody would take
 
 @dataclass(frozen=True)
 class Measured:
-    """A preset that was judged, and its place in document["sizes"], where the ones to prefer stand first."""
+    """A preset that was judged, its name, and its place in document["sizes"], where the ones to prefer stand first."""
 
     at: int
+    name: str
     size: Size
     quality: Quality
 
@@ -33,6 +35,10 @@ class Measured:
     def mean(self) -> float:
         """The distance, below 0 where the float32 model's answers became likelier."""
         return float(np.mean(self.quality["by_text"]))
+
+    def over(self, other: Measured) -> Difference:
+        """How much farther from float32 it is than the other."""
+        return difference(self.quality["by_text"], other.quality["by_text"])
 
 
 def limit(document: Analysis) -> Limit:
@@ -42,7 +48,9 @@ def limit(document: Analysis) -> Limit:
 
 def measured(document: Analysis) -> list[Measured]:
     """All presets that were judged, the smallest first."""
-    found = [Measured(i, one, one["measured"]) for i, one in enumerate(document["sizes"]) if one["measured"]]
+    sizes = document["sizes"]
+    named = enumerate(zip(labels(sizes), sizes, strict=True))
+    found = [Measured(at, name, one, one["measured"]) for at, (name, one) in named if one["measured"]]
     return sorted(found, key=lambda one: one.size["bytes"])
 
 
@@ -57,15 +65,10 @@ def groups(document: Analysis) -> list[list[Measured]]:
     return found
 
 
-def between(one: Measured, other: Measured) -> Difference:
-    """How much farther from float32 the first is."""
-    return difference(one.quality["by_text"], other.quality["by_text"])
-
-
 def best(of: Sequence[Measured]) -> Measured:
     """The closest; of those that tie with it one that needs no text, or else the one to prefer."""
     closest = min(of, key=lambda one: one.mean)
-    tied = [one for one in of if between(one, closest).tie]
+    tied = [one for one in of if one.over(closest).tie]
     return min(tied, key=lambda one: (one.size["calibrated"], one.at))
 
 
@@ -78,14 +81,14 @@ def chosen(document: Analysis) -> Measured | None:
     if not every:
         return None
     closest = min(every, key=lambda one: one.mean)
-    return min((one for one in every if between(one, closest).tie), key=lambda one: (one.size["bytes"], one.at))
+    return min((one for one in every if one.over(closest).tie), key=lambda one: (one.size["bytes"], one.at))
 
 
 def step_up(document: Analysis, of: Measured) -> Measured | None:
     """The smallest larger preset that keeps the answers and is closer by more than noise."""
     for group in groups(document):
         larger = [one for one in group if one.size["bytes"] > SAME * of.size["bytes"]]
-        closer = [one for one in larger if between(of, one).by > 0 and not between(of, one).tie]
+        closer = [one for one in larger if of.over(one).by > 0 and not of.over(one).tie]
         if kept := [one for one in closer if limit(document).keeps(one.quality)]:
             return best(kept)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from subbyte.measure.analysis import advice, told
-from subbyte.measure.analysis.advice import Measured, between, limit
+from subbyte.measure.analysis.advice import Measured, limit
 from subbyte.measure.analysis.document import Analysis, LeaveOneOut, Quality
 from subbyte.measure.analysis.keeping import LIMITS
 from subbyte.measure.analysis.noise import Difference, difference
@@ -35,7 +35,7 @@ def headline(document: Analysis) -> str:
     one = advice.chosen(document)
     if one is None or document["recommended"] is None:
         return "No preset was measured."
-    rule, name = limit(document), _name(document, one)
+    rule, name = limit(document), one.name
     figure = told.limited(rule, one.quality)
     where = f"on {document['judged']:,} texts that were not calibrated on"
     if not document["recommended"]["keeps"]:
@@ -51,7 +51,7 @@ def _beside(document: Analysis) -> list[str]:
     """What else is known of the recommended one, of those next to it, and of whether the text was enough."""
     one = advice.chosen(document)
     assert one
-    found = [*_too_short(document, one), f"{_name(document, one)}: {told.quality(one.quality)}."]
+    found = [*_too_short(document, one), f"{one.name}: {told.quality(one.quality)}."]
     if document["recommended"] and document["recommended"]["keeps"]:
         found += [_step_up(document, one), *_step_down(document, one)]
     return [*found, *_ties(document)]
@@ -60,11 +60,8 @@ def _beside(document: Analysis) -> list[str]:
 def _step_up(document: Analysis, one: Measured) -> str:
     larger = advice.step_up(document, one)
     if larger is None:
-        return f"Nothing larger that was measured is closer to float32 than {_name(document, one)} by more than noise."
-    return (
-        f"The next larger step is {_name(document, larger)}, {told.smaller(larger.size)}: "
-        f"{told.quality(larger.quality)}."
-    )
+        return f"Nothing larger that was measured is closer to float32 than {one.name} by more than noise."
+    return f"The next larger step is {larger.name}, {told.smaller(larger.size)}: {told.quality(larger.quality)}."
 
 
 def _step_down(document: Analysis, one: Measured) -> list[str]:
@@ -72,10 +69,9 @@ def _step_down(document: Analysis, one: Measured) -> list[str]:
     if smaller is None:
         return []
     rule = limit(document)
-    room = rule.room(smaller.quality)
-    keeps = "may keep the answers or not" if room.tie else "does not keep the answers"
+    keeps = "may keep the answers or not" if rule.room(smaller.quality).tie else "does not keep the answers"
     return [
-        f"The next smaller step, {_name(document, smaller)}, {told.smaller(smaller.size)}, {keeps}: "
+        f"The next smaller step, {smaller.name}, {told.smaller(smaller.size)}, {keeps}: "
         f"{told.limited(rule, smaller.quality)}."
     ]
 
@@ -93,7 +89,7 @@ def _too_short(document: Analysis, one: Measured) -> list[str]:
             f"The text is too short to tell: {document['judged']} of its {document['texts']} lines were judged; {more}."
         )
     if open_ones:
-        names = listed([_name(document, other) for other in open_ones])
+        names = listed([other.name for other in open_ones])
         found.append(
             f"The noise of these texts reaches over the limit: whether {names} "
             f"{'keep' if len(open_ones) > 1 else 'keeps'} the answers they cannot tell; {more}."
@@ -108,29 +104,20 @@ def _ties(document: Analysis) -> list[str]:
         if len(group) == 1:
             continue
         first, *others = sorted(group, key=lambda one: one.mean)
-        tied = [other for other in others if between(other, first).tie]
-        names = [_name(document, one) for one in (first, *tied)]
+        tied = [other for other in others if other.over(first).tie]
         sentence = f"Of about {first.size['bits']:.2g} bits a weight, "
         if tied:
-            differences = [_shown(between(other, first)) for other in tied]
-            sentence += f"{listed(names)} tie: {listed(differences)} between them"
+            differences = [_shown(other.over(first)) for other in tied]
+            sentence += f"{listed([one.name for one in (first, *tied)])} tie: {listed(differences)} between them"
         else:
-            quality = first.quality
-            distance = plus_minus(quality["distance"], quality["noise"]["distance"])
-            sentence += f"{names[0]} is the closest (distance {distance})"
-        farther = [
-            f"{_name(document, other)} by {_shown(between(other, first))}" for other in others if other not in tied
-        ]
+            sentence += f"{first.name} is the closest (distance {told.distance(first.quality)})"
+        farther = [f"{other.name} by {_shown(other.over(first))}" for other in others if other not in tied]
         found.append(f"{sentence}{f'; farther are {listed(farther)}' if farther else ''}.")
     return found
 
 
 def _shown(found: Difference) -> str:
     return plus_minus(found.by, found.noise)
-
-
-def _name(document: Analysis, one: Measured) -> str:
-    return told.labels(document["sizes"])[one.at]
 
 
 def _activations(task: str, of: LeaveOneOut) -> str:
@@ -145,7 +132,7 @@ def _activations(task: str, of: LeaveOneOut) -> str:
             does = "ties with that" if gain.tie else "is closer" if gain.by > 0 else "is farther"
             helped.append(
                 f"{remedy['recipe']} ({REMEDIES[remedy['recipe']]}) {does}, by {_shown(gain)}: "
-                f"distance {plus_minus(remedy['quality']['distance'], remedy['quality']['noise']['distance'])}"
+                f"distance {told.distance(remedy['quality'])}"
             )
     return f"Activations move the answers, {plain}. {'; '.join(helped)}{'.' if helped else ''}".rstrip()
 
@@ -168,14 +155,11 @@ def _cause(task: str, of: LeaveOneOut) -> str:
         )
     next_ones = [one for one in of["families"] if one is not best and one["recovered"] >= CULPRIT]
     others = "".join(f"; {one['family']}: {max(one['recovered'], 0):.0%}" for one in [*next_ones, *of["unions"]])
+    points = sum(family["points"] for family in of["families"])
     return (
-        f"The cause is {best['family']}{letter}: leave these {best['points']} of {_points(of)} activations as "
+        f"The cause is {best['family']}{letter}: leave these {best['points']} of {points} activations as "
         f"they are, round all others, and {best['recovered']:.0%} of the distance go away{others}."
     )
-
-
-def _points(of: LeaveOneOut) -> int:
-    return sum(family["points"] for family in of["families"])
 
 
 def _outliers(document: Analysis) -> list[str]:
@@ -191,24 +175,18 @@ def _outliers(document: Analysis) -> list[str]:
     if residual := document["residual"]:
         total = sum(one["outliers"] for one in residual)
         first = residual[:NAMED]
-        layers = {one["dimension"]: len(one["layers"]) for one in first}
-        count = len(
-            {point["name"].split(".")[1] for point in document["points"] if point["name"].startswith("layers.")}
-        )
+        names = [point["name"] for point in document["points"]]
+        count = len({name.split(".")[1] for name in names if name.startswith("layers.")})
+        width = document["points"][names.index("embeddings.output")]["width"]  # of the embedding axis
         found.append(
-            f"Around the feed-forward layers (x, h, y) {len(residual)} of {_width(document)} dimensions have any; "
+            f"Around the feed-forward layers (x, h, y) {len(residual)} of {width} dimensions have any; "
             f"{listed([str(one['dimension']) for one in first])} have "
             f"{sum(one['outliers'] for one in first) / total:.0%} of them, in "
-            f"{listed([str(layers[one['dimension']]) for one in first])} of {count} layers."
+            f"{listed([str(len(one['layers'])) for one in first])} of {count} layers."
         )
     if sentence := _tokens(document):
         found.append(sentence)
     return found
-
-
-def _width(document: Analysis) -> int:
-    """Of the embedding axis."""
-    return next(point["width"] for point in document["points"] if point["name"] == "embeddings.output")
 
 
 def _tokens(document: Analysis) -> str | None:
@@ -232,16 +210,5 @@ def _blocks(document: Analysis) -> list[str]:
         return []
     bits = min(blocks[0]["lost"], key=int)
     worst = sorted(blocks, key=lambda block: -block["lost"][bits])[:3]
-    names = listed(
-        [
-            f"{block['block']} ("
-            + (
-                plus_minus(block["lost"][bits], block["noise"][bits])
-                if block["noise"]
-                else f"{block['lost'][bits]:.3g}"
-            )
-            + ")"
-            for block in worst
-        ]
-    )
+    names = listed([f"{block['block']} ({told.lost(block, bits)})" for block in worst])
     return [f"Weights of {bits} bits hurt most in {names}: give these more bits, or train them."]

@@ -18,7 +18,7 @@ from subbyte.measure.analysis.document import FamilyEffect, LeaveOneOut, Quality
 from subbyte.measure.analysis.quality import Judge
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model, Static
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 
 PLAIN = "w8a8"
 REMEDIES = ("w8a8-mixed", "w8a8-peg")
@@ -71,14 +71,11 @@ def leave_one_out(calibrated: Calibrated, judge: Judge, measured: int, progress:
     for recipe in REMEDIES:
         with suppress(RecipeError):  # its groups do not divide the width of this model: `presets.measured` says so
             prepared[recipe] = calibrated.prepared(load_recipe(recipe))
-    done, total = 0, 2 + 2 * len([*single, *both]) + len(prepared)
+    told = counting(progress, 2 + 2 * len([*single, *both]) + len(prepared))
 
     def quality(other: Model) -> Quality:
-        nonlocal done
         found = judge(other)
-        done += 1
-        if progress:
-            progress(done, total)
+        told()
         return found
 
     def rounded(names: Iterable[str]) -> Quality:

@@ -12,7 +12,7 @@ from subbyte.compress.calibration.encoders import Batch
 from subbyte.measure.analysis.document import RESIDUAL, Point, ResidualDimension, short
 from subbyte.models import encoder
 from subbyte.numbers.arrays import Array
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 from subbyte.run.encoder_engine import EncoderEngine
 
 SIGMAS = 6.0
@@ -55,17 +55,14 @@ def outliers(
     The texts are read twice: mean and deviation have to be known before outliers can be counted. `token` says what an
     id stands for.
     """
-    done = 0
+    read_one = counting(progress, 2 * len(batches))
 
     def values() -> Iterator[tuple[list[int], str, Array]]:
-        nonlocal done
         for ids, types in batches:
             flat = [one for text in ids for one in text]
             for name, x in zip(engine.points, engine.observe(ids, types, [*engine.points]), strict=True):
                 yield flat, name, x
-            done += 1
-            if progress:
-                progress(done, 2 * len(batches))
+            read_one()
 
     moments: dict[str, _Moments] = {}
     for _, name, x in values():
@@ -77,9 +74,7 @@ def outliers(
     counted = {
         name: _Outliers(np.zeros(point.width, int), np.zeros(words, int)) for name, point in engine.points.items()
     }
-    read = np.zeros(words, int)
-    for ids, _ in batches:
-        np.add.at(read, [one for text in ids for one in text], 1)
+    read = np.bincount([one for ids, _ in batches for text in ids for one in text], minlength=words)
     for flat, name, x in values():
         far = np.abs(x - moments[name].mean) > SIGMAS * moments[name].deviation
         counted[name].dimensions += far.sum(0)

@@ -12,7 +12,6 @@ from subbyte.measure.analysis.advice import chosen, limit
 from subbyte.measure.analysis.document import RESIDUAL, Analysis, LeaveOneOut, Point, Quality
 from subbyte.measure.analysis.findings import REMEDIES, headline
 from subbyte.measure.analysis.keeping import Limit
-from subbyte.measure.analysis.told import plus_minus
 from subbyte.numbers.arrays import Array
 
 RANGE = "range: greatest less least value, 0 included, in the activation's own unit"
@@ -280,10 +279,7 @@ def _blocks(document: Analysis) -> list[str]:
         [
             block["block"],
             block["weights"],
-            *(
-                plus_minus(block["lost"][one], block["noise"][one]) if block["noise"] else f"{block['lost'][one]:.3g}"
-                for one in bits
-            ),
+            *(told.lost(block, one) for one in bits),
             *(f"{block['given'][one]:.2f}" for one in averages),
         ]
         for block in blocks
@@ -316,7 +312,7 @@ def _heads(metrics: Sequence[str]) -> list[str]:
 
 def _cells(quality: Quality, metrics: Sequence[str]) -> list[Cell]:
     """The distance, its noise, and each metric with its own."""
-    distance, _, noise = plus_minus(quality["distance"], quality["noise"]["distance"]).partition(" ± ")
+    distance, _, noise = told.distance(quality).partition(" ± ")
     return [distance, noise, *(_metric(quality, one) for one in metrics)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from subbyte.compress.candidates import candidates
 from subbyte.compress.encoder_rounding import few_bits
@@ -33,16 +32,10 @@ OTHERS: Mapping[Kind, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Way:
-    """A preset, and whether the calibration text is used: as quantize does it with --calibration, or without."""
+def ways(model: Model) -> list[tuple[Recipe, bool]]:
+    """All that are measured, and whether the text is used, as quantize does it with --calibration.
 
-    recipe: Recipe
-    calibrated: bool
-
-
-def ways(model: Model) -> list[Way]:
-    """All that are measured. Weights in few bits are rounded with the text, those of candidates without it, too.
+    Weights in few bits are rounded with the text, those of candidates without it, too.
 
     Other presets of encoders are rounded without it: it takes ten times as long.
     """
@@ -54,9 +47,9 @@ def ways(model: Model) -> list[Way]:
         static = recipe.activations == "static"
         few = bool(few_bits(resolve(recipe, model)))
         if static or (few and (name in chosen or of != "encoder")):
-            found.append(Way(recipe, calibrated=True))
+            found.append((recipe, True))
         if not static and (not few or name in chosen or of == "encoder"):
-            found.append(Way(recipe, calibrated=False))
+            found.append((recipe, False))
     return found
 
 
@@ -72,21 +65,21 @@ def measured(
     whole = weights_of(model, [*model.roles])
     sizes: list[Size] = []
     left_out: list[LeftOut] = []
-    for at, way in enumerate(every):
+    for at, (recipe, with_text) in enumerate(every):
 
         def step(done: int, total: int | None, at: int = at) -> None:
             if progress and total:
                 progress(at * whole + whole * done // total, len(every) * whole)
 
         try:
-            packed = calibrated(way.recipe, step) if way.calibrated else under(way.recipe, model, progress=step)
+            packed = calibrated(recipe, step) if with_text else under(recipe, model, progress=step)
         except (RecipeError, SchemeError) as error:  # its groups do not divide the width of this model
-            left_out.append({"recipe": way.recipe.name, "why": str(error)})
+            left_out.append({"recipe": recipe.name, "why": str(error)})
         else:
             quality = judge(packed)
             sizes.append(
-                size(way.recipe.name, model, weights_size(packed))
-                | {"calibrated": way.calibrated, "measured": quality, "keeps": LIMITS[task].keeps(quality)}
+                size(recipe.name, model, weights_size(packed))
+                | {"calibrated": with_text, "measured": quality, "keeps": LIMITS[task].keeps(quality)}
             )
         step(1, 1)
     return sizes, left_out

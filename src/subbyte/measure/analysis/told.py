@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from subbyte.measure.analysis.document import Quality, Size
+from subbyte.measure.analysis.document import BlockEffect, Quality, Size
 from subbyte.measure.analysis.keeping import Limit
 
 METRICS = {
@@ -38,9 +38,20 @@ def figure(name: str, value: float, noise: float) -> str:
     return plus_minus(value, noise)
 
 
+def distance(of: Quality) -> str:
+    """From the float32 model, with its noise."""
+    return plus_minus(of["distance"], of["noise"]["distance"])
+
+
+def lost(block: BlockEffect, bits: str) -> str:
+    """The distance with a block in so few bits, with its noise, if that is known."""
+    value = block["lost"][bits]
+    return plus_minus(value, block["noise"][bits]) if block["noise"] else f"{value:.3g}"
+
+
 def quality(of: Quality) -> str:
     """The distance and the other figures of a model, and what its scores by labels have more than those of float32."""
-    found = [f"distance {plus_minus(of['distance'], of['noise']['distance'])}"]
+    found = [f"distance {distance(of)}"]
     for name, value in of["metrics"].items():
         found.append(f"{METRICS.get(name, name)} {figure(name, value, of['noise'][name])}")
         if change := of["changes"].get(name):
@@ -58,12 +69,8 @@ def limited(limit: Limit, of: Quality) -> str:
 
 def smaller(one: Size) -> str:
     """How small: "7.77 times smaller than float32 (4.12 bits a weight, 11.7 MB)"."""
-    return f"{one['smaller']:.3g} times smaller than float32 ({one['bits']:.3g} bits a weight, {megabytes(one)})"
-
-
-def megabytes(one: Size) -> str:
-    """The file's size."""
-    return f"{one['bytes'] / 1e6:.3g} MB"
+    size = f"{one['bits']:.3g} bits a weight, {one['bytes'] / 1e6:.3g} MB"
+    return f"{one['smaller']:.3g} times smaller than float32 ({size})"
 
 
 def labels(sizes: Sequence[Size]) -> list[str]:

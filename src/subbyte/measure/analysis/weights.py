@@ -12,7 +12,7 @@ from subbyte.measure.analysis.quality import Judge
 from subbyte.models.model import Model, Tensor
 from subbyte.numbers.matrices import dequantize, quantize_matrix
 from subbyte.numbers.schemes import Normal
-from subbyte.progress import Steps
+from subbyte.progress import Steps, counting
 
 BLOCK_BITS = (4, 2)
 
@@ -20,7 +20,7 @@ BLOCK_BITS = (4, 2)
 def blocks(model: Model, judge: Judge, progress: Steps | None = None) -> list[BlockEffect]:
     """Of a float32 encoder: to the nearest of the levels for normally distributed weights, activations in float32."""
     grouped = blocks_of(model)
-    done, total = 0, len(BLOCK_BITS) * len(grouped)
+    measured = counting(progress, len(BLOCK_BITS) * len(grouped))
     found: list[BlockEffect] = []
     for block, names in grouped.items():
         lost, noise = {}, {}
@@ -31,9 +31,7 @@ def blocks(model: Model, judge: Judge, progress: Steps | None = None) -> list[Bl
                 changed[name] = dequantize(quantize_matrix(w, Normal(bits)))
             quality = judge(replace(model, tensors=changed))
             lost[str(bits)], noise[str(bits)] = quality["distance"], quality["noise"]["distance"]
-            done += 1
-            if progress:
-                progress(done, total)
+            measured()
         found.append({"block": block, "weights": weights_of(model, names), "lost": lost, "noise": noise, "given": {}})
     return found
 

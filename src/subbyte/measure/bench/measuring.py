@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +16,10 @@ import numpy as np
 from subbyte.errors import MeasurementError, UsageError
 from subbyte.folders.opening import open_model, open_to_run, refuse_search
 from subbyte.measure.bench.planning import Asked, cores_of, models_of, planned, refuse_engines
-from subbyte.measure.bench.rivals import Engine, engines_of, known_rivals, module_of
-from subbyte.measure.bench.subjects import Setup, Subject, Task, milliseconds
+from subbyte.measure.bench.rivals import engines_of, module_of
+from subbyte.measure.bench.subjects import Engine, Setup, Subject, Task, milliseconds
 from subbyte.measure.bench.workers import Worker
-from subbyte.progress import Progress, Steps, phase
+from subbyte.progress import Progress, Steps, counting, phase
 from subbyte.run.inspection import folder_bytes
 from subbyte.text.tokenizer import Tokenizer
 
@@ -108,15 +107,14 @@ def benchmark(
     timeout       seconds for opening a model, and for a pass over all sentences
     progress      called with the phase, what is done so far and what there is in all
     """
-    rivals = known_rivals(against)
+    engines = engines_of(against)
     cores = cores_of(threads)
     model = open_model(folder)
     refuse_search(model)
     models = models_of(model, source_model, recipes, against)
     if not model.compressed and open_to_run(folder, activations).compressed:
         models = replace(models, name=AS_STORED)
-    refuse_engines(rivals, models)
-    engines = engines_of(against)
+    refuse_engines(engines, models)
     asked = Asked(batch_sizes, beam_sizes, sequence_lengths, tokens, text, sentences)
     tasks, found = planned(model, engines, asked)
     models = replace(models, samples=found.ids, lines=found.texts)
@@ -145,11 +143,11 @@ def benchmark(
             reference = next((given[0]["found"] for one, given in answers.items() if one.precision == "float32"), None)
             for subject, given in answers.items():
                 counts = _token_counts(subject, task, given, found.tokenizer)
-                run = _record(subject, task, given, counts, workers[subject].opened, engines[subject.engine].versions())
+                run = _record(subject, task, given, counts, workers[subject].opened, engines[subject.engine].versions)
                 if task.form == "vectors" and reference:
                     run["agreement"] = agreement = mean_cosine(given[0]["found"], reference)
                     _check_agreement(subject, task, agreement)
-                published = engines[subject.engine].PUBLISHED
+                published = engines[subject.engine].published
                 missed = [one.statement for one in published if one.missed(run, threads, models.parameters)]
                 if missed:
                     run["note"] = (
@@ -189,17 +187,14 @@ def _passes(
 ) -> Iterator[tuple[Task, Mapping[Subject, Answers]]]:
     """Of each task every subject's passes that can do it, the first (cold) one not among them."""
     turns = [(task, [s for s in workers if engines[s.engine].can(task)]) for task in tasks]
-    total = sum((rounds + 1) * len(able) for _, able in turns)
-    done = 0
+    measured = counting(progress, sum((rounds + 1) * len(able) for _, able in turns))
     for task, able in turns:
         answers: dict[Subject, list[Mapping[str, Any]]] = {subject: [] for subject in able}
         for _ in range(rounds + 1):
             for subject in able:
                 time.sleep(settle)
                 answers[subject].append(workers[subject].run(task))
-                done += 1
-                if progress:
-                    progress(done, total)
+                measured()
         yield task, {subject: found[1:] for subject, found in answers.items()}
 
 
@@ -275,10 +270,8 @@ def mean_cosine(vectors: Sequence[Sequence[float]], others: Sequence[Sequence[fl
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first, the median and the third; of one value, it three times."""
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    """The first, the median and the third."""
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
     return low, median, high
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from subbyte.errors import UsageError
 from subbyte.folders.opening import open_model
-from subbyte.measure.bench.rivals import OURS, Engine
-from subbyte.measure.bench.subjects import Models, Task
+from subbyte.measure.bench.packages import require
+from subbyte.measure.bench.rivals import OURS
+from subbyte.measure.bench.subjects import Engine, Models, Task
 from subbyte.measure.demo import SENTENCES
 from subbyte.models.families import encoder_of, translation_of
 from subbyte.models.kinds import kind
@@ -41,13 +42,7 @@ Plan = tuple[list[Task], Sentences]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be measured, as it was asked for.
-
-    beam_sizes, tokens  nothing to encoders; `tokens` are forced for each sentence, 0: none are
-    sequence_lengths    nothing to translation models
-    text                a file; None: the sentences of the demo
-    sentences           so many of the text
-    """
+    """What is to be measured, as `benchmark` was asked for it."""
 
     batch_sizes: Sequence[int]
     beam_sizes: Sequence[int]
@@ -92,10 +87,12 @@ def models_of(model: Model, source_model: str | Path | None, recipes: Sequence[s
 
 
 def refuse_engines(engines: Mapping[str, Engine], models: Models) -> None:
-    """Raise UsageError if one of the engines cannot run the model."""
+    """Raise UsageError if one of the engines cannot run the model, MeasurementError if it is not installed."""
     for name, engine in engines.items():
         if reason := engine.refusal(models):
             raise UsageError(f"{models.source}: {name} {reason}")
+    for name, engine in engines.items():
+        require(name, engine.packages)
 
 
 def tasks_of(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from subbyte.measure.bench.packages import version_of
+
 if TYPE_CHECKING:
     from subbyte.models.kinds import Kind
 
@@ -143,6 +145,40 @@ class Published:
         slow = self.milliseconds is not None and milliseconds(run) > self.milliseconds
         few = self.tokens_per_second is not None and run["tokens_per_second"] < self.tokens_per_second
         return comparable and (slow or few)
+
+
+def encoders_only(models: Models) -> str | None:
+    """The refusal of an engine that is measured with encoders."""
+    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What `bench` knows of an engine: the ENGINE of its module.
+
+    distributions  the packages that do the work, whose versions are recorded, the engine's own first
+    prepare        makes its folders, in the folder given if they have to be made
+    opener         imports what it needs; what is returned opens the model. Called in the worker only
+    packages       importable names it cannot do without
+    published      speeds that it should reach
+    can            whether it does such tasks
+    refusal        why it cannot run a model, and what to do; None if it can
+    sentences      a folder and the ids of the float model -> these in the form that its `translate` takes
+    """
+
+    distributions: Sequence[str]
+    prepare: Callable[[Models, Path], list[Subject]]
+    opener: Callable[[Setup], Load]
+    packages: Sequence[str] = ()
+    published: Sequence[Published] = ()
+    can: Callable[[Task], bool] = lambda task: True
+    refusal: Callable[[Models], str | None] = lambda models: None
+    sentences: Callable[[Path, Sequence[Sequence[int]]], Sequence[Sequence[Any]]] = lambda folder, ids: ids
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Distribution -> version."""
+        return {name: version_of(name) for name in self.distributions}
 
 
 def milliseconds(run: Mapping[str, Any], key: str = "median_seconds") -> float:

@@ -55,7 +55,7 @@ def main() -> None:
 
     setup = Setup(**json.loads(requests.readline()))
     os.sched_setaffinity(0, setup.cores)  # before libraries count cores
-    load: Load = import_module(setup.module).opener(setup)
+    load: Load = import_module(setup.module).ENGINE.opener(setup)
     imported = memory("VmRSS")
     start = time.perf_counter()
     translate, details = load()

@@ -1,6 +1,6 @@
 """Activations rounded to a grid while it is trained: its scales and zeros are parameters.
 
-A grid is that of activations.py, and what comes out in float32 is bit for bit what it gives there. With g = dL/dx_hat
+A grid is that of grids.py, and what comes out in float32 is bit for bit what it gives there. With g = dL/dx_hat
 the gradients are (Bondarenko et al. 2021; LSQ+, Bhalgat et al. 2020)
 
     dL/dx = g inside, 0 outside

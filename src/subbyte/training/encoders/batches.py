@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from subbyte.text.batches import in_batches
 from subbyte.training import batches
 from subbyte.training.encoders.network import Tokens
 
@@ -29,11 +30,9 @@ class Batch(NamedTuple):
 
 def endless(examples: Sequence[Example], size: int, seed: int, skip: int = 0) -> Iterator[list[Example]]:
     """Batches of `size`, without the first `skip`."""
-
-    def cut(some: Sequence[Example]) -> list[list[Example]]:
-        return [list(some[start : start + size]) for start in range(0, len(some), size)]
-
-    return batches.endless(examples, lambda example: len(example.ids), batches.POOL * size, cut, seed, skip)
+    return batches.endless(
+        examples, lambda example: len(example.ids), batches.POOL * size, lambda some: in_batches(some, size), seed, skip
+    )
 
 
 def to_tensors(examples: Sequence[Example]) -> Batch:

@@ -89,9 +89,9 @@ class EncoderNetwork:
             outputs.append(x)
         logits = None
         if s.labels:
-            y = self._linear(w, "pooler.dense", read(point, self._operand(w, point, x[seen.first])))
+            y = self._linear(w, "pooler.dense", self._operand(w, point, x[seen.first], read))
             y = at("pooler", torch.relu(y) if s.pooler_activation == "relu" else torch.tanh(y))
-            y = read("pooler", self._operand(w, "pooler", drop(y, self.dropout.classifier)))
+            y = self._operand(w, "pooler", drop(y, self.dropout.classifier), read)
             logits = at("classifier", self._linear(w, "classifier", y))
         return Result(x, logits, tuple(heads), tuple(outputs))
 
@@ -109,22 +109,20 @@ class EncoderNetwork:
     def _layer(self, w: Weights, i: int, x: Tensor, point: str, seen: _Seen, at: At, read: At) -> tuple[Tensor, Heads]:
         """The layer's output and its heads, for `x`, which is the values of `point`."""
         layer, here = f"encoder.layer.{i}", f"layers.{i}"
-        operand = read(point, self._operand(w, point, x))
+        operand = self._operand(w, point, x, read)
         q, k, v = (
             at(f"{here}.{name}", self._linear(w, f"{layer}.attention.self.{name}", operand))
             for name in ("query", "key", "value")
         )
         heads = Heads(*(seen.apart(y, self.settings.heads) for y in (q, k, v)))
         y = at(f"{here}.context", self._attend(heads, here, seen, at))
-        y = read(f"{here}.context", self._operand(w, f"{here}.context", y))
+        y = self._operand(w, f"{here}.context", y, read)
         y = at(f"{here}.attention_output", self._linear(w, f"{layer}.attention.output.dense", y))
         y = at(f"{here}.attention_sum", x + drop(y, self.dropout.outputs))
         x = at(f"{here}.ffn_input", self._norm(w, f"{layer}.attention.output.LayerNorm", y))
-        y = self._linear(
-            w, f"{layer}.intermediate.dense", read(f"{here}.ffn_input", self._operand(w, f"{here}.ffn_input", x))
-        )
+        y = self._linear(w, f"{layer}.intermediate.dense", self._operand(w, f"{here}.ffn_input", x, read))
         y = at(f"{here}.hidden", ACTIVATION[self.settings.activation](y))
-        y = read(f"{here}.hidden", self._operand(w, f"{here}.hidden", y))
+        y = self._operand(w, f"{here}.hidden", y, read)
         y = at(f"{here}.ffn_output", self._linear(w, f"{layer}.output.dense", y))
         y = at(f"{here}.ffn_sum", x + drop(y, self.dropout.outputs))
         return at(f"{here}.output", self._norm(w, f"{layer}.output.LayerNorm", y)), heads
@@ -141,14 +139,14 @@ class EncoderNetwork:
             probabilities = at(f"{here}.probabilities", probabilities)
             return seen.together(drop(probabilities, self.dropout.attention) @ heads.value)
 
-    def _operand(self, w: Weights, point: str, x: Tensor) -> Tensor:
-        """What matrices are to read of the values of a point (operands.py)."""
+    def _operand(self, w: Weights, point: str, x: Tensor, read: At) -> Tensor:
+        """What matrices read of the values of a point (operands.py)."""
         factors, rotation = w.get(equalizer(point)), self.rotations.get(point, 1)
         x = x if factors is None else x * factors
-        if rotation == 1:
-            return x
-        with torch.autocast("cpu", enabled=False):
-            return (x.view(-1, rotation) @ torch.from_numpy(hadamard(rotation))).view(x.shape)
+        if rotation > 1:
+            with torch.autocast("cpu", enabled=False):
+                x = (x.view(-1, rotation) @ torch.from_numpy(hadamard(rotation))).view(x.shape)
+        return read(point, x)
 
     def _linear(self, w: Weights, name: str, x: Tensor) -> Tensor:
         """x times the matrix, float32."""

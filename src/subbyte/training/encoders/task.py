@@ -107,12 +107,9 @@ def examples_of(model: Model, tokenizer: EncoderTokenizer, texts: LabelledText, 
 
 
 def rounded_by_outputs(
-    model: Model,
-    schemes: Mapping[str, Scheme | Clustered],
-    batches: Sequence[Batch],
-    progress: Progress | None = None,
+    model: Model, schemes: Mapping[str, Scheme | Clustered], batches: Sequence[Batch], progress: Progress | None = None
 ) -> dict[str, PackedMatrix]:
-    """The matrices of few bits, rounded so that their outputs change little on these texts (compensation.py)."""
+    """The matrices of few bits, rounded so that their outputs change little on these texts (output_rounding.py)."""
     sums = grams(model, batches, few_bits(schemes), phase(progress, "calibrating"))
     chosen = {name: schemes[name] for name in sums}
     packed = quantize_model(model, chosen, grams=sums, progress=phase(progress, "rounding"))

@@ -31,17 +31,15 @@ from subbyte.training.encoders.network import Dropout, EncoderNetwork, Result, p
 from subbyte.training.encoders.settings import EncoderFinetuning
 from subbyte.training.encoders.word_rows import WordRows
 from subbyte.training.layers import dropout_share, rounded_per_token
-from subbyte.training.loop import falling
+from subbyte.training.loop import Trained, falling
 from subbyte.training.matrices import Matrices, used
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
-class EncoderTrainer:
-    """An encoder while it is finetuned. `step` until `update` is as wanted; `model` is what there is to save."""
-
-    whole = complete = True  # in every update
+class EncoderTrainer(Trained):
+    """An encoder while it is finetuned."""
 
     def __init__(
         self,
@@ -83,13 +81,13 @@ class EncoderTrainer:
         self.matrices.start(schemes, rounded or {})
         self.matrices.round(schemes)
         self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
+        self.weights = nn.ModuleList([nn.ParameterList(self.parameters.values()), *self.quantizers.values()])
         self.update = 0
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
         self._packed_words: PackedMatrix | None = None
 
     def step(self) -> float:
-        """One update; returns the loss of its batch."""
         batch = to_tensors(next(self._batches))
         if self.words:
             batch = batch._replace(tokens=batch.tokens._replace(ids=self.words.numbered(batch.tokens.ids)))
@@ -113,56 +111,28 @@ class EncoderTrainer:
         """The grids of activations as they stand."""
         return {point: quantizer.grid() for point, quantizer in self.quantizers.items()}
 
-    def model(self, **changes: Any) -> Model:
-        """The model as it stands, with every matrix packed as it was trained, and the grids."""
+    def model(self) -> Model:
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations, **changes)
+        return replace(self.source, tensors=tensors, activations=activations)
 
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here."""
-        return {
-            "update": self.update,
-            "weights": {name: value.detach() for name, value in self.parameters.items()},
-            "grids": {point: quantizer.state_dict() for point, quantizer in self.quantizers.items()},
-            "matrices": self.matrices.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        self.update = state["update"]
-        with torch.no_grad():
-            for name, value in self.parameters.items():
-                value.copy_(state["weights"][name])
-        for point, quantizer in self.quantizers.items():
-            quantizer.load_state_dict(state["grids"][point])
-        self.matrices.load_state_dict(state["matrices"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+    def _resume(self) -> None:
         self._batches = endless(self.examples, self.settings.batch_size, self.seed, skip=self.update)
         self.matrices.round(self.matrices.rounders)
 
     def _loss(self, batch: Batch) -> Tensor:
         weights = used(self.parameters.items(), self.matrices.rounded)
         result = self.network.run(weights, batch.tokens, self._at, self._read)
-        taught = None
-        if self.teacher:
-            with torch.no_grad():
-                taught = self.teacher.run(self.original, batch.tokens)
-        return self._losses(batch, result, taught)
-
-    def _losses(self, batch: Batch, result: Result, taught: Result | None) -> Tensor:
-        s, logits = self.settings, _logits(result)
-        loss = torch.zeros(())
+        s, logits, loss = self.settings, _logits(result), torch.zeros(())
         if s.label_loss > 0 and self.shape.regression:
             loss = loss + s.label_loss * F.mse_loss(logits[:, 0], batch.labels)
         elif s.label_loss > 0:
             loss = loss + s.label_loss * F.cross_entropy(logits, batch.labels.long())
-        if taught is None:
+        if not self.teacher:
             return loss
+        with torch.no_grad():
+            taught = self.teacher.run(self.original, batch.tokens)
         if s.output_distillation > 0 and self.shape.regression:
             loss = loss + s.output_distillation * F.mse_loss(logits, _logits(taught))
         elif s.output_distillation > 0:

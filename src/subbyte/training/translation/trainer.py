@@ -26,7 +26,7 @@ from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.training.layers import dropout_share
-from subbyte.training.loop import falling
+from subbyte.training.loop import Trained, falling
 from subbyte.training.matrices import Matrices, used
 from subbyte.training.rounding import Rounder
 from subbyte.training.translation.batches import FILL, Batch, Pair, endless, to_tensors
@@ -84,8 +84,10 @@ class Weights(nn.Module):
         return loss
 
 
-class Trainer:
-    """A model while it is finetuned. `step` until `update` is the number wanted; `model` is what there is to save."""
+class Trainer(Trained):
+    """A translation model while it is finetuned."""
+
+    weights: Weights
 
     def __init__(
         self,
@@ -127,25 +129,18 @@ class Trainer:
         self._batches = self._batches_from(0)
 
     def step(self) -> float:
-        """One update; returns the loss of its batch, in nats per token."""
-        batch = to_tensors(next(self._batches), self.shape.decoder_start)
+        s, batch = self.settings, to_tensors(next(self._batches), self.shape.decoder_start)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = falling(s.learning_rate, self.update, s.warmup, s.updates)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(batch, self.matrices.rounded)
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
+        self.accelerator.clip_grad_norm_(self.weights.parameters(), s.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update += 1
         self._after_step()
         return float(loss.detach())
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the next update."""
-        s = self.settings
-        return falling(s.learning_rate, self.update, s.warmup, s.updates)
 
     @property
     def whole(self) -> bool:
@@ -157,37 +152,20 @@ class Trainer:
         """Whether every matrix is rounded by now: before the last phase they are not."""
         return len(self._active) == len(self.matrices.rounders)
 
-    def model(self, **changes: Any) -> Model:
-        """The model as it stands, with every matrix that is rounded by now packed as it was trained."""
+    def model(self) -> Model:
         active = set(self._active)
         with torch.no_grad():
             tensors = {
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors, **changes)
+        return replace(self.source, tensors=tensors)
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
         return self.matrices.rounders[name].pack(value, list(factors) if factors else None)
 
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here."""
-        return {
-            "update": self.update,
-            "weights": self.weights.state_dict(),
-            "matrices": self.matrices.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        self.update = state["update"]
-        self.weights.load_state_dict(state["weights"])
-        self.matrices.load_state_dict(state["matrices"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+    def _resume(self) -> None:
         self._batches = self._batches_from(self.update)
         if self.settings.method in SHADOWED:
             self.matrices.round(self._active)

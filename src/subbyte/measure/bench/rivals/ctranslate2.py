@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Published, Setup, Subject, Task
 
 PRECISIONS = ("float32", "int8")
 STATED = "its README states for OPUS-MT en-de (4 threads of a c5.2xlarge, CTranslate2 3.6)"
 
-PACKAGES: Sequence[str] = ("ctranslate2",)
-PUBLISHED: Sequence[Published] = tuple(
+PUBLISHED = tuple(
     Published(
         precision,
         f"the {speed} tokens per second that {STATED}",
@@ -30,14 +29,6 @@ PUBLISHED: Sequence[Published] = tuple(
     )
     for precision, speed in (("float32", 525.0), ("int8", 696.1))
 )
-
-
-def versions() -> dict[str, str]:
-    return {"ctranslate2": version_of("ctranslate2")}
-
-
-def can(task: Task) -> bool:
-    return task.form == "tokens"
 
 
 def refusal(models: Models) -> str | None:
@@ -91,3 +82,9 @@ def opener(setup: Setup) -> Load:
         return Opened(translate, {"compute_type": str(translator.compute_type)})
 
     return load
+
+
+ENGINE = Engine(
+    ("ctranslate2",), prepare, opener, ("ctranslate2",), PUBLISHED, can=lambda task: task.form == "tokens",
+    refusal=refusal, sentences=sentences,
+)  # fmt: skip

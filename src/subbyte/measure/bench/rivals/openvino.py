@@ -16,26 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.measure.bench.packages import require, version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task, encoders_only
 
 SAMPLES = 128  # texts for calibration
 LONGEST_SAMPLE = 64  # tokens
 FLOAT, INT8 = "float32", "int8"
-
-PACKAGES: Sequence[str] = ("openvino",)
-PUBLISHED: Sequence[Published] = ()
-
-
-def versions() -> dict[str, str]:
-    return {name: version_of(name) for name in ("openvino", "nncf")}
-
-
-def can(task: Task) -> bool:
-    return task.form == "vectors"
-
-
-def refusal(models: Models) -> str | None:
-    return None if models.kind == "encoder" else "is measured with encoders only; use a folder of BERT's family"
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -50,10 +35,6 @@ def prepare(models: Models, work: Path) -> list[Subject]:
     floats = converted("openvino", FLOAT, source, Path(f"{named}-{FLOAT}"), __name__, exported)
     packed = converted("openvino", INT8, source, Path(f"{named}-{INT8}"), __name__, exported, str(samples))
     return [Subject("openvino", FLOAT, floats), Subject("openvino", INT8, packed)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
 
 
 def opener(setup: Setup) -> Load:
@@ -77,6 +58,11 @@ def opener(setup: Setup) -> Load:
         return Opened(encode, {"inference_precision": other})
 
     return load
+
+
+ENGINE = Engine(
+    ("openvino", "nncf"), prepare, opener, ("openvino",), can=lambda task: task.form == "vectors", refusal=encoders_only
+)
 
 
 def main() -> None:

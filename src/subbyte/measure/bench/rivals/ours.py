@@ -8,24 +8,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
-
-PACKAGES: Sequence[str] = ()
-PUBLISHED: Sequence[Published] = ()
-
-
-def versions() -> dict[str, str]:
-    from subbyte.measure.bench.packages import version_of
-
-    return {"subbyte": version_of("subbyte")}
-
-
-def can(task: Task) -> bool:
-    return True
-
-
-def refusal(models: Models) -> str | None:
-    return None
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Setup, Subject, Task
 
 
 def prepare(models: Models, work: Path) -> list[Subject]:
@@ -43,20 +26,21 @@ def prepare(models: Models, work: Path) -> list[Subject]:
 
 def _calibration(models: Models, work: Path) -> Path:
     """The text that is encoded, in a file; over and over, if it is short."""
-    from subbyte.compress.calibration.encoders import FEWEST_TEXTS
+    from subbyte.compress.calibration.texts import FEWEST
 
     text = work / "calibration.txt"
-    lines = islice(cycle(models.lines), max(FEWEST_TEXTS, len(models.lines)))
+    lines = islice(cycle(models.lines), max(FEWEST, len(models.lines)))
     text.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return text
 
 
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
-
-
 def opener(setup: Setup) -> Load:
     return _encoder_opener(setup) if setup.encoder else _translator_opener(setup)
+
+
+def _how(setup: Setup) -> dict[str, Any]:
+    """How it runs, as Runtime has it."""
+    return {"threads": len(setup.cores), "isa": setup.isa, "activations": setup.activations}
 
 
 def _encoder_opener(setup: Setup) -> Load:
@@ -64,8 +48,7 @@ def _encoder_opener(setup: Setup) -> Load:
     from subbyte.run.encoder_engine import EncoderEngine
 
     def load() -> Opened:
-        model = open_model(setup.folder)
-        engine = EncoderEngine(model, threads=len(setup.cores), isa=setup.isa, activations=setup.activations)
+        engine = EncoderEngine(open_model(setup.folder), **_how(setup))
 
         def encode(batch: Sequence[Sequence[int]], task: Task) -> Any:
             return engine.logits(batch) if engine.settings.labels else engine.pooled(batch)
@@ -77,25 +60,19 @@ def _encoder_opener(setup: Setup) -> Load:
 
 def _translator_opener(setup: Setup) -> Load:
     from subbyte.folders.opening import open_to_run
-    from subbyte.run.translation_engine import Engine
+    from subbyte.run import translation_engine
 
     if setup.texts:
         from subbyte.run.translator import Translator
 
     def load() -> Opened:
-        threads = len(setup.cores)
         translator = None
         if setup.texts:
-            translator = Translator.from_pretrained(
-                setup.folder,
-                threads=threads,
-                isa=setup.isa,
-                activations=setup.activations,  # type: ignore[arg-type]  # the engine refuses others
-            )
+            translator = Translator.from_pretrained(setup.folder, **_how(setup))
             engine = translator.engine
         else:
             model = open_to_run(setup.folder, setup.activations)
-            engine = Engine(model, threads=threads, isa=setup.isa, activations=setup.activations)
+            engine = translation_engine.Engine(model, **_how(setup))
 
         def translate(batch: Sequence[Sequence[int]] | Sequence[str], task: Task) -> list[int] | list[str]:
             search = engine.generation(
@@ -118,3 +95,6 @@ def _translator_opener(setup: Setup) -> Load:
         return Opened(translate, {"isa": engine.isa, "activations": engine.activations})
 
     return load
+
+
+ENGINE = Engine(("subbyte",), prepare, opener)

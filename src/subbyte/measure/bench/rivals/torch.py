@@ -6,30 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subbyte.measure.bench.packages import version_of
-from subbyte.measure.bench.subjects import Load, Models, Opened, Published, Setup, Subject, Task
+from subbyte.measure.bench.subjects import Engine, Load, Models, Opened, Published, Setup, Subject, Task
 
-PACKAGES: Sequence[str] = ("torch", "transformers")
-PUBLISHED: Sequence[Published] = (
-    Published(
-        "float32",
-        "the 147.3 tokens per second that CTranslate2's README states for Transformers 4.26 with OPUS-MT en-de "
-        "(4 threads of a c5.2xlarge)",
-        tokens_per_second=147.3,
-        threads=4,
-        batch_size=32,
-        beam_size=4,
-        parameters=75_000_000,
-    ),
+PACKAGES = ("torch", "transformers")
+STATED = Published(
+    "float32",
+    "the 147.3 tokens per second that CTranslate2's README states for Transformers 4.26 with OPUS-MT en-de "
+    "(4 threads of a c5.2xlarge)",
+    tokens_per_second=147.3,
+    threads=4,
+    batch_size=32,
+    beam_size=4,
+    parameters=75_000_000,
 )
-
-
-def versions() -> dict[str, str]:
-    return {name: version_of(name) for name in ("torch", "transformers")}
-
-
-def can(task: Task) -> bool:
-    return task.form in ("tokens", "vectors")
 
 
 def refusal(models: Models) -> str | None:
@@ -39,10 +28,6 @@ def refusal(models: Models) -> str | None:
 
 def prepare(models: Models, work: Path) -> list[Subject]:
     return [Subject("torch", "float32", models.float_folder)]
-
-
-def sentences(folder: Path, ids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    return ids
 
 
 def opener(setup: Setup) -> Load:
@@ -94,3 +79,8 @@ def opener(setup: Setup) -> Load:
         return Opened(translate, details)
 
     return load_encoder if setup.encoder else load
+
+
+ENGINE = Engine(
+    PACKAGES, prepare, opener, PACKAGES, (STATED,), can=lambda task: task.form in ("tokens", "vectors"), refusal=refusal
+)

@@ -1,9 +1,41 @@
-// Products with float inputs. The including file has defined expand<width>: see int8_products.hpp.
+// The matrix products, in the order of work that every instruction set with registers shares.
+//
+// The including file has defined
+//   kFewInputs                                   inputs that one pass over the codes of a block can serve
+//   expand<width>(w, block, bias, out)           levels plus bias of one block, [steps, quad, 64]
+//   int8_block<width, inputs>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus kBias, which
+//                                                stand in a.scratch
 #pragma once
 #include "kernels/lanes/vectors.hpp"
 
 namespace subbyte {
 namespace {
+
+// int8_block for n inputs, 1 <= n <= inputs.
+template <int width, size_t inputs>
+inline void int8_inputs(const LinearInt8& a, size_t block, size_t first, size_t n) {
+  if constexpr (inputs > 1) {
+    if (n < inputs) return int8_inputs<width, inputs - 1>(a, block, first, n);
+  }
+  int8_block<width, inputs>(a, block, first);
+}
+
+// Few inputs: codes are unpacked in registers. Many: once into scratch, then met by kFewInputs at a time.
+template <int width>
+void int8_blocks(const LinearInt8& a) {
+  if (a.m == 0) return;
+  for (size_t block = a.block_begin; block < a.block_end; ++block) {
+    if (a.m <= kFewInputs) {
+      int8_inputs<width, kFewInputs>(a, block, 0, a.m);
+      continue;
+    }
+    expand<width>(a.w, block, kBias, a.scratch);
+    for (size_t i = 0; i < a.m; i += kFewInputs)
+      int8_inputs<0, kFewInputs>(a, block, i, a.m - i < kFewInputs ? a.m - i : kFewInputs);
+  }
+}
+
+void linear_int8(const LinearInt8& a) { SUBBYTE_BY_WIDTH(a.w.width, int8_blocks, a) }
 
 // Products of `inputs` rows of x with 16 rows of weights given by `weight(row, step)`; out[input][row] is the folded
 // sum over steps [begin, end). `rows` weights and all inputs are held in registers at a time.
@@ -36,17 +68,14 @@ constexpr size_t rows_for(size_t inputs) { return inputs == 1 ? kDenseRowsOfOne 
 
 template <size_t inputs>
 void dense_block(const LinearDense& a, size_t row, size_t first) {
-  const size_t rows = a.rows - row < kTile ? a.rows - row : kTile, steps = (a.cols + kTile - 1) / kTile;
+  const size_t rows = a.rows - row, steps = (a.cols + kTile - 1) / kTile;
   const float* w = a.w + row * a.w_stride;
   float out[inputs][kTile];
   dots<inputs, rows_for(inputs)>(
       a.x + first * a.x_stride, a.x_stride, a.cols, 0, steps,
       [&](size_t r, size_t s) { return load(w + (r < rows ? r : 0) * a.w_stride + s * kTile); }, out);
-  for (size_t i = 0; i < inputs; ++i) {
-    F32x16 y = load(out[i]);
-    if (a.bias) y = y + load_upto(a.bias + row, rows);
-    store_upto(a.y + (first + i) * a.y_stride + row, y, rows);
-  }
+  for (size_t i = 0; i < inputs; ++i)
+    finish(a.y + (first + i) * a.y_stride, load(out[i]), a.bias, nullptr, row, a.rows);
 }
 
 void linear_dense(const LinearDense& a) {
