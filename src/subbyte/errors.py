@@ -14,7 +14,7 @@ Every message is one sentence or a short list that says what, where, what was ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class SubbyteError(Exception):
@@ -50,6 +50,7 @@ class MeasurementError(SubbyteError, RuntimeError):
 
 
 FAULTS_SHOWN = 40
+NAMES_SHOWN = 3
 FAULT_LENGTH = 400  # characters; what a fault quotes may be long
 
 
@@ -58,6 +59,13 @@ def fault_list(where: str, faults: list[str]) -> str:
     shown = [fault if len(fault) <= FAULT_LENGTH else f"{fault[:FAULT_LENGTH]} ..." for fault in faults[:FAULTS_SHOWN]]
     more = [f"... and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
     return "\n  ".join([f"{where}:", *shown, *more])
+
+
+def few(names: Iterable[str]) -> str:
+    """The first NAMES_SHOWN names, and how many more there are."""
+    listed = [*names]
+    more = f" and {len(listed) - NAMES_SHOWN} more" if len(listed) > NAMES_SHOWN else ""
+    return ", ".join(listed[:NAMES_SHOWN]) + more
 
 
 def missing_packages(packages: Sequence[str], extra: str, purpose: str = "") -> str:

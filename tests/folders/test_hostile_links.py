@@ -61,8 +61,7 @@ def test_a_file_that_becomes_a_pipe_after_it_was_checked_does_not_block(
             os.mkfifo(opened)
         return checked(opened)
 
-    for module in ("converted.loading", "hugging_face.checkpoint", "bergamot.model_file"):
-        monkeypatch.setattr(f"subbyte.folders.{module}.open_regular", swap)
+    monkeypatch.setattr("subbyte.folders.tensor_files.open_regular", swap)
     with pytest.raises(error_of(folder), match="no longer a regular file"):
         open_model(folder)
 

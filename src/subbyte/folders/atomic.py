@@ -12,12 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from subbyte.errors import SubbyteError, UsageError
+from subbyte.errors import SubbyteError, UsageError, few
 from subbyte.folders.manifest import strangers
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
-SHOWN = 3  # names of what is not ours
 
 Strangers = Callable[[Path], list[str]]  # the names in a folder of what would be lost with it
 
@@ -69,10 +68,9 @@ def refuse_existing(out: Path, *, force: bool, strangers: Strangers = strangers)
     except OSError as e:
         raise SubbyteError(f"{out}: cannot be read: {e.strerror or e}") from e
     if lost:
-        names = ", ".join(lost[:SHOWN]) + (f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else "")
         raise UsageError(
-            f"{out}: is not replaced, because it holds what subbyte did not write there: {names}; move that away, or "
-            "choose another name"
+            f"{out}: is not replaced, because it holds what subbyte did not write there: {few(lost)}; move that away, "
+            "or choose another name"
         )
 
 

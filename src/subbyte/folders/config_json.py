@@ -9,7 +9,7 @@ from typing import Any
 from subbyte.errors import ModelError
 from subbyte.folders import foreign
 from subbyte.folders.files import read_json
-from subbyte.models import families
+from subbyte.models.families import ARCHITECTURES, FAMILIES
 from subbyte.models.family import Family
 
 CONFIG = "config.json"
@@ -18,9 +18,9 @@ GENERATION = "generation_config.json"
 
 def architecture_of(config: Mapping[str, Any], where: str) -> str:
     """The key in ARCHITECTURES of the model that a config.json describes."""
-    if name := families.architecture_of(config):
-        return name
-    supported = ", ".join(f"{name} (model_type {a.model_type})" for name, a in families.ARCHITECTURES.items())
+    if found := [name for family in FAMILIES.values() if (name := family.architecture_of(config))]:
+        return found[0]
+    supported = ", ".join(f"{name} (model_type {a.model_type})" for name, a in ARCHITECTURES.items())
     raise ModelError(
         f"{where}: describes {config.get('architectures') or 'no architecture'} of model_type "
         f"{config.get('model_type')!r}{foreign.of_config(config, Path(where).parent)}, which is not supported; "

@@ -25,9 +25,7 @@ SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def named_path(name: object) -> Path:
     """The path that somebody gave. Raises UsageError for what is no name of a file or folder."""
-    if not isinstance(name, str | Path | os.PathLike):
-        raise UsageError(f"{name!r} is no name of a file or folder, which are strings or paths")
-    path = os.fspath(name)
+    path = os.fspath(name) if isinstance(name, str | os.PathLike) else None
     if not isinstance(path, str):
         raise UsageError(f"{name!r} is no name of a file or folder, which are strings or paths")
     return Path(path)

@@ -6,15 +6,17 @@ Nothing here opens more than names of files and one config.json; every function 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from subbyte.errors import few
+
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 HUB_ADDRESS = re.compile(r"(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)(?:/.*)?")
-SHOWN = 3  # names in a sentence
 CONFIG_LIMIT = 1 << 19  # bytes
 
 # the end of a file's name -> what it is
@@ -64,8 +66,7 @@ def hub_name(path: str | Path) -> str | None:
 
 def of_nothing(path: Path) -> str:
     """Of a path where there is nothing: a near name beside it, and how to fetch a model from the hub."""
-    beside = [one.name for one in _listed(path.parent)]
-    if near := get_close_matches(path.name, beside, n=1, cutoff=0.75):
+    if near := get_close_matches(path.name, names_in(path.parent), n=1, cutoff=0.75):
         return f"; did you mean {path.parent / near[0]}?"
     if name := hub_name(path):
         fetch = f"run subbyte download {name} once, and give the folder it makes"
@@ -89,23 +90,23 @@ def of_file(path: Path) -> str:
 
 def of_folder(folder: Path) -> str:
     """Of a folder without a model: a model folder below it, another format, or what is missing."""
-    names = sorted(path.name for path in _listed(folder))
+    names = names_in(folder)
     if not names:
         return "; it is empty"
     if below := [*_below(folder)]:
-        return f"; give a folder in it, such as {_shown(map(str, below))}"
+        return f"; give a folder in it, such as {few(map(str, below))}"
     if "adapter_config.json" in names:
         return f"; {_adapter(folder)}"
     if other := other_format(folder):
         return f"; {other}"
     if any(name.endswith(".safetensors") for name in names):
         return "; it has weights, but not the config.json that says what they are"
-    return f"; it holds {_shown(names)}"
+    return f"; it holds {few(names)}"
 
 
 def other_format(folder: Path) -> str | None:
     """In what other format than ours a folder holds a model, and what to do; None if in none that we know."""
-    names = {path.name for path in _listed(folder)}
+    names = names_in(folder)
     ends = {end: sorted(name for name in names if name.lower().endswith(end)) for end in (*FORMATS, ".xml")}
     float32 = "give the float32 model that it was made from"
     if "model.bin" in names and any("vocabulary" in name for name in names):
@@ -171,15 +172,9 @@ def json_of(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(folder: Path) -> list[Path]:
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where it cannot be listed, so that the next error says why."""
     try:
-        return [*folder.iterdir()]
+        return sorted(os.listdir(folder))
     except OSError:
         return []
-
-
-def _shown(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    listed = [*names]
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more

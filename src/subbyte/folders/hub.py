@@ -34,25 +34,18 @@ OWNERS = ("", "sentence-transformers/", "Helsinki-NLP/")
 
 @dataclass(frozen=True)
 class Download:
-    """What was fetched: the model's full name, the version (a commit), the folder, its files and their bytes.
-
-    pickled  the weights are in pickles, which are not read: they have to be converted first
-    """
+    """What was fetched: the model's full name, the version (a commit), the folder, its files and their bytes."""
 
     name: str
     revision: str
     folder: Path
     files: tuple[str, ...]
     bytes: int
-    pickled: bool
+    pickled: bool  # the weights are in pickles, which are not read: they have to be converted first
 
 
 def download(
-    name: str,
-    out: str | Path | None = None,
-    *,
-    revision: str | None = None,
-    say: Callable[[str], None] | None = None,
+    name: str, out: str | Path | None = None, *, revision: str | None = None, say: Callable[[str], None] | None = None
 ) -> Download:
     """Fetch a model by its name, or its address, into the folder `out`, which must not be there yet, or be empty.
 

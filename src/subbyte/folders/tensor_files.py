@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,8 @@ ITEM_BYTES = {
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
 MAX_DIMENSIONS = 8
+PIECE = 1 << 22  # bytes read at a time
+READERS = 4  # threads
 HEADER_LIMIT = 1 << 19  # bytes; ten times the header of the largest MarianMT
 MOST_HEADER_VALUES = 1 << 16
 MOST_TENSORS = 1 << 13
@@ -40,10 +43,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says about itself."""
+    """What a safetensors file says about itself. Its tensors lie in the bytes `start` to `stop`."""
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
+    start: int
+    stop: int
+
+
+def open_header(path: Path, error: type[SubbyteError]) -> Header:
+    """The header of the safetensors file at a path."""
+    try:
+        with open_regular(path) as file:
+            return read_header(file, str(path), error)
+    except OSError as e:
+        raise error(f"{path}: cannot be read: {e}") from None
 
 
 def read_header(file: BinaryIO, where: str, error: type[SubbyteError]) -> Header:
@@ -65,7 +79,7 @@ def read_header(file: BinaryIO, where: str, error: type[SubbyteError]) -> Header
     if len(document) > MOST_TENSORS:
         raise error(f"{where}: holds {len(document):,} tensors, more than the {MOST_TENSORS:,} we read")
     metadata = document.pop("__metadata__", {})
-    faults = []
+    faults, base = [], 8 + length
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         faults.append("__metadata__ is not an object of strings")
     entries = {}
@@ -74,13 +88,12 @@ def read_header(file: BinaryIO, where: str, error: type[SubbyteError]) -> Header
             faults.append(f"{name}: {fault}")
         else:
             start, stop = fields["data_offsets"]
-            base = 8 + length
             entries[name] = Entry(fields["dtype"], tuple(fields["shape"]), base + start, base + stop)
     if not faults:
-        faults = _tiling_faults(entries, 8 + length, size)
+        faults = _tiling_faults(entries, base, size)
     if faults:
         raise error(fault_list(f"{where}: header", faults))
-    return Header(entries, metadata)
+    return Header(entries, metadata, base, size)
 
 
 def _entry_fault(fields: Any) -> str | None:
@@ -116,19 +129,36 @@ def _tiling_faults(entries: Mapping[str, Entry], start: int, size: int) -> list[
     return faults
 
 
+def read_array(path: Path, error: type[SubbyteError], start: int = 0, stop: int | None = None) -> np.ndarray:
+    """The bytes `start` to `stop` (the end) of a file, uint8.
+
+    Most of the time is spent on making the memory present, which cores do side by side.
+    """
+    try:
+        with open_regular(path) as file:
+            descriptor = file.fileno()
+            data = np.empty((os.fstat(descriptor).st_size if stop is None else stop) - start, np.uint8)
+
+            def read(first: int) -> int:
+                return os.preadv(descriptor, [data[first : first + PIECE].data], start + first)
+
+            if data.size <= PIECE:
+                count = read(0)
+            else:
+                with ThreadPoolExecutor(READERS) as pool:
+                    count = sum(pool.map(read, range(0, data.size, PIECE)))
+    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
+        raise error(f"{path}: cannot be read: {e}") from None
+    if count != data.size:
+        raise error(f"{path}: was cut short while it was read")
+    return data
+
+
 def read_floats(path: Path, entry: Entry, name: str) -> np.ndarray:
     """One F32, F16 or BF16 tensor of a file, as float32 of its shape; values that are not finite are refused."""
     if entry.dtype not in ("F32", "F16", "BF16"):
         raise ModelError(f"{path}: {name} is {entry.dtype}; weights can be F32, F16 or BF16")
-    try:
-        raw = np.empty(entry.stop - entry.start, np.uint8)
-        with open_regular(path) as file:
-            file.seek(entry.start)
-            count = file.readinto(raw.data)
-    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
-        raise ModelError(f"{path}: cannot be read: {e}") from None
-    if count != raw.size:
-        raise ModelError(f"{path}: was cut short while it was read, in {name}")
+    raw = read_array(path, ModelError, entry.start, entry.stop)
     match entry.dtype:
         case "F32":
             values = raw.view("<f4")

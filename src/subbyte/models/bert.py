@@ -14,19 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from subbyte.errors import ModelError, fault_list
 from subbyte.models import labels
+from subbyte.models.config_fields import MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH, MOST_WORDS, Fields
 from subbyte.models.encoder import Settings
 from subbyte.models.family import Family
 
 CLASSIFIER = "ForSequenceClassification"
-ACTIVATIONS = ("gelu", "relu", "silu", "swish")
-
-MOST_LAYERS = 256
-MOST_WIDTH = 1 << 16
-MOST_WORDS = 1 << 24
-MOST_POSITIONS = 1 << 16
-
 # what a checkpoint may hold that is not run: a table of 0, 1, 2, ..., the pooler that RoBERTa had once, which its
 # classifier does not read, and the pooler of a bare model
 UNUSED = re.compile(r"embeddings\.position_ids$|^roberta\.pooler\.dense\.(weight|bias)$")
@@ -39,28 +32,19 @@ HEADS = re.compile(
 
 @dataclass(frozen=True)
 class Dialect:
-    """In what a family differs from BERT.
+    """In what a family differs from BERT."""
 
-    name     what the names of its classes begin with
-    renamed  as in `Family`
-    keys     BERT's key in config.json -> its own
-    fixed    BERT's key -> the value that all of its models have
-    padded   positions are counted from behind the padding's id
-    pooler   the activation between pooler and classifier
-    """
-
-    name: str
-    renamed: tuple[tuple[str, str], ...]
-    keys: Mapping[str, str] = field(default_factory=dict)
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    padded: bool = False
-    pooler: str = "tanh"
+    name: str  # what the names of its classes begin with
+    renamed: tuple[tuple[str, str], ...]  # as in `Family`
+    keys: Mapping[str, str] = field(default_factory=dict)  # BERT's key in config.json -> its own
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # BERT's key -> the value that all of its models have
+    padded: bool = False  # positions are counted from behind the padding's id
+    pooler: str = "tanh"  # the activation between pooler and classifier
 
 
 DIALECTS: Mapping[str, Dialect] = {
     "bert": Dialect(
-        "Bert",
-        ((r"^bert\.", ""), (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
+        "Bert", ((r"^bert\.", ""), (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
     ),
     "distilbert": Dialect(
         "DistilBert",
@@ -89,11 +73,7 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "roberta": Dialect(
         "Roberta",
-        (
-            (r"^roberta\.", ""),
-            (r"^classifier\.dense\.", "pooler.dense."),
-            (r"^classifier\.out_proj\.", "classifier."),
-        ),
+        ((r"^roberta\.", ""), (r"^classifier\.dense\.", "pooler.dense."), (r"^classifier\.out_proj\.", "classifier.")),
         padded=True,
     ),
 }
@@ -132,25 +112,12 @@ def _architecture_of(model_type: str, dialect: Dialect, config: Mapping[str, Any
 
 
 def _settings(model_type: str, dialect: Dialect, config: Mapping[str, Any], where: str = "config.json") -> Settings:
-    faults: list[str] = []
-
-    def number(key: str, most: int, default: int | None = None, least: int = 1) -> int:
-        if key in dialect.fixed:
-            return int(dialect.fixed[key])
-        key = dialect.keys.get(key, key)
-        value = config.get(key, default)
-        if type(value) is not int or not least <= value <= most:
-            faults.append(f"{key} is {value!r}, should be a whole number from {least} to {most}")
-            return least
-        return value
-
+    given = Fields(config, dialect.keys, dialect.fixed)
+    number, faults = given.number, given.faults
     for key, wanted in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
         if config.get(key, wanted) not in (wanted, None):
             faults.append(f"{key} is {config[key]!r}; only models where it is {wanted!r} are run")
-    key = dialect.keys.get("hidden_act", "hidden_act")
-    activation = config.get(key, "gelu")
-    if activation not in ACTIVATIONS:
-        faults.append(f"{key} is {activation!r}, should be one of {', '.join(ACTIVATIONS)}")
+    activation = given.activation("hidden_act")
     epsilon = dialect.fixed.get("layer_norm_eps", config.get("layer_norm_eps", 1e-12))
     if type(epsilon) not in (int, float) or not 0 < epsilon <= 1:
         faults.append(f"layer_norm_eps is {epsilon!r}, should be a number above 0, and 1 at most")
@@ -166,7 +133,7 @@ def _settings(model_type: str, dialect: Dialect, config: Mapping[str, Any], wher
         positions=number("max_position_embeddings", MOST_POSITIONS, least=max(first, 1) + 2),
         first_position=first,
         types=number("type_vocab_size", MOST_WORDS, 2),
-        activation="silu" if activation == "swish" else str(activation),
+        activation=activation,
         norm_epsilon=float(epsilon) if type(epsilon) in (int, float) else 1e-12,
         pooler_activation=dialect.pooler,
         labels=count,
@@ -175,8 +142,7 @@ def _settings(model_type: str, dialect: Dialect, config: Mapping[str, Any], wher
     )
     if found.hidden % found.heads:
         faults.append(f"{found.heads} attention heads do not divide the width {found.hidden}")
-    if faults:
-        raise ModelError(fault_list(where, faults))
+    given.check(where)
     return found
 
 

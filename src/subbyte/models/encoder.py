@@ -19,20 +19,13 @@ ON_AXIS = ("attention_output", "attention_sum", "ffn_input", "ffn_output", "ffn_
 
 @dataclass(frozen=True)
 class Point:
-    """An activation that may be rounded. Scores and probabilities of attention count as one column wide.
+    """An activation that may be rounded. Scores and probabilities of attention count as one column wide."""
 
-    layer    the one it arises in; None outside the layers
-    name     by which files, recipes and the core know it, such as layers.3.hidden
-    width    its columns
-    readers  the matrices that read it; none of a bare encoder reads its last output
-    on_axis  whether its columns are those of the embedding axis; heads have their own
-    """
-
-    layer: int | None
-    name: str
-    width: int
-    readers: tuple[str, ...] = ()
-    on_axis: bool = False
+    layer: int | None  # the one it arises in; None outside the layers
+    name: str  # by which files, recipes and the core know it, such as layers.3.hidden
+    width: int  # its columns
+    readers: tuple[str, ...] = ()  # the matrices that read it; none of a bare encoder reads its last output
+    on_axis: bool = False  # whether its columns are those of the embedding axis; heads have their own
 
     @property
     def kind(self) -> str:

@@ -12,11 +12,6 @@ FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (maria
 ARCHITECTURES: Mapping[str, Family] = {name: family for family in FAMILIES.values() for name in family.architectures}
 
 
-def architecture_of(config: Mapping[str, Any]) -> str | None:
-    """The key in ARCHITECTURES of what a configuration describes; None of what is not run."""
-    return next((name for family in FAMILIES.values() if (name := family.architecture_of(config))), None)
-
-
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """The settings of the shape that a configuration of one of the families is mapped onto."""
     return FAMILIES[config["model_type"]].settings(config, "config.json")

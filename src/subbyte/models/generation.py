@@ -57,20 +57,13 @@ class Generation:
 
 @dataclass(frozen=True)
 class FolderSearch:
-    """How a model's folder has translations searched.
+    """How a model's folder has translations searched."""
 
-    settings  those of generation_config.json, checked
-    where     the file that they are from
-    most      tokens the model can write
-    start     the decoder's start token
-    end       the end of sentence, where the settings do not say or name several
-    """
-
-    settings: Mapping[str, Any]
-    where: str
-    most: int
-    start: int
-    end: int | None
+    settings: Mapping[str, Any]  # those of generation_config.json, checked
+    where: str  # the file that they are from
+    most: int  # tokens the model can write
+    start: int  # the decoder's start token
+    end: int | None  # the end of sentence, where the settings do not say or name several
 
     @staticmethod
     def of(model: Model, shape: Settings) -> FolderSearch:

@@ -15,17 +15,12 @@ from typing import Any
 
 from subbyte.errors import ModelError, fault_list
 from subbyte.models import search_settings
+from subbyte.models.config_fields import MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH, MOST_WORDS, Fields
 from subbyte.models.family import Family
 from subbyte.models.translation import SHARED, Settings
 
 ARCHITECTURE = "MarianMTModel"
 STUDENT = "BergamotStudent"
-ACTIVATIONS = ("relu", "gelu", "swish", "silu")
-
-MOST_LAYERS = 256
-MOST_WIDTH = 1 << 16  # int8 inputs times levels less their zero, summed over so many columns, still fit an int32
-MOST_WORDS = 1 << 24
-MOST_POSITIONS = 1 << 16
 
 # flag -> the only value we run; absent counts as this value
 FLAGS: Mapping[str, bool] = {
@@ -50,30 +45,12 @@ SENTENCEPIECE = re.compile(r"[\w.-]+\.spm")
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
     """The checked settings of a configuration; all its faults in one ModelError."""
-    faults: list[str] = []
-
-    def flag(name: str, default: bool) -> bool:
-        value = config.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            faults.append(f"{name} is {value!r}, should be true or false")
-        return bool(value)
-
-    def number(name: str, most: int, default: int | None = None, least: int = 1) -> int:
-        value = config.get(name, default)
-        if type(value) is not int or not least <= value <= most:
-            faults.append(f"{name} is {value!r}, should be a whole number from {least} to {most}")
-            return least
-        return value
-
+    given = Fields(config)
+    number, flag, faults = given.number, given.flag, given.faults
     for name, wanted in FLAGS.items():
         if flag(name, wanted) is not wanted:
             faults.append(f"{name} is {str(not wanted).lower()}; only models where it is {str(wanted).lower()} are run")
-    activation = config.get("activation_function", "gelu")
-    if activation not in ACTIVATIONS:
-        faults.append(f"activation_function is {activation!r}, should be one of {', '.join(ACTIVATIONS)}")
-
+    activation = given.activation("activation_function")
     shared = flag("share_encoder_decoder_embeddings", True)
     vocab_size = number("vocab_size", MOST_WORDS)
     decoder_vocab_size = vocab_size
@@ -104,7 +81,7 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         vocab_size=vocab_size,
         decoder_vocab_size=decoder_vocab_size,
         max_positions=number("max_position_embeddings", MOST_POSITIONS, least=2),
-        activation="silu" if activation == "swish" else str(activation),
+        activation=activation,
         scale_embedding=flag("scale_embedding", False),
         shared=shared,
         tied=flag("tie_word_embeddings", True),
@@ -121,8 +98,7 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         if found.d_model % heads:
             faults.append(f"{stack}_attention_heads is {heads}, which does not divide d_model {found.d_model}")
     faults += search_settings.id_faults(config, decoder_vocab_size)
-    if faults:
-        raise ModelError(fault_list(where, faults))
+    given.check(where)
     return found
 
 
@@ -165,7 +141,6 @@ FAMILY = Family(
     architecture_of=_architecture_of,
     settings=settings,
     check_generation=check_generation,
-    spare=re.compile(
-        re.escape(SHARED) + "$"
-    ),  # transformers 5 saves it with untied embeddings too, where nothing uses it
+    # transformers 5 saves it with untied embeddings too, where nothing uses it
+    spare=re.compile(re.escape(SHARED) + "$"),
 )

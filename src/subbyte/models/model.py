@@ -65,31 +65,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class SentenceVectors:
-    """How an encoder makes one vector of a text, as sentence-transformers has it.
+    """How an encoder makes one vector of a text, as sentence-transformers has it."""
 
-    pooling         one way or several, whose vectors are put side by side; () in a cross-encoder, of which only what
-                    concerns its texts counts
-    normalize       to length 1, behind all stages
-    max_tokens      longer texts are cut, special tokens included; None: as the tokenizer says, or what the model reads
-    stages          what happens between pooling and that
-    include_prompt  whether the prompt's tokens are pooled too
-    prompts         name -> what is put before a text
-    default_prompt  the name of the one that is, where nothing else is asked for
-    truncate_dim    vectors are cut to so many values, behind everything else
-    similarity      of two vectors
-    lowercase       texts are lowercased before the tokenizer's own rules
-    """
-
+    # one way or several, whose vectors are put side by side; () in a cross-encoder, of which only what concerns
+    # its texts counts
     pooling: tuple[PoolingMode, ...] = ("mean",)
-    normalize: bool = False
+    normalize: bool = False  # to length 1, behind all stages
+    # longer texts are cut, special tokens included; None: as the tokenizer says, or what the model reads
     max_tokens: int | None = None
-    stages: tuple[Stage, ...] = ()
-    include_prompt: bool = True
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str | None = None
-    truncate_dim: int | None = None
-    similarity: Similarity = "cosine"
-    lowercase: bool = False
+    stages: tuple[Stage, ...] = ()  # what happens between pooling and that
+    include_prompt: bool = True  # whether the prompt's tokens are pooled too
+    prompts: Mapping[str, str] = field(default_factory=dict)  # name -> what is put before a text
+    default_prompt: str | None = None  # the name of the one that is, where nothing else is asked for
+    truncate_dim: int | None = None  # vectors are cut to so many values, behind everything else
+    similarity: Similarity = "cosine"  # of two vectors
+    lowercase: bool = False  # texts are lowercased before the tokenizer's own rules
 
 
 @dataclass(frozen=True)
@@ -110,12 +100,9 @@ class Dynamic:
 
 @dataclass(frozen=True)
 class Static:
-    """Points of an encoder are rounded by grids, for which matrices are turned; inputs that have none, as in `Dynamic`.
+    """Points of an encoder are rounded by grids, for which matrices are turned; others, as in `Dynamic`."""
 
-    grids  the name of an encoder.Point -> how it is rounded
-    """
-
-    grids: Mapping[str, Grid]
+    grids: Mapping[str, Grid]  # the name of an encoder.Point -> how it is rounded
     word: ClassVar[Activations] = "static"
 
 
@@ -126,34 +113,24 @@ def activations_of(word: Activations, grids: Mapping[str, Grid] | None = None) -
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model: every tensor its architecture names is here, in the right shape, and nothing else.
-
-    task         what it does
-    config       the Hugging Face config.json as it came (with quantization_config in a converted folder)
-    generation   the Hugging Face generation_config.json as it came; {} where there is none
-    tensors      Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
-    roles        name -> role, for every weight matrix
-    aliases      tied name -> the name that holds the weights
-    activations  how the inputs of matrix products are rounded
-    folder       where tokenizer and configuration files are copied from
-    permutation  the order of the embedding axis that the tensors are stored in, if not the source's (axis_order.py)
-    sentence     how an encoder makes one vector of a text, where its folder says so
-    scores       what makes scores of a classifier's logits; None of what has no classifier
-    """
+    """A checked model: every tensor its architecture names is here, in the right shape, and nothing else."""
 
     architecture: str
-    task: Task
+    task: Task  # what it does
+    # the Hugging Face config.json as it came (with quantization_config in a converted folder)
     config: Mapping[str, Any]
-    generation: Mapping[str, Any]
+    generation: Mapping[str, Any]  # the Hugging Face generation_config.json as it came; {} where there is none
+    # Hugging Face name -> float32 array (matrices [out, in], vectors [n]) or PackedMatrix
     tensors: Mapping[str, Tensor]
-    roles: Mapping[str, Role]
-    aliases: Mapping[str, str]
-    folder: Path
-    activations: Float | Dynamic | Static = Float()
+    roles: Mapping[str, Role]  # name -> role, for every weight matrix
+    aliases: Mapping[str, str]  # tied name -> the name that holds the weights
+    folder: Path  # where tokenizer and configuration files are copied from
+    activations: Float | Dynamic | Static = Float()  # how the inputs of matrix products are rounded
     recipe: Mapping[str, Any] = field(default_factory=dict)  # the resolved recipe; {} for a float model
+    # the order of the embedding axis that the tensors are stored in, if not the source's (axis_order.py)
     permutation: tuple[int, ...] | None = None
-    sentence: SentenceVectors | None = None
-    scores: Scores | None = None
+    sentence: SentenceVectors | None = None  # how an encoder makes one vector of a text, where its folder says so
+    scores: Scores | None = None  # what makes scores of a classifier's logits; None of what has no classifier
 
     @property
     def parameters(self) -> int:

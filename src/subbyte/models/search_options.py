@@ -43,7 +43,6 @@ class Real(NamedTuple):
     above: bool = False
 
     def fault(self, value: Any) -> str:
-        """What a value should be; "" if that is what it is."""
         number = not isinstance(value, bool) and hasattr(value, "__float__") and math.isfinite(value)
         if number and self.least <= value <= self.most and not (self.above and value == self.least):
             return ""
@@ -58,7 +57,6 @@ class Choice(NamedTuple):
     words: tuple[bool | str, ...]
 
     def fault(self, value: Any) -> str:
-        """What a value should be; "" if that is what it is."""
         if isinstance(value, bool | str) and value in self.words:
             return ""
         *others, last = map(repr, self.words)
@@ -66,20 +64,13 @@ class Choice(NamedTuple):
 
 
 class Option(NamedTuple):
-    """One option of a search.
+    """One option of a search."""
 
-    takes    the values that it may have
-    does     what it does, for people
-    default  where neither the caller nor the folder says anything, for people
-    key      its name in generation_config.json; None: the same; "": it has none there
-    drawing  whether it is about drawing tokens only
-    """
-
-    takes: Whole | Real | Choice
-    does: str
-    default: str = ""
-    key: str | None = None
-    drawing: bool = False
+    takes: Whole | Real | Choice  # the values that it may have
+    does: str  # what it does, for people
+    default: str = ""  # where neither the caller nor the folder says anything, for people
+    key: str | None = None  # its name in generation_config.json; None: the same; "": it has none there
+    drawing: bool = False  # whether it is about drawing tokens only
 
 
 # fmt: off

@@ -14,21 +14,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Specification:
-    """The tensors of one model.
+    """The tensors of one model."""
 
-    shapes   name -> [out, in] for matrices, [n] for vectors; every tensor once
-    roles    name -> role, for exactly the matrices
-    aliases  tied name -> the name in `shapes` that holds its weights
-    added    name -> [n], vectors that compression may add (operands.py)
-    zeros    vectors that are 0 where a checkpoint has none
-    computed  tables that the engine computes -> how; a checkpoint may hold them, and then holds the same
-    """
-
+    # name -> [out, in] for matrices, [n] for vectors; every tensor once
     shapes: dict[str, Shape] = field(default_factory=dict)
-    roles: dict[str, Role] = field(default_factory=dict)
-    aliases: dict[str, str] = field(default_factory=dict)
-    added: dict[str, Shape] = field(default_factory=dict)
-    zeros: tuple[str, ...] = ()
+    roles: dict[str, Role] = field(default_factory=dict)  # name -> role, for exactly the matrices
+    aliases: dict[str, str] = field(default_factory=dict)  # tied name -> the name in `shapes` that holds its weights
+    added: dict[str, Shape] = field(default_factory=dict)  # name -> [n], vectors that compression may add (operands.py)
+    zeros: tuple[str, ...] = ()  # vectors that are 0 where a checkpoint has none
+    # tables that the engine computes -> how; a checkpoint may hold them, and then holds the same
     computed: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def matrix(self, name: str, outputs: int, inputs: int, role: Role) -> None:

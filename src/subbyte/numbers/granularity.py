@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -116,7 +114,7 @@ class RowClusters:
 
 def clusters_from_plain(plain: object) -> RowClusters:
     """{"count": n, "ratio": r} -> RowClusters."""
-    if isinstance(plain, Mapping) and set(plain) == {"count", "ratio"}:
-        fields: Mapping[str, Any] = plain
-        return RowClusters(fields["count"], fields["ratio"])
+    match plain:
+        case {"count": count, "ratio": ratio, **rest} if not rest:
+            return RowClusters(count, ratio)
     raise SchemeError(f"clusters: expected {{ count = N, ratio = R }}, got {plain!r}")

@@ -33,20 +33,15 @@ def limit(bits: int) -> int:
 class Grid:
     """The integers that an activation is rounded to. Each of K groups of consecutive columns has a scale and a zero.
 
-    bits     2..8 or 16
-    scale    K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
-    zero     K codes, those of the value 0.0; all are 0 in a symmetric grid
-    operand  only matrices read the codes; a residual sum takes the value as it was
-    rotation  blocks of so many columns of an operand are turned first (operands.py); 1: none
-
     Raises SchemeError, with all that is wrong.
     """
 
-    bits: int
+    bits: int  # 2..8 or 16
+    # K numbers of float32 (others are rounded to it), 1e-8..1e30, in units of the activation for one code
     scale: tuple[float, ...]
-    zero: tuple[int, ...]
-    operand: bool = False
-    rotation: int = 1
+    zero: tuple[int, ...]  # K codes, those of the value 0.0; all are 0 in a symmetric grid
+    operand: bool = False  # only matrices read the codes; a residual sum takes the value as it was
+    rotation: int = 1  # blocks of so many columns of an operand are turned first (operands.py); 1: none
 
     def __post_init__(self) -> None:
         if faults := grid_faults(self.bits, self.scale, self.zero, self.operand, self.rotation):

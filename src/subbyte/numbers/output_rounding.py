@@ -28,16 +28,11 @@ STEPS = 64  # floats that a border may lie from halfway between its levels, beca
 
 @dataclass(frozen=True)
 class Columns:
-    """The order in which the columns of a matrix are rounded, and what the error of each does to those after it.
+    """The order in which the columns of a matrix are rounded, and what the error of each does to those after it."""
 
-    order   uint32 [cols]: those with the largest inputs first
-    spread  float32 [cols, cols], upper triangular, in that order: the Cholesky factor of the inverse gram
-    gram    float32 [cols, cols], in that order
-    """
-
-    order: Array
-    spread: Array
-    gram: Array
+    order: Array  # uint32 [cols]: those with the largest inputs first
+    spread: Array  # float32 [cols, cols], upper triangular, in that order: the Cholesky factor of the inverse gram
+    gram: Array  # float32 [cols, cols], in that order
 
     @classmethod
     def of(cls, gram: Array) -> Columns:

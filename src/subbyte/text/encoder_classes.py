@@ -76,15 +76,18 @@ def _word_pieces(source: Source) -> Tokenizer:
     return made
 
 
-def _finish_word_pieces(made: Tokenizer, special: Mapping[str, str], options: Mapping[str, Any]) -> None:
+def _template(made: Tokenizer, first: str, last: str, single: list[str], pair: list[str]) -> None:
+    """Put special tokens around every text, and every pair of two."""
     from tokenizers.processors import TemplateProcessing
 
+    special = [(token, made.token_to_id(token)) for token in {first, last}]
+    made.post_processor = TemplateProcessing(single=single, pair=pair, special_tokens=special)
+
+
+def _finish_word_pieces(made: Tokenizer, special: Mapping[str, str], options: Mapping[str, Any]) -> None:
     cls, sep = special["cls_token"], special["sep_token"]
-    made.post_processor = TemplateProcessing(
-        single=[f"{cls}:0", "$A:0", f"{sep}:0"],
-        pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
-        special_tokens=[(token, made.token_to_id(token)) for token in {cls, sep}],
-    )
+    single = [f"{cls}:0", "$A:0", f"{sep}:0"]
+    _template(made, cls, sep, single, [*single, "$B:1", f"{sep}:1"])
 
 
 def _byte_pairs(source: Source) -> Tokenizer:
@@ -147,14 +150,8 @@ def _pieces(source: Source) -> Tokenizer:
 
 
 def _finish_pieces(made: Tokenizer, special: Mapping[str, str], options: Mapping[str, Any]) -> None:
-    from tokenizers.processors import TemplateProcessing
-
     bos, eos = special["bos_token"], special["eos_token"]
-    made.post_processor = TemplateProcessing(
-        single=[bos, "$A", eos],
-        pair=[bos, "$A", eos, eos, "$B", eos],
-        special_tokens=[(token, made.token_to_id(token)) for token in {bos, eos}],
-    )
+    _template(made, bos, eos, [bos, "$A", eos], [bos, "$A", eos, eos, "$B", eos])
 
 
 WORD_PIECES = Kind(_word_pieces, OF_WORDS, True, _finish_word_pieces)

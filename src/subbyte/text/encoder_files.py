@@ -14,18 +14,7 @@ from typing import TYPE_CHECKING, Any
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders.files import read_file
 from subbyte.text.added_tokens import OPTIONS, add, content_of, extra_tokens, optional, token_names, with_added
-from subbyte.text.encoder_classes import (
-    BACKEND,
-    BYTES,
-    FILE,
-    KINDS,
-    LIMIT,
-    MERGES,
-    WORD_PIECES,
-    WORDS,
-    Kind,
-    Source,
-)
+from subbyte.text.encoder_classes import BACKEND, BYTES, FILE, KINDS, LIMIT, MERGES, WORD_PIECES, WORDS, Kind, Source
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,18 +33,13 @@ REFUSED = ("auto_map", "fast_tokenizer_files", "init_inputs", "processor_class",
 
 @dataclass(frozen=True)
 class FolderTokenizer:
-    """A tokenizer and what its folder says of its use.
-
-    longest  tokens that a text is cut to; None: no limit is given
-    typed    whether the model is told types of tokens
-    special  ids of special tokens
-    """
+    """A tokenizer and what its folder says of its use."""
 
     tokenizer: Tokenizer
-    longest: int | None
+    longest: int | None  # tokens that a text is cut to; None: no limit is given
     cut_side: str
-    typed: bool
-    special: frozenset[int]
+    typed: bool  # whether the model is told types of tokens
+    special: frozenset[int]  # ids of special tokens
 
 
 def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> FolderTokenizer:

@@ -112,7 +112,8 @@ def encoded_batches(
     Where one cannot be read, those before it come first, then the fault.
     """
     for batch in in_batches(checked(texts, pairs=True), size):
-        parts = [_prompted(text, prompt) for text in batch]
+        texts_of_one = ((text,) if isinstance(text, str) else text for text in batch)
+        parts = [(prompt + first, *second) for first, *second in texts_of_one]
         try:
             encoded = tokenizer.encode(parts)
         except SubbyteError as error:
@@ -128,9 +129,3 @@ def encoded_batches(
                     yield tokenizer.encode(parts[:number])
                 break
         raise fault
-
-
-def _prompted(text: Text, prompt: str) -> tuple[str, ...]:
-    """A text as a tuple, the prompt before its first string."""
-    first, *second = (text,) if isinstance(text, str) else text
-    return (prompt + first, *second)

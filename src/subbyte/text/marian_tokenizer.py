@@ -30,26 +30,18 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class MarianTokenizer:
-    """The `Tokenizer` of MarianMT folders.
-
-    source, target      the sentencepiece models
-    source_ids          piece -> id, for text that goes in
-    target_pieces       id -> piece, for ids that come out
-    added               content -> token; their ids are those of the source vocabulary, as in transformers
-    eos, unk            two of them
-    separate            whether the two sides have vocabularies of their own
-    clean_up            whether decoded text loses the space before punctuation
-    """
+    """The `Tokenizer` of MarianMT folders."""
 
     source: sentencepiece.SentencePieceProcessor
     target: sentencepiece.SentencePieceProcessor
-    source_ids: Mapping[str, int]
-    target_pieces: Mapping[int, str]
+    source_ids: Mapping[str, int]  # piece -> id, for text that goes in
+    target_pieces: Mapping[int, str]  # id -> piece, for ids that come out
+    # content -> token; their ids are those of the source vocabulary, as in transformers
     added: Mapping[str, AddedToken]
-    eos: AddedToken
+    eos: AddedToken  # this and `unk` are two of them
     unk: AddedToken
-    separate: bool
-    clean_up: bool
+    separate: bool  # whether the two sides have vocabularies of their own
+    clean_up: bool  # whether decoded text loses the space before punctuation
 
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
         ids = [self._id(piece) for piece in self._pieces(text)]

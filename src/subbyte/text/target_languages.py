@@ -25,14 +25,8 @@ class TargetLanguages:
         self._silent = not tokens
         if name is not None:
             if f">>{name}<<" not in tokens:
-                raise UsageError(
-                    f"{name}: is no target language of this model; "
-                    + (
-                        f"it has {', '.join(_names(tokens))}"
-                        if tokens
-                        else "it translates into one language and takes none"
-                    )
-                )
+                has = f"has {', '.join(_names(tokens))}" if tokens else "translates into one language and takes none"
+                raise UsageError(f"{name}: is no target language of this model; it {has}")
             self._start = f">>{name}<< "
 
     def addressed(self, text: str) -> str:

@@ -56,10 +56,9 @@ def test_the_bytes_of_the_format_have_not_changed() -> None:
 def test_the_golden_file_is_read() -> None:
     with GOLDEN.open("rb") as file:
         header = read_header(file, "golden", FormatError)
-        start = file.tell()
         body = np.frombuffer(file.read(), np.uint8)
     manifest = weights_file.read_manifest(header, "golden")
-    tensors, faults = weights_reader.tensors_of(header, body, start, manifest, GOLDEN_SPECIFICATION)
+    tensors, faults = weights_reader.tensors_of(header, body, manifest, GOLDEN_SPECIFICATION)
     assert faults == []
     assert_same(GOLDEN_MODEL, replace(GOLDEN_MODEL, tensors=tensors))
     matrix = tensors["w"]

@@ -14,7 +14,6 @@ All of it adds up to the size of the file exactly, or is refused; before that, n
 from __future__ import annotations
 
 import math
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ import numpy as np
 
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders.compressed_file import SUFFIXES, unpacked
-from subbyte.folders.files import open_regular, regular_file
+from subbyte.folders.files import regular_file
+from subbyte.folders.tensor_files import read_array
 
 VERSION = 1
 MOST_ITEMS = 1 << 16
@@ -61,15 +61,7 @@ def read_items(folder: Path, name: str) -> dict[str, Item]:
     path = regular_file(folder, name, ModelError)
     if name.endswith(SUFFIXES):
         return parse_items(np.frombuffer(unpacked(path, ModelError), np.uint8), str(path))
-    try:
-        with open_regular(path) as file:
-            data = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
-            count = file.readinto(data.data) if data.size else 0
-    except (OSError, MemoryError) as e:  # a file with holes can be larger than memory
-        raise ModelError(f"{path}: cannot be read: {e}") from None
-    if count != data.size:
-        raise ModelError(f"{path}: was cut short while it was read")
-    return parse_items(data, str(path))
+    return parse_items(read_array(path, ModelError), str(path))
 
 
 class _Reader:

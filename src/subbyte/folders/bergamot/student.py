@@ -9,7 +9,6 @@ configuration made for them has the keys of `marian.STUDENT_KEYS`.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from subbyte.errors import ModelError, fault_list
 from subbyte.folders.bergamot.flat_yaml import Value, parse_flat_yaml
 from subbyte.folders.bergamot.model_file import FLOAT16, INTGEMM8, Item, floats, read_items
 from subbyte.folders.compressed_file import name_on_disk, plain_name, read_plain
+from subbyte.folders.foreign import names_in
 from subbyte.folders.tensor_files import Entry
 from subbyte.models import marian, translation
 from subbyte.models.model import Model, Tensor
@@ -136,15 +136,7 @@ class Student:
 
 def is_student(folder: Path) -> bool:
     """Whether a folder without config.json looks like one of Marian's, or like a part of one."""
-    return any(MARIANS.fullmatch(name) for name in _names_in(folder))
-
-
-def _names_in(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where it cannot be listed, so that the next error says why."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+    return any(MARIANS.fullmatch(name) for name in names_in(folder))
 
 
 def load(folder: Path) -> Model:
@@ -214,7 +206,7 @@ def open_student(folder: Path) -> Student:
 def find_files(folder: Path) -> Files:
     """The files that a *.yml of the folder names; without one, those with the usual names."""
     named = []
-    names = sorted({*map(plain_name, _names_in(folder))})
+    names = sorted({*map(plain_name, names_in(folder))})
     for yml in (name for name in names if name.endswith(".yml")):
         path = folder / name_on_disk(folder, yml)
         options = parse_flat_yaml(read_plain(folder, yml, ModelError, OPTIONS_LIMIT), str(path))
@@ -247,7 +239,7 @@ def find_files(folder: Path) -> Files:
 
 def _no_model(folder: Path) -> str:
     """What a folder has that looks like Marian's, where there is neither a model to read nor a *.yml that names one."""
-    found = [match for name in _names_in(folder) if (match := MARIANS.fullmatch(name))]
+    found = [match for name in names_in(folder) if (match := MARIANS.fullmatch(name))]
     has = f"{folder}: has {' '.join(match[0] for match in found)}, and no model*.bin (.gz, .zst) to read"
     for match in found:
         if match[1].startswith("model") and match[1].endswith(".bin"):

@@ -6,7 +6,7 @@ reported at once. Nothing is allocated that the file's size does not bound.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,23 +29,33 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }  # fmt: skip
 
 
+Check = tuple[Callable[[np.ndarray], object], str]  # whether an array can be, and what is wrong if it cannot
+FINITE: Check = (lambda found: np.isfinite(found).all(), "holds a value that is not a finite number")
+LEVELS: Check = (lambda found: found.min() >= -LARGEST_LEVEL, "holds a level of -128")
+ALPHAS: Check = (
+    lambda found: found.sum(-1, dtype=np.uint16).max() <= LARGEST_LEVEL, f"a sum is above {LARGEST_LEVEL}"
+)  # fmt: skip
+SCALES: Check = (
+    lambda found: 1 <= found.view("<u2").min() and found.view("<u2").max() <= LARGEST_HALF,
+    "holds a scale that is not a finite number above zero",
+)
+
+
 def tensors_of(
-    header: Header, body: np.ndarray, start: int, manifest: Mapping[str, Any], spec: Specification
+    header: Header, body: np.ndarray, manifest: Mapping[str, Any], spec: Specification
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that `spec` lists, as views of `body`, and every fault found; with faults, tensors are missing.
 
-    body   uint8, the file from byte `start` on
+    body   uint8, the bytes of the file behind the header
     """
-    reader = _Reader(header, body, start)
+    reader = _Reader(header, body)
     tensors: dict[str, Tensor] = {}
     described = _formats_and_tensors(manifest, reader.faults)
     added = {name: shape for name, shape in spec.added.items() if name in header.entries}
     for name, shape in {**spec.shapes, **added}.items():
         if name not in spec.roles:
-            vector = reader.array(name, "F32", shape)
-            if vector is not None and not np.isfinite(vector).all():
-                reader.faults.append(f"{name}: holds a value that is not a finite number")
-            elif vector is not None:
+            vector = reader.array(name, "F32", shape, *FINITE)
+            if vector is not None:
                 tensors[name] = vector
         elif name not in described:
             reader.faults.append(f"missing tensor {name} {list(shape)} in the manifest")
@@ -59,28 +69,17 @@ def tensors_of(
     return tensors, reader.faults
 
 
-@dataclass(frozen=True)
-class _Described:
-    """A matrix as the manifest describes it; fields are still unchecked."""
-
-    fields: Mapping[str, Any]
-    scheme: Mapping[str, Any]
-    blocks: list[Any]
-
-
-def _formats_and_tensors(manifest: Mapping[str, Any], faults: list[str]) -> dict[str, _Described]:
-    """The tensors of a manifest whose entries have the right outline."""
+def _formats_and_tensors(manifest: Mapping[str, Any], faults: list[str]) -> dict[str, dict[str, Any]]:
+    """The tensors of a manifest whose entries have the right outline, each with scheme and blocks of its format."""
     formats, tensors = manifest.get("formats"), manifest.get("tensors")
     if not isinstance(formats, list) or not isinstance(tensors, dict):
         faults.append("the manifest should have a list of formats and an object of tensors")
         return {}
     for i, format in enumerate(formats):
-        match format:
-            case {"scheme": dict(), "blocks": list() as blocks, **rest} if not rest and 1 <= len(blocks) <= MOST_BLOCKS:
-                pass
-            case _:
-                faults.append(f"format {i} of the manifest should have a scheme and 1 to {MOST_BLOCKS} blocks")
-                return {}
+        kinds = {key: type(value) for key, value in format.items()} if isinstance(format, dict) else {}
+        if kinds != {"scheme": dict, "blocks": list} or not 1 <= len(format["blocks"]) <= MOST_BLOCKS:
+            faults.append(f"format {i} of the manifest should have a scheme and 1 to {MOST_BLOCKS} blocks")
+            return {}
     found = {}
     for name, fields in tensors.items():
         if not isinstance(fields, dict) or fields.keys() != {"shape", "role", "group_size", "format"}:
@@ -88,8 +87,7 @@ def _formats_and_tensors(manifest: Mapping[str, Any], faults: list[str]) -> dict
         elif type(fields["format"]) is not int or not 0 <= fields["format"] < len(formats):
             faults.append(f"{name}: format {fields['format']!r} is none of the {len(formats)} of the manifest")
         else:
-            format = formats[fields["format"]]
-            found[name] = _Described(fields, format["scheme"], format["blocks"])
+            found[name] = fields | formats[fields["format"]]
     return found
 
 
@@ -99,12 +97,13 @@ class _Reader:
 
     header: Header
     body: np.ndarray
-    start: int
     faults: list[str] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
 
-    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
-        """The array of this name, a view; None (and a fault) if it is missing or another one."""
+    def array(
+        self, name: str, dtype: str, shape: tuple[int, ...], fits: Callable[[np.ndarray], object], fault: str
+    ) -> np.ndarray | None:
+        """The array of this name, a view; None (and a fault) if it is missing or another one, or does not fit."""
         self.claimed.add(name)
         entry = self.header.entries.get(name)
         if entry is None:
@@ -113,11 +112,15 @@ class _Reader:
         if (entry.dtype, entry.shape) != (dtype, shape):
             self.faults.append(f"array {name} is {entry.dtype} {list(entry.shape)}, should be {dtype} {list(shape)}")
             return None
-        offset = entry.start - self.start
+        offset = entry.start - self.header.start
         if offset % DTYPES[dtype].itemsize:
             self.faults.append(f"array {name} is not aligned to its type")
             return None
-        return self.body[offset : entry.stop - self.start].view(DTYPES[dtype]).reshape(shape)
+        found = self.body[offset : entry.stop - self.header.start].view(DTYPES[dtype]).reshape(shape)
+        if not fits(found):
+            self.faults.append(f"{name}: {fault}")
+            return None
+        return found
 
     def disown(self, name: str) -> None:
         """Count every array of a tensor that could not be read as expected: one fault is enough."""
@@ -125,16 +128,16 @@ class _Reader:
 
 
 def _matrix(
-    reader: _Reader, name: str, described: _Described, shape: tuple[int, int], role: str
+    reader: _Reader, name: str, described: Mapping[str, Any], shape: tuple[int, int], role: str
 ) -> PackedMatrix | None:
     """One matrix, or None (and faults)."""
     faults_before = len(reader.faults)
     rows, cols = shape
-    group_size = described.fields["group_size"]
-    if described.fields["shape"] != list(shape):
-        reader.faults.append(f"tensor {name} is {described.fields['shape']}, should be {list(shape)}")
-    if described.fields["role"] != role:
-        reader.faults.append(f"{name}: role is {described.fields['role']!r}, should be {role!r}")
+    group_size, described_blocks = described["group_size"], described["blocks"]
+    if described["shape"] != list(shape):
+        reader.faults.append(f"tensor {name} is {described['shape']}, should be {list(shape)}")
+    if described["role"] != role:
+        reader.faults.append(f"{name}: role is {described['role']!r}, should be {role!r}")
     if type(group_size) is not int or group_size < 1 or cols % group_size or (group_size % 16 and group_size != cols):
         reader.faults.append(
             f"{name}: group_size is {group_size!r}, should be {cols} or a multiple of {COLUMN_BLOCK} that divides it"
@@ -143,31 +146,32 @@ def _matrix(
         return None
 
     cluster, counts = None, [rows]
-    if len(described.blocks) > 1:
-        cluster = _cluster(reader, name, rows, len(described.blocks))
+    if len(described_blocks) > 1:
+        cluster = _cluster(reader, name, rows, len(described_blocks))
         if cluster is None:
             return None
-        counts = np.bincount(cluster, minlength=len(described.blocks)).tolist()
+        counts = np.bincount(cluster, minlength=len(described_blocks)).tolist()
     blocks = [
         _block(reader, name, suffix, description, (count, cols), cols // group_size)
-        for suffix, description, count in zip(suffixes(len(described.blocks)), described.blocks, counts, strict=True)
+        for suffix, description, count in zip(suffixes(len(described_blocks)), described_blocks, counts, strict=True)
     ]
     found = tuple(block for block in blocks if block is not None)
     if len(reader.faults) > faults_before:
         return None
-    return PackedMatrix(shape, group_size, found, cluster, described.scheme)
+    return PackedMatrix(shape, group_size, found, cluster, described["scheme"])
 
 
 def _cluster(reader: _Reader, name: str, rows: int, blocks: int) -> np.ndarray | None:
     """uint8 [rows], the block of each row; every block has rows."""
     bits = cluster_bits(blocks)
-    planes = reader.array(f"{name}.cluster", "U8", (bits, -(-rows // 8)))
+    planes = reader.array(
+        f"{name}.cluster", "U8", (bits, -(-rows // 8)),
+        lambda found: unpack(found[:, None], rows).max() < blocks and not _padded(found, rows),
+        f"holds ids beyond the {blocks} clusters",
+    )  # fmt: skip
     if planes is None:
         return None
     cluster: np.ndarray = unpack(planes[:, None], rows)[0]
-    if cluster.max() >= blocks or _padded(planes, rows):
-        reader.faults.append(f"{name}.cluster: holds ids beyond the {blocks} clusters")
-        return None
     if empty := set(range(blocks)) - set(np.unique(cluster).tolist()):
         reader.faults.append(f"{name}.cluster: no row is in cluster {', '.join(map(str, sorted(empty)))}")
         return None
@@ -205,28 +209,19 @@ def _block(
         return None
     bits, levels = outline
     if bits == 8:
-        codes = reader.array(f"{name}.codes{suffix}", "I8", shape)
-        if codes is not None and codes.min() < -LARGEST_LEVEL:
-            reader.faults.append(f"{name}.codes{suffix}: holds a level of -128")
+        codes = reader.array(f"{name}.codes{suffix}", "I8", shape, *LEVELS)
     else:
-        codes = reader.array(f"{name}.codes{suffix}", "U8", (bits, rows, -(-cols // 8)))
-        if codes is not None and _padded(codes, cols):
-            reader.faults.append(f"{name}.codes{suffix}: has bits set beyond its {cols} columns")
+        unpadded = (lambda found: not _padded(found, cols), f"has bits set beyond its {cols} columns")
+        codes = reader.array(f"{name}.codes{suffix}", "U8", (bits, rows, -(-cols // 8)), *unpadded)
 
     stored = reader.header.entries.get(f"{name}.scale{suffix}")
     per = (1, 1) if stored is not None and stored.shape == (1, 1) else (rows, groups)  # one scale for all, or for each
-    scale = reader.array(f"{name}.scale{suffix}", "F16", per)
-    if scale is not None and not (1 <= scale.view("<u2").min() and scale.view("<u2").max() <= LARGEST_HALF):
-        reader.faults.append(f"{name}.scale{suffix}: holds a scale that is not a finite number above zero")
+    scale = reader.array(f"{name}.scale{suffix}", "F16", per, *SCALES)
     alphas = zero = None
     if "alphas" in description:
-        alphas = reader.array(f"{name}.alphas{suffix}", "U8", (*per, bits))
-        if alphas is not None and alphas.sum(-1, dtype=np.uint16).max() > LARGEST_LEVEL:
-            reader.faults.append(f"{name}.alphas{suffix}: a sum is above {LARGEST_LEVEL}")
+        alphas = reader.array(f"{name}.alphas{suffix}", "U8", (*per, bits), *ALPHAS)
     if "zero" in description:
-        zero = reader.array(f"{name}.zero{suffix}", "I8", per)
-        if zero is not None and zero.min() < -LARGEST_LEVEL:
-            reader.faults.append(f"{name}.zero{suffix}: holds a level of -128")
+        zero = reader.array(f"{name}.zero{suffix}", "I8", per, *LEVELS)
     if codes is None or scale is None:
         return None
     return Block(bits, codes, scale, levels, alphas, zero)

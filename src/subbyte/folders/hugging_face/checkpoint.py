@@ -11,8 +11,8 @@ import numpy as np
 
 from subbyte.errors import ModelError, fault_list
 from subbyte.folders import foreign
-from subbyte.folders.files import open_regular, read_json, regular_file
-from subbyte.folders.tensor_files import MOST_TENSORS, Entry, read_floats, read_header
+from subbyte.folders.files import read_json, regular_file
+from subbyte.folders.tensor_files import MOST_TENSORS, Entry, open_header, read_floats
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -54,12 +54,7 @@ def open_checkpoint(folder: Path, auto: str = "AutoModelForSeq2SeqLM") -> Checkp
 
 def _places(folder: Path, name: str) -> dict[str, tuple[Path, Entry]]:
     path = regular_file(folder, name, ModelError)
-    try:
-        with open_regular(path) as file:
-            header = read_header(file, str(path), ModelError)
-    except OSError as e:
-        raise ModelError(f"{path}: cannot be read: {e}") from None
-    return {tensor: (path, entry) for tensor, entry in header.entries.items()}
+    return {tensor: (path, entry) for tensor, entry in open_header(path, ModelError).entries.items()}
 
 
 def _sharded_places(folder: Path) -> dict[str, tuple[Path, Entry]]:

@@ -47,7 +47,8 @@ def load(folder: Path) -> Model:
     modules = _modules(home, s)
     checkpoint = open_checkpoint(folder, family.architectures[architecture])
     bare = next(iter(family.architectures))
-    if modules and architecture != bare and not (modules.reranks or any("classifier." in n for n in checkpoint.places)):
+    classifies = modules.reranks or any("classifier." in name for name in checkpoint.places)
+    if modules.sentence and architecture != bare and not classifies:
         architecture, config = bare, {**config, "architectures": [bare]}  # only named a classifier: makes vectors
         s = family.settings(config, where)
     spec = s.specification()
@@ -57,21 +58,19 @@ def load(folder: Path) -> Model:
     if left_out or named != architecture:
         of = f", and {len(left_out)} tensors ({', '.join(left_out[:SHOWN])}, ...) are left out" if left_out else ""
         logger.warning("%s: a %s is opened as its %s%s", folder, named, architecture, of)
-    places = modules.places() if modules else {}
     scores = None
     if isinstance(s, encoder.Settings) and s.labels:
-        told = (modules.activation, modules.reranks) if modules else (None, False)
-        scores = labels.scores_of(config, s.labels, told[0], where, reranks=told[1])
+        scores = labels.scores_of(config, s.labels, modules.activation, where, reranks=modules.reranks)
     return Model(
         architecture=architecture,
         task=family.task,
         config={**config, "architectures": [architecture]} if config.get("architectures") else config,
         generation=generation,
-        tensors=tensors | {name: read_floats(path, entry, name) for name, (path, entry) in places.items()},
+        tensors=tensors | {name: read_floats(path, entry, name) for name, (path, entry) in modules.places().items()},
         roles=spec.roles,
         aliases=spec.aliases,
         folder=folder,
-        sentence=modules.sentence if modules else None,
+        sentence=modules.sentence,
         scores=scores,
     )
 
@@ -85,7 +84,7 @@ def stored(folder: Path) -> dict[str, tuple[Path, Entry]]:
     if family is None:
         return dict(places)
     modules = _modules(folder, family.settings(config, str(inner / CONFIG)))
-    return {family.our_name(name): place for name, place in places.items()} | (modules.places() if modules else {})
+    return {family.our_name(name): place for name, place in places.items()} | modules.places()
 
 
 def inner_folder(folder: Path) -> Path:
@@ -97,8 +96,8 @@ def inner_folder(folder: Path) -> Path:
     return transformer_folder(folder) if config.get("model_type") in (None, *encoders) else folder
 
 
-def _modules(home: Path, s: Settings) -> Modules | None:
-    return read_modules(home, s.hidden) if isinstance(s, encoder.Settings) else None
+def _modules(home: Path, s: Settings) -> Modules:
+    return read_modules(home, s.hidden) if isinstance(s, encoder.Settings) else Modules()
 
 
 def _sources(checkpoint: Checkpoint, spec: Specification, family: Family) -> tuple[dict[str, str], list[str]]:

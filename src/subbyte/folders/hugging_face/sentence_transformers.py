@@ -14,20 +14,8 @@ from subbyte.errors import ModelError, fault_list
 from subbyte.folders.files import JSON_LIMIT, parse_json, read_file, read_json
 from subbyte.folders.hugging_face.checkpoint import PICKLED, SINGLE, open_checkpoint
 from subbyte.folders.tensor_files import Entry
+from subbyte.models import pooling
 from subbyte.models.model import SENTENCE, SentenceVectors, Stage
-from subbyte.models.pooling import (
-    ACTIVATIONS,
-    FEWEST_TOKENS,
-    MOST_POOLINGS,
-    MOST_STAGES,
-    MOST_WIDTH,
-    POOLINGS,
-    SIMILARITIES,
-    class_of_torch,
-    known_prompts,
-    shapes,
-    width_faults,
-)
 from subbyte.models.specification import shape_faults
 
 MODULES = "modules.json"
@@ -39,7 +27,7 @@ TRANSFORMER_FILES = tuple(
 )
 SENTENCES, PAIRS = "SentenceTransformer", "CrossEncoder"
 BEHIND = ("Dense", "Normalize", "LayerNorm", "Dropout")  # the pooling
-MOST_MODULES = MOST_STAGES + 2
+MOST_MODULES = pooling.MOST_STAGES + 2
 # older keys of a Pooling's config.json, in the order in which their vectors stand side by side
 FLAGS: Mapping[str, str] = {
     "pooling_mode_cls_token": "cls",
@@ -71,22 +59,20 @@ STORED: Mapping[str, Mapping[str, str]] = {  # kind of a stage -> its tensor's l
 
 @dataclass(frozen=True)
 class Modules:
-    """What a folder of sentence-transformers says of its texts and their vectors.
+    """What a folder of sentence-transformers says of its texts and their vectors; nothing if it is none."""
 
-    stages      for each stage of `sentence` the folder of its weights; for a normalize the folder that asks for it
-    reranks     it is a CrossEncoder, whose classifier is the point
-    activation  what that says makes its scores, the name of a class; None: nothing
-    """
-
-    sentence: SentenceVectors
+    sentence: SentenceVectors | None = None
+    # for each stage of `sentence` the folder of its weights; for a normalize the folder that asks for it
     stages: tuple[Path, ...] = ()
-    reranks: bool = False
-    activation: str | None = None
+    reranks: bool = False  # it is a CrossEncoder, whose classifier is the point
+    activation: str | None = None  # what that says makes its scores, the name of a class; None: nothing
 
     def places(self) -> dict[str, tuple[Path, Entry]]:
         """Where the tensors of the stages are. Raises ModelError where they are not those of their configurations."""
         found: dict[str, tuple[Path, Entry]] = {}
-        needed = shapes(self.sentence)
+        if self.sentence is None:
+            return found
+        needed = pooling.shapes(self.sentence)
         for k, (stage, folder) in enumerate(zip(self.sentence.stages, self.stages, strict=True)):
             mine = {name: shape for name, shape in needed.items() if name.startswith(f"{SENTENCE}{k}.")}
             if not mine:
@@ -114,13 +100,15 @@ def transformer_folder(folder: Path) -> Path:
     return _inner(folder, path) if path else folder
 
 
-def read_modules(folder: Path, hidden: int) -> Modules | None:
-    """What modules.json and the files it leads to say; None where there is none. `hidden`: values of a token's vector.
+def read_modules(folder: Path, hidden: int) -> Modules:
+    """What modules.json and the files it leads to say; nothing where there is none.
+
+    hidden  values of a token's vector
 
     Raises ModelError for what is not run, with all that is wrong.
     """
     if not (folder / MODULES).exists():
-        return None
+        return Modules()
     listed = _listed(folder)
     faults: list[str] = []
     settings = read_json(folder, SETTINGS, ModelError) if (folder / SETTINGS).exists() else {}
@@ -149,7 +137,7 @@ def read_modules(folder: Path, hidden: int) -> Modules | None:
     stages = stages[: len(stages) - normalize]
     sentence = replace(sentence, normalize=normalize, stages=tuple(stage for stage, _ in stages))
     if not faults:
-        faults = width_faults(sentence, hidden)
+        faults = pooling.width_faults(sentence, hidden)
     if faults:
         raise ModelError(fault_list(f"{folder}: as sentence-transformers has it", faults))
     activation = settings.get("activation_fn") if kind == PAIRS else None
@@ -190,20 +178,16 @@ def _settings(config: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         prompts = {}
     prompts = {name: text or "" for name, text in prompts.items()}
     default = config.get("default_prompt_name")
-    if default is not None and (not isinstance(default, str) or default not in known_prompts(prompts)):
-        faults.append(f"{SETTINGS}: default_prompt_name is {default!r}, which is none of {[*known_prompts(prompts)]}")
-    similarity = config.get("similarity_fn_name")
-    if similarity not in (None, *SIMILARITIES):
-        faults.append(f"{SETTINGS}: similarity_fn_name is {similarity!r}, should be one of {', '.join(SIMILARITIES)}")
+    known = [*pooling.known_prompts(prompts)]
+    if default is not None and default not in known:
+        faults.append(f"{SETTINGS}: default_prompt_name is {default!r}, which is none of {known}")
+    similarity, similarities = config.get("similarity_fn_name"), pooling.SIMILARITIES
+    if similarity not in (None, *similarities):
+        faults.append(f"{SETTINGS}: similarity_fn_name is {similarity!r}, should be one of {', '.join(similarities)}")
     most = config.get("truncate_dim")
     if most is not None and (type(most) is not int or most < 1):
         faults.append(f"{SETTINGS}: truncate_dim is {most!r}, should be a whole number from 1")
-    return {
-        "prompts": prompts,
-        "default_prompt": default,
-        "similarity": similarity or "cosine",
-        "truncate_dim": most,
-    }
+    return {"prompts": prompts, "default_prompt": default, "similarity": similarity or "cosine", "truncate_dim": most}
 
 
 def _transformer(folder: Path, kind: str, faults: list[str]) -> dict[str, Any]:
@@ -233,11 +217,9 @@ def _transformer(folder: Path, kind: str, faults: list[str]) -> dict[str, Any]:
                 faults.append(f"{name}: {key} is {given!r}; only {', '.join(sorted(neutral))} may be in it")
             elif loader == "processor" and "model_max_length" in given:
                 most = given["model_max_length"]
-    if most is not None and (type(most) is not int or most < FEWEST_TOKENS):
-        faults.append(f"{name}: max_seq_length is {most!r}, should be a whole number from {FEWEST_TOKENS}")
-    lowercase = config.get("do_lower_case", False)
-    if not isinstance(lowercase, bool):
-        faults.append(f"{name}: do_lower_case is {lowercase!r}, should be true or false")
+    if most is not None and (type(most) is not int or most < pooling.FEWEST_TOKENS):
+        faults.append(f"{name}: max_seq_length is {most!r}, should be a whole number from {pooling.FEWEST_TOKENS}")
+    lowercase = _flag(config, "do_lower_case", False, name, faults)
     known = {*wanted, "max_seq_length", "do_lower_case", "unpad_inputs"}
     known |= {f"{loader}_kwargs" for loader in NEUTRAL} | {*OLDER_NAMES.values()}
     faults += [
@@ -249,8 +231,10 @@ def _transformer(folder: Path, kind: str, faults: list[str]) -> dict[str, Any]:
 def _pooling(config: Mapping[str, Any], where: str, faults: list[str]) -> dict[str, Any]:
     modes = config.get("pooling_mode") or [mode for flag, mode in FLAGS.items() if config.get(flag)] or "mean"
     modes = modes if isinstance(modes, list) else [modes]
-    if len(modes) > MOST_POOLINGS or not all(isinstance(mode, str) and mode in POOLINGS for mode in modes):
-        faults.append(f"{where}: pools by {modes!r}, should be one or some of {', '.join(POOLINGS)}")
+    if len(modes) > pooling.MOST_POOLINGS or not all(
+        isinstance(mode, str) and mode in pooling.POOLINGS for mode in modes
+    ):
+        faults.append(f"{where}: pools by {modes!r}, should be one or some of {', '.join(pooling.POOLINGS)}")
     known = {"pooling_mode", "include_prompt", "embedding_dimension", "word_embedding_dimension", *FLAGS}
     faults += [f"{where}: {key} is {config[key]!r}, which is not known" for key in config if key not in known]
     return {"pooling": tuple(modes), "include_prompt": _flag(config, "include_prompt", True, where, faults)}
@@ -259,9 +243,11 @@ def _pooling(config: Mapping[str, Any], where: str, faults: list[str]) -> dict[s
 def _dense(config: Mapping[str, Any], where: str, faults: list[str]) -> Stage:
     _of_sentences(config, where, faults)
     named = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-    activation = class_of_torch(named)
-    if activation not in ACTIVATIONS:
-        faults.append(f"{where}: activation_function is {named!r}; of torch.nn {', '.join(ACTIVATIONS)} are run")
+    activation = pooling.class_of_torch(named)
+    if activation not in pooling.ACTIVATIONS:
+        faults.append(
+            f"{where}: activation_function is {named!r}; of torch.nn {', '.join(pooling.ACTIVATIONS)} are run"
+        )
     return Stage(
         "dense",
         _width(config, "in_features", where, faults),
@@ -298,7 +284,7 @@ def _flag(config: Mapping[str, Any], key: str, default: bool, where: str, faults
 
 def _width(config: Mapping[str, Any], key: str, where: str, faults: list[str]) -> int:
     value = config.get(key)
-    if type(value) is not int or not 1 <= value <= MOST_WIDTH:
-        faults.append(f"{where}: {key} is {value!r}, should be a whole number from 1 to {MOST_WIDTH}")
+    if type(value) is not int or not 1 <= value <= pooling.MOST_WIDTH:
+        faults.append(f"{where}: {key} is {value!r}, should be a whole number from 1 to {pooling.MOST_WIDTH}")
         return 1
     return value

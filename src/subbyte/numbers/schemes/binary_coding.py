@@ -73,7 +73,6 @@ class BinaryCoding:
         return codes
 
     def decode(self, codes: Array, params: Params) -> Array:
-        """The values of `codes`, float32."""
         levels = _levels(astype(params["alphas"], "float32")) * astype(params["scale"], "float32")[..., None]
         return take(levels, astype(codes, "int64"))
 

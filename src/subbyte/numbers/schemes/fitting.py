@@ -26,14 +26,10 @@ def half(scale: Array) -> Array:
 
 @dataclass(frozen=True)
 class Sorted:
-    """The weights of each group in rising order with their running sums: all that a fit of levels needs to know.
+    """The weights of each group in rising order with their running sums: all that a fit of levels needs to know."""
 
-    values  float32 [rows, groups, size]
-    sums    float64 [rows, groups, size + 1], sums[..., i] is the sum of the i smallest
-    """
-
-    values: Array
-    sums: Array
+    values: Array  # float32 [rows, groups, size]
+    sums: Array  # float64 [rows, groups, size + 1], sums[..., i] is the sum of the i smallest
 
     @classmethod
     def of(cls, w: Array) -> Sorted:

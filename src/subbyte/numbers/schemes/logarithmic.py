@@ -19,5 +19,4 @@ class Logarithmic(SignedLevels):
 
     @property
     def magnitudes(self) -> tuple[int, ...]:
-        """The positive levels, falling."""
         return tuple(round(127 * 2**-k) for k in range(2 ** (self.bits - 1)))

@@ -34,5 +34,4 @@ class Normal(SignedLevels):
 
     @property
     def magnitudes(self) -> tuple[int, ...]:
-        """The positive levels, falling."""
         return MAGNITUDES[self.bits]

@@ -63,7 +63,6 @@ class SignedLevels(ABC):
         return codes
 
     def decode(self, codes: Array, params: Params) -> Array:
-        """The values of `codes`, float32."""
         scale = astype(params["scale"], "float32")
         return constant(self.levels, like=scale)[astype(codes, "int64")] * scale[..., None]
 
