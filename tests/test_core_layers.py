@@ -5,7 +5,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core"
-FOLDERS = re.findall(r"[a-z]+", re.search(r"^bindings/{python,c} -> (.*)$", (ROOT / "ARCHITECTURE.md").read_text(), re.M)[1])
+LIST = re.search(r"^bindings -> (.*)$", (ROOT / "ARCHITECTURE.md").read_text("utf-8"), re.M)
+assert LIST
+FOLDERS = re.findall(r"[a-z]+", LIST[1])
 
 
 def files(folder: str) -> list[Path]:
