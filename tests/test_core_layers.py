@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core"
-FOLDERS = re.findall(r"[a-z]+", re.search(r"^bindings/{python,c} -> (.*)$", (ROOT / "ARCHITECTURE.md").read_text(), re.M)[1])
+FOLDERS = re.findall(r"[a-z]+", re.search(r"^bindings -> (.*)$", (ROOT / "ARCHITECTURE.md").read_text(), re.M)[1])
 
 
 def files(folder: str) -> list[Path]:
