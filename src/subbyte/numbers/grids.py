@@ -1,4 +1,4 @@
-"""How the activations of an encoder are rounded: grids of integers, and the file that keeps those of a folder.
+"""How the activations of an encoder are rounded: grids of integers.
 
     code  = clip(round_half_even(x * inverse) + zero, -limit, limit),  inverse = 1 / scale
     value = scale * (code - zero)
