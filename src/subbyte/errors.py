@@ -12,8 +12,6 @@ SubbyteError
 Every message is one sentence or a short list that says what, where, what was expected, what was found and what to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 

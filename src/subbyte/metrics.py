@@ -3,8 +3,6 @@
 Where a correlation is not defined, for one of its sides does not vary, it is 0: nothing is predicted.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict

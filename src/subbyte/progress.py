@@ -1,7 +1,5 @@
 """How far long work has come: what functions that take their time tell their caller, if it asks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 # name of the phase, done so far, in all (None: not known, as with the lines of a pipe). The phases of a piece of work

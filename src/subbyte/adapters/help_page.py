@@ -5,8 +5,6 @@ What it asks for are the names in the package and the path of its modules; this 
 nobody else.
 """
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 from typing import Any

@@ -3,8 +3,6 @@
 One table for `quantize` without a recipe and for `analyze`. A preset that only works after training is not in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from subbyte.models.kinds import Kind, kind

@@ -1,7 +1,5 @@
 """The smallest preset that keeps a model's answers, found by trying those that fit (candidates.py), smallest first."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict

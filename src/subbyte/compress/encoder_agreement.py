@@ -4,8 +4,6 @@ What counts is what an encoder is used for: the cosine of the vectors that its f
 of the probability has moved to other labels; of a predicted number, how far it is off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 

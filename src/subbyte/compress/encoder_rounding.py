@@ -1,7 +1,5 @@
 """A float encoder and a recipe in, a compressed encoder out: ranges of activations, and the weights rounded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A model with its matrices packed, by a recipe or as it is told which matrix gets which scheme."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 

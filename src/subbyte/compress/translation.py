@@ -1,7 +1,5 @@
 """What `quantize` asks of a translation model: its rounded form under a recipe, and how far that agrees with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path

@@ -6,8 +6,6 @@ that it was not made for, says nothing of what is lost. A token is lost if the r
 as the source model did, and the share of lost tokens decides (docs/agreement.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Writing a folder so that others see all of it or none of it, whatever stops us."""
 
-from __future__ import annotations
-
 import ctypes
 import fcntl
 import os

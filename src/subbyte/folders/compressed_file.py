@@ -4,8 +4,6 @@ Unpacking is bounded: no file gives more than MOST_RATIO times its own size and 
 memory is in proportion to what somebody has stored.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import sys

@@ -4,8 +4,6 @@ Every function takes the exception to raise, because the same fault is a `ModelE
 `FormatError` in a converted one.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -3,8 +3,6 @@
 Nothing here opens more than names of files and one config.json; every function returns the end of a sentence.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 Files come by way of the hub's own cache, so that a download that was stopped goes on where it was.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """manifest.json: the size and sha256 of every file that we wrote into a folder, and what in it is not ours."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Opening a model folder, whatever kind it is: a converted one, a float one from Hugging Face, or one of Marian's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

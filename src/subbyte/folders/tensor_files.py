@@ -4,8 +4,6 @@ Why not the safetensors library's own reader: it maps files into memory, so that
 the process; its numpy interface knows no bfloat16; and it copies. It writes our files, and tests compare the two.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The demonstration: the small model that ships is compressed, and both versions translate the same sentences."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import time

@@ -1,7 +1,5 @@
 """The memory of this process."""
 
-from __future__ import annotations
-
 import resource
 import sys
 from pathlib import Path

@@ -10,8 +10,6 @@ an outlier's scale is lost, and the widest tell most (docs/bondarenko2021.md has
 With the order pi, a vector v of the axis is stored as v[pi].
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -6,8 +6,6 @@ under the names of BERT; a `Dialect` says what a family calls otherwise, or does
 unless the configuration says otherwise.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The values of a config.json that a stranger wrote, each checked as it is taken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The encoder that is run: its settings, the tensors it has, and the points where it may be rounded."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from subbyte.models.model import EQUALIZER, Role

@@ -1,7 +1,5 @@
 """The families that are run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a family is: configurations of one model_type of transformers, mapped onto a shape that the engine runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a model can be used for, and the sentences that refuse one of another kind than is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

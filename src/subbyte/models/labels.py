@@ -1,7 +1,5 @@
 """What a classifier's configuration says of labels and scores, read as transformers and sentence-transformers do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

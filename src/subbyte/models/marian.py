@@ -7,8 +7,6 @@ Students (`BergamotStudent`, a name of ours; `folders.bergamot` reads them) are 
 parts: a few keys more in the configuration, which only count under that name, say in what they differ.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What a model is between files and engine: its tensors by name, float or packed, with their roles."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -12,8 +12,6 @@ Factors are vectors of the model, POINT.equalizer.
 codes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 

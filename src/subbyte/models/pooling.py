@@ -1,7 +1,5 @@
 """How vectors of texts are made, as plain data that converted folders keep, and the tensors that it needs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_args

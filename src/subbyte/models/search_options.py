@@ -4,8 +4,6 @@ The checks, the options of `subbyte translate`, the ranges of generation_config.
 follow these declarations.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_type_hints

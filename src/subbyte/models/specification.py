@@ -1,7 +1,5 @@
 """Which tensors a model has, said before any of them is read: names, shapes, roles, ties."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The translation model that is run: its settings and the tensors it has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

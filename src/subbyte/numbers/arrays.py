@@ -5,8 +5,6 @@ that both spell alike (``abs amax clip floor mean round sum where zeros_like ...
 differently stands below. Nothing is written in place, so a tensor keeps its device, and a caller its gradients.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence

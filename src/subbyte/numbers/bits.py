@@ -1,7 +1,5 @@
 """Codes to bit planes and back, 1 to 8 bits, one layout for every scheme and width. No meaning, only bits."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from subbyte.numbers.arrays import Array

@@ -1,7 +1,5 @@
 """Sums of x x' over the inputs x of many matrices, made once for those that multiply the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

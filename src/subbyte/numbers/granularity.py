@@ -1,7 +1,5 @@
 """Which weights share a scale, and which rows share a width. Pure shapes: no scheme, no file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ all in float32. The formula is that of Bondarenko et al. 2021 with codes around 
 -limit..limit, one less, so that 8 bits fit the kernels of the engine, and 16 bits are two passes of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Float matrices to packed ones and back. Pure: arrays in, arrays out; which matrix gets which scheme is told."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from functools import cache

@@ -1,7 +1,5 @@
 """A quantized matrix as data: blocks of codes with their scales, as the file and the engine have them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

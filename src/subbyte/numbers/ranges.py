@@ -4,8 +4,6 @@ Bondarenko et al. 2021 choose among them per task (bert.md, A2.2). Batches are t
 float32 [rows, width], all from tokens: inputs are not padded. Nothing is random, and every value is looked at.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 

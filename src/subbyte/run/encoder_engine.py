@@ -1,7 +1,5 @@
 """An encoder made ready to run on this machine: token ids in, vectors and logits out. No text, no files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What a model says of its own, and how likely a model finds what was said. Ids in, ids and numbers out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A model's tensors as the core holds them in memory, and what this machine and this process allow."""
 
-from __future__ import annotations
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar

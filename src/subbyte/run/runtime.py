@@ -1,7 +1,5 @@
 """How a model is to run on this machine, as callers say it."""
 
-from __future__ import annotations
-
 import operator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A Model made ready to run on this machine: token ids in, token ids and scores out. No text, no files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Unpack

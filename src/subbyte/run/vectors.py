@@ -1,7 +1,5 @@
 """Vectors of texts from an encoder's states: poolings, and the modules of sentence-transformers behind them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Texts, or whatever else comes one by one, a batch at a time."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable, Iterator
 from itertools import islice

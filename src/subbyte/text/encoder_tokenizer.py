@@ -1,7 +1,5 @@
 """Texts to ids for encoders, on Hugging Face's tokenizers alone: one text, or a pair of two."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What callers give as texts: one or many, every item checked by number before the batch that it is in is run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 

@@ -3,8 +3,6 @@
 There is no quoting: a quotation mark is text, and neither a tab nor a line feed can be in a sentence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """Lines of text from files and pipes. Only a line feed ends a line, so that every reader counts the same lines."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import stat

@@ -1,7 +1,5 @@
 """The tokenizer that a MarianMT folder describes: its vocabularies, and the tokens beside them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

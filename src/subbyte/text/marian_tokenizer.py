@@ -1,7 +1,5 @@
 """The tokenizer of MarianMT folders, on sentencepiece alone, equal to MarianTokenizer of transformers 5."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ not split: a model bears two sentences better than half a one. Every expression 
 (`*+`, `++`), so the time is linear in the text, whatever the text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

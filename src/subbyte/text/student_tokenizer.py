@@ -1,7 +1,5 @@
 """The tokenizer of Firefox Translations students: sentencepiece vocabularies as Marian reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Into which language a text is translated, by a model that has several: a token such as >>deu<< before it says so."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Iterable, Sequence
 

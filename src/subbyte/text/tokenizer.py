@@ -1,7 +1,5 @@
 """What a translator needs of a tokenizer, and the one of a model folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol

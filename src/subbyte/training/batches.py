@@ -1,7 +1,5 @@
 """Batches of texts of about one length, in an order that only the seed decides."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count

@@ -1,7 +1,5 @@
 """The working folder of a run: what it has done, its state, and the best model so far. It survives a kill."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """A float32 model folder and texts in, a compressed folder out that was trained as it is stored."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, replace

@@ -1,7 +1,5 @@
 """Parts that the networks of both tasks have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The matrices of a model that are rounded while it is trained, and when their scales and levels are found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 The schemes are those of `numbers.schemes`, with torch's arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 No torch here, nor in the `settings` of translation and of encoders, where the declarations are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """What the frame of a finetuning (job.py) and its task, one for each kind of model, say to each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar

@@ -1,7 +1,5 @@
 """What an encoder has on the way when it reads a calibration text: inputs of matrices, and ranges of activations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Static grids for the activations of an encoder, from what it has on the way when it reads calibration texts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar

@@ -1,7 +1,5 @@
 """The calibration and check texts that ship, by language, and which of them a model can read (shipped/README.md)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

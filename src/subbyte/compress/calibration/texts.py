@@ -1,7 +1,5 @@
 """Which texts `quantize` rounds for and compares on: those that were given, or those that ship in its language."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the matrices of a float model multiply when it reads a calibration text: the sums that rounding needs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """How often the words of a model occur in a text, for schemes that give frequent words more bits."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """The [[points]] tables of a recipe: which activation of an encoder is rounded how. See docs/activations.md."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase

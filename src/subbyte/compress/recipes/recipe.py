@@ -27,8 +27,6 @@ symmetric = false
 range = "running"               # the estimator of the range: numbers/ranges.py
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """What the rules of a recipe select by: words, layers, and halves of a stack. Faults are RecipeErrors."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any

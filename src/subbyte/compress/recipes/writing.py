@@ -1,7 +1,5 @@
 """A recipe as a TOML text that a person can read, and `recipe.parse_recipe` too."""
 
-from __future__ import annotations
-
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A recipe that fits into a budget: measured, chosen, and written down for people."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -4,8 +4,6 @@ A `Cost` says what rounding some rows of a matrix loses, an `Option` is a way of
 one option of each matrix (a multiple-choice knapsack, solved exactly by dynamic programming).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

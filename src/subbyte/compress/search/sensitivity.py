@@ -5,8 +5,6 @@ measured, per token, on sentences that rounding has not seen. For other widths a
 matrix's outputs is compared, on a sample of rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise

@@ -4,8 +4,6 @@ The file has one multiplier m a matrix, and a weight is code / m; our scale is 1
 is opened and one that was converted by the preset `student8` give the same answers, bit by bit.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

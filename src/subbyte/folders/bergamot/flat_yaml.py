@@ -1,7 +1,5 @@
 """The part of YAML that Marian writes: one level of `key: value` and of lists. Anything else is refused."""
 
-from __future__ import annotations
-
 import re
 
 from subbyte.errors import FAULT_LENGTH, ModelError

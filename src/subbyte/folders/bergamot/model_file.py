@@ -11,8 +11,6 @@ All of it adds up to the size of the file exactly, or is refused; before that, n
 `docs/bergamot.md` has the types.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,6 @@ Transformer it is. Int8 weights become the float32 numbers they stand for (`code
 configuration made for them has the keys of `marian.STUDENT_KEYS`.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """activations.json: how the points of an encoder are rounded, in a converted folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

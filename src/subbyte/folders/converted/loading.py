@@ -1,7 +1,5 @@
 """Loading a converted folder, checked whole. `weights_reader` knows what is in model.safetensors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args

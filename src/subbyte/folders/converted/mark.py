@@ -1,7 +1,5 @@
 """The mark in config.json by which a converted folder is known."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The README.md of a converted folder: where it comes from, how it was made, how large it is, how to use it."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Saving a quantized model as a folder, all at once or not at all."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version

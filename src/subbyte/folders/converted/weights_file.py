@@ -3,8 +3,6 @@
 `docs/format.md` has the bytes.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ Every array is compared with what the architecture and the manifest say before i
 reported at once. Nothing is allocated that the file's size does not bound.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

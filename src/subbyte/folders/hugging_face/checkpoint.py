@@ -1,7 +1,5 @@
 """Float tensors of a Hugging Face folder, in one safetensors file or several, found by name and read one at a time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

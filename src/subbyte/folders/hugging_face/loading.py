@@ -1,7 +1,5 @@
 """Float32 models in Hugging Face folders. What a family's checkpoints call otherwise is in its tables (`Family`)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 What that version obeys is obeyed or refused by name; what it does not read is not read here either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

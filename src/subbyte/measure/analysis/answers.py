@@ -1,7 +1,5 @@
 """What an encoder answers, vectors, labels or a number, and how far an answer is from that of the float32 model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 

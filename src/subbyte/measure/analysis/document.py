@@ -3,8 +3,6 @@
 A *distance* says how far a model's answers are from those of the float32 model; 0 is no difference.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TypedDict

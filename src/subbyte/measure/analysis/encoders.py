@@ -1,7 +1,5 @@
 """What an encoder loses under presets, its activations by themselves, its weights a block at a time."""
 
-from __future__ import annotations
-
 from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.measure.analysis import outliers, weights
 from subbyte.measure.analysis.answers import answers_of, batches

@@ -1,7 +1,5 @@
 """What an analysis shows and what to do about it, in plain words. A function of the document."""
 
-from __future__ import annotations
-
 from subbyte.measure.analysis import advice, told
 from subbyte.measure.analysis.advice import Measured, limit
 from subbyte.measure.analysis.document import Analysis, LeaveOneOut, Quality

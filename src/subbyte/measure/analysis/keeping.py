@@ -4,8 +4,6 @@ Limits are of figures that a judged preset has (`document.Quality`), not of scor
 hundred texts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

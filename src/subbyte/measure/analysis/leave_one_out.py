@@ -4,8 +4,6 @@ After table 2 of Bondarenko et al. 2021: weights in float32, activations in 8 bi
 of activation points is left as it is. The ranges are those of the preset w8a8, from other texts than are measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Nothing is drawn: a figure is made anew without each text, or each of GROUPS gro
 same texts have the same noise again.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

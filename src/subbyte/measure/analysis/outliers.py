@@ -1,7 +1,5 @@
 """The activations of an encoder over some texts: ranges, and where their outliers are (Bondarenko et al. 2021, 3)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

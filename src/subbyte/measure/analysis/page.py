@@ -1,7 +1,5 @@
 """An analysis as one HTML page that needs nothing else. A function of the document; every text in it is escaped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

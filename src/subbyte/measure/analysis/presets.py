@@ -1,7 +1,5 @@
 """The presets that an analysis measures, and a float32 model under each of them; what they share is computed once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from subbyte.compress.candidates import candidates

@@ -1,7 +1,5 @@
 """What is said of a model that was judged: its distance and other figures, each with its noise."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from subbyte.measure.analysis.document import Change, Quality, short

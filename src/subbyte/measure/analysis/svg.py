@@ -4,8 +4,6 @@ Each has a title, which is its name for those who do not see it; the numbers are
 row or a column of its own, as wide as it needs, so that none stands on another.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Figures in words: with their noise, and no more digits than it leaves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What a translation model loses with its weights in few bits: under presets, a block at a time, and at best."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What an encoder loses with one block of its weights in few bits, all others in float32."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Converting a model for a rival with its own tools, in a process of their own: they import much, and may die."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

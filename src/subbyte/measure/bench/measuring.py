@@ -1,7 +1,5 @@
 """Measuring: engines take turns in worker processes of their own on the same cores, and records are made of it."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence

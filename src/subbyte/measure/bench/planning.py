@@ -1,7 +1,5 @@
 """What is going to be measured: the models, the tasks and the sentences, all faults of the request found beforehand."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence

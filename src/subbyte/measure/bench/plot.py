@@ -1,7 +1,5 @@
 """A benchmark as a picture: one SVG file that needs nothing else. A function of the document."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 

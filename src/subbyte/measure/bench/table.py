@@ -1,7 +1,5 @@
 """A benchmark as Markdown tables: a function of the document, which computes nothing new but ratios."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any

@@ -3,8 +3,6 @@
 Run in processes of their own only: `python -m subbyte.measure.bench.torch_encoder SOURCE OUT` writes OUT/model.onnx.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@ In comes a Setup, then a Task for each pass over all sentences; out goes what op
 pass took and gave. What libraries print to stdout goes to stderr.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

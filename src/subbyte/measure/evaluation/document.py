@@ -1,7 +1,5 @@
 """What an evaluation says, whatever the model is for: quality, speed and memory of one pass over a file."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The number families: how a group of weights becomes codes, levels and a scale. SCHEMES lists what exists."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol

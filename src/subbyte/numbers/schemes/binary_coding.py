@@ -1,7 +1,5 @@
 """Sums of +-alpha, one bit a plane, 1 to 4 planes. (Chung et al. 2020, "Extremely Low Bit Transformer Quantization")"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Powers of two with a sign, 1 to 4 bits. (Aji & Heafield 2020, "Compressing NMT models with 4-bit precision")"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

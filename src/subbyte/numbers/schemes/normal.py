@@ -4,8 +4,6 @@
 whose levels are quantiles instead, and have a larger error.)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

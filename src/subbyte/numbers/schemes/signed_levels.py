@@ -1,7 +1,5 @@
 """What the families share whose levels are fixed numbers with a sign, times a scale."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

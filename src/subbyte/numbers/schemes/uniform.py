@@ -1,7 +1,5 @@
 """Equally spaced levels, 1 to 8 bits: symmetric, midrise (no zero, no wasted code) or affine (zero anywhere)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -20,8 +20,6 @@ Bondarenko et al.; all others train log s and z / limit, so that one learning ra
 by sqrt(N limit) (Esser et al. 2020).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple, get_args
 

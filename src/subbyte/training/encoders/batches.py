@@ -1,7 +1,5 @@
 """Labelled texts in batches of about one length, in an order that only the seed decides."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

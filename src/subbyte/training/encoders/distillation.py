@@ -8,8 +8,6 @@ its values with each other. With A = softmax(Q K' / sqrt(d)) and a row for each 
 and the mean over all tokens of a batch; likewise for V V'. Filling is left out on both sides.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What the finetuning of an encoder with a classifier brings: labelled texts, their trainer, and a metric."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar

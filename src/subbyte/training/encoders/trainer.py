@@ -5,8 +5,6 @@ of weights follow by least squares, and are fitted anew now and then. Activation
 too (activation_rounding.py), or per token where there is none. What comes of it is a `Model`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -4,8 +4,6 @@ So only these are trained and rounded, which gives the same numbers in less time
 words, and a text has a fifth of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Pairs of sentences in batches of about the same number of tokens, in an order that only the seed decides."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

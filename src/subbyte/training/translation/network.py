@@ -4,8 +4,6 @@ The names are those of `model.Model`, so that a method of training is free to sa
 they stand, rounded, or rounded with a gradient. Equal to the engine's arithmetic but for the order of float sums.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

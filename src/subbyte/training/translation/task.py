@@ -1,7 +1,5 @@
 """What the finetuning of a translation model brings: pairs of sentences, their trainer, and BLEU."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path

@@ -9,8 +9,6 @@ periodic          products use W, and every `period` steps W becomes Q(W).
 scales            products use Q(W) times factors of its scales; the step moves these, and codes stay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The engines that are measured, a module each. Importing one imports nothing that it measures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 

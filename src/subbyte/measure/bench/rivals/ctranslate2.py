@@ -3,8 +3,6 @@
 It starts a Marian decoder from a zero vector, whatever the model's <pad> is, so its translations may differ.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Its own engine in Rust, not Bergamot's, for the two Bergamot students in its pac
 and gives text, and cannot be told how many tokens to generate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.util import find_spec, module_from_spec, spec_from_file_location

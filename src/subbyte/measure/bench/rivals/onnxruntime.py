@@ -5,8 +5,6 @@ x86 with VNNI or AMX is as fast as any of its ways, and the closest to float32; 
 graph that was fused by `onnxruntime.transformers.optimizer` beforehand is slower than one that the session fuses.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

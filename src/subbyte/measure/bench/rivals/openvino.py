@@ -7,8 +7,6 @@ int8 weights alone, with activations rounded on the way, take twice as long in l
 What is not int8 runs in bfloat16 where the CPU has it, OpenVINO's own default; the float32 model is told to stay so.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

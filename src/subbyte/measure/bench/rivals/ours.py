@@ -1,7 +1,5 @@
 """subbyte itself: DIR as it is, and the source compressed by each recipe that was asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import cycle, islice

@@ -1,7 +1,5 @@
 """PyTorch: models of transformers in float32, as people run them. Only the worker imports torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
