@@ -72,6 +72,11 @@ def test_sentences_are_those_of_lines_by_themselves(translator: Translator) -> N
     assert translator.translate_document(document) == f"# {alone[0]}\r\n\n  {alone[1]}   {alone[2]}\n"
 
 
+def test_a_document_has_no_prefix(translator: Translator) -> None:
+    with pytest.raises(UsageError, match="a prefix is that of one sentence"):
+        translator.translate_document("A dog.\nA cat.", prefix="a")  # type: ignore[call-arg]
+
+
 def test_line_ends_that_the_model_writes_stay_out_of_lines(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ class Label(TypedDict):
 
 
 class Classifier(Opened):
-    """An encoder with a classifier or a regression on top.
+    """An encoder with a classifier or a regression on top. Safe to use from several threads; calls wait for each other.
 
     from_pretrained(folder)            opens a compressed folder, or a Hugging Face folder of a classifier
     classifier(texts)                  list of texts -> list of {"label": ..., "score": ...}, the best of each;
@@ -42,6 +42,9 @@ class Classifier(Opened):
     number, before anything is classified. A text that is longer than the model reads is cut. Other errors: ModelError
     for a folder without a classifier, FormatError for a damaged one, KernelError for an instruction set that this
     machine lacks.
+
+    close(), or the end of a `with` block, frees the memory. It can be pickled, and is opened again where it arrives;
+    copies share the model.
 
     >>> classifier = Classifier.from_pretrained("sst2")
     >>> classifier(["great film"])

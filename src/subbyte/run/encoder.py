@@ -21,7 +21,7 @@ from subbyte.text.given import one_or_many
 
 
 class Encoder(Opened):
-    """An encoder that makes a vector of a text.
+    """An encoder that makes a vector of a text. Safe to use from several threads; calls wait for each other.
 
     from_pretrained(folder)            opens a compressed folder, or one of Hugging Face or sentence-transformers
     encode(texts)                      list of texts -> float32 [texts, width]; one text -> float32 [width]
@@ -30,6 +30,9 @@ class Encoder(Opened):
     Texts are strings in any iterable, or pairs of two in a tuple. What is none is a UsageError that names its number,
     before anything is encoded. A text that is longer than the model reads is cut. Other errors: ModelError for a folder
     that is no encoder, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    close(), or the end of a `with` block, frees the memory. It can be pickled, and is opened again where it arrives;
+    copies share the model.
 
     >>> Encoder.from_pretrained("all-MiniLM-L6-v2").encode(["A dog runs.", "A cat sleeps."]).shape
     (2, 384)

@@ -41,11 +41,7 @@ def opened(folder: str | Path | Model, require: Callable[[Model], None], activat
 
 
 class Opened:
-    """Something that was opened from a folder: Translator, Encoder and Classifier.
-
-    Safe to use from several threads; calls wait for each other. close() frees the memory, as the end of a `with` block
-    does. It can be pickled, and is opened again where it arrives; copies share the model.
-    """
+    """Something that was opened from a folder: Translator, Encoder and Classifier; they say how it is shared."""
 
     _opening: Opening | None = None  # of one that was put together by hand
 

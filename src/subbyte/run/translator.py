@@ -61,7 +61,7 @@ class Score:
 
 
 class Translator(Opened):
-    """A translation model ready to use.
+    """A translation model ready to use. Safe to use from several threads; calls wait for each other.
 
     from_pretrained(folder)            opens a compressed folder, a MarianMT folder, or one of Firefox's students
     translate(texts)                   list of texts -> list of translations; one text -> one translation
@@ -74,6 +74,9 @@ class Translator(Opened):
     holds half of a surrogate pair, is a UsageError that names its number, before anything is translated. A text that is
     longer than the model reads is cut, with a warning. Other errors: ModelError for a folder that is no translation
     model, FormatError for a damaged one, KernelError for an instruction set that this machine lacks.
+
+    close(), or the end of a `with` block, frees the memory. It can be pickled, and is opened again where it arrives;
+    copies share the model.
 
     >>> translator = Translator.from_pretrained("opus-mt-en-de-4bit")
     >>> translator.translate(["A dog runs."], beam_size=4)
@@ -196,9 +199,12 @@ class Translator(Opened):
         >>> translator.translate_document("# Dogs\\n\\n  A dog runs. A cat sleeps.\\n")
         '# Hunde\\n\\n  Ein Hund läuft. Eine Katze schläft.\\n'
         """
-        text = checked_text(text, "the text")
-        generation = self.engine.generation(scores=False, **options)
-        return "\n".join(self.stream_by_sentence(text.split("\n"), generation, batch_size, target_language))
+        lines = checked_text(text, "the text").split("\n")
+        return "\n".join(
+            self.translate(
+                lines, batch_size=batch_size, split_sentences=True, target_language=target_language, **options
+            )
+        )
 
     @overload
     def score(  # type: ignore[overload-overlap]
