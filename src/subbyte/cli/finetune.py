@@ -43,7 +43,7 @@ def _parameters() -> Iterator[Parameter]:
             defaults = dict.fromkeys(f"{default:g}" if hint is float else str(default) for *_, default in kinds)
             told = f"{told}.  [default: the recipe's, or {', encoders '.join(defaults)}]"
         option = typer.Option(
-            metavar={int: "N", float: "X"}.get(hint, "PATH" if Path in (hint, *get_args(hint)) else None),
+            metavar={int: "N", float: "X"}.get(hint, declaration.path if Path in (hint, *get_args(hint)) else None),
             min=least,
             max=most if most != MOST else None,
             help=f"{told[0].upper()}{told[1:]}" if name in TRANSLATION else f"Encoders: {told}",

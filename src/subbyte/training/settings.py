@@ -20,11 +20,13 @@ class Declared:
     help     what it is, with its unit; `...` is code
     limits   the least and the most of a number
     option   whether the command has an option for it, beside the key in the table
+    path     what a path is that of
     """
 
     help: str
     limits: tuple[float, float] | None = None
     option: bool = False
+    path: str = "FILE"
 
 
 def declarations(kind: type[Any]) -> dict[str, tuple[Any, Declared]]:

@@ -31,7 +31,8 @@ class Texts:
         ),
     ] = None
     start: Annotated[
-        Path | None, Declared("Start from the codes and scales of this folder, made of MODEL by the same recipe.")
+        Path | None,
+        Declared("Start from the codes and scales of this folder, made of MODEL by the same recipe.", path="FOLDER"),
     ] = None
     teacher_beam: Annotated[int, Declared("Beams with which MODEL translates `--source`.  [default: 1]", (1, 256))] = 1
 
