@@ -3,10 +3,11 @@
 #include <memory>
 #include <vector>
 
-#include "models/cells.hpp"
+#include "models/attention_cell.hpp"
 #include "models/decoder.hpp"
 #include "models/encoder_layer.hpp"
 #include "models/positions.hpp"
+#include "models/ssru_cell.hpp"
 
 namespace subbyte {
 

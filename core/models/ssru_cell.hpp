@@ -1,38 +1,8 @@
-// The part of a decoder's layer that looks back at what was said before. A decoder does not ask which one it has.
+// A recurrent cell that multiplies no state by a matrix.
 #pragma once
-#include "models/states.hpp"
+#include "models/cell.hpp"
 
 namespace subbyte {
-
-class Cell {
- public:
-  virtual ~Cell() = default;
-
-  // Values that a hypothesis carries from one step to the next.
-  virtual size_t width() const = 0;
-
-  // y = what it makes of x and the states so far, a row a hypothesis; leaves its new states. In a row of `states` its
-  // own part begins at `offset`. `y` may be the arena's `added`.
-  virtual void step(Arena& arena, States& states, size_t offset, Inputs& x, float* y) const = 0;
-};
-
-// Self-attention over all steps so far. Its state is a key and a value a step.
-class AttentionCell : public Cell {
- public:
-  AttentionCell(const TensorReader& layer, const AttentionNames& names, size_t width, size_t heads)
-      : width_(width), attention_(layer, names, width, heads) {}
-
-  size_t width() const override { return 2 * width_; }
-
-  void step(Arena& arena, States& states, size_t offset, Inputs& x, float* y) const override {
-    attention_.remember(arena.ops, x, states.next(0) + offset, states.width());
-    attention_.read(arena, x, states.sights(), offset, y);
-  }
-
- private:
-  size_t width_;
-  DecoderAttention attention_;
-};
 
 // What a file calls the parts, by role.
 struct SsruNames {
