@@ -57,9 +57,13 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Any:
     def terminate(*_: object) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    interrupt = signal.default_int_handler  # a job in the background of a shell ignores it otherwise
+    before = {
+        number: signal.signal(number, of) for number, of in [(signal.SIGTERM, terminate), (signal.SIGINT, interrupt)]
+    }
     yield terminate
-    signal.signal(signal.SIGTERM, before)
+    for number, of in before.items():
+        signal.signal(number, of)
 
 
 def at(wanted: int, number: int) -> Callable[[int], None]:
