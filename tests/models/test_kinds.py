@@ -16,7 +16,7 @@ from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, presets, 
 from subbyte.errors import ModelError, RecipeError, UsageError
 from subbyte.folders.opening import open_model
 from subbyte.measure.bench.measuring import benchmark
-from subbyte.models.kinds import kind, task_of
+from subbyte.models.kinds import kind, purpose_of
 
 KINDS = ("translation", "student", "encoder", "classifier")
 MAKERS: dict[str, Callable[[Path], Path]] = {
@@ -94,7 +94,7 @@ def test_clusters_that_rows_do_not_fill_are_named_with_their_tensor(folders: dic
 
 
 def test_evaluation_is_of_what_the_model_is_for(folders: dict[str, Path]) -> None:
-    found = [task_of(open_model(folders[name])) for name in KINDS]
+    found = [purpose_of(open_model(folders[name])) for name in KINDS]
     assert found == ["translation", "translation", "sts", "classification"]
 
 

@@ -16,7 +16,7 @@ const char* subbyte_fault(void);
 /* What a model is made of. */
 typedef struct subbyte_parts subbyte_parts;
 
-/* Rows of a low-bit matrix: `Block` of model.py. */
+/* Rows of a low-bit matrix: `Block` of numbers/packed.py. */
 typedef struct {
   size_t rows, bits;
   const uint8_t* planes; /* [bits, rows, ceil(cols / 8)], 1 to 7 bits */

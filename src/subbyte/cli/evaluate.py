@@ -54,10 +54,10 @@ def evaluate(
     what = ""
     if task is None and not (source and reference):
         from subbyte.folders.opening import open_model
-        from subbyte.models.kinds import described, task_of
+        from subbyte.models.kinds import described, purpose_of
 
         model = open_model(folder)
-        task, what = task_of(model), f"{folder} is {described(model)}: "
+        task, what = purpose_of(model), f"{folder} is {described(model)}: "
     translates = task in ("translation", None)
     if translates and (source is None or reference is None):
         raise typer.BadParameter(f"{what}--task translation needs --source and --reference")

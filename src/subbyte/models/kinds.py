@@ -23,7 +23,7 @@ USES: Mapping[Purpose, tuple[str, str]] = {
 }
 
 
-def task_of(model: Model) -> Purpose:
+def purpose_of(model: Model) -> Purpose:
     """What it is evaluated on unless somebody says otherwise."""
     if model.task == "translate":
         return "translation"
@@ -32,19 +32,19 @@ def task_of(model: Model) -> Purpose:
 
 def kind(model: Model) -> Kind:
     """Which row of CANDIDATES a model is in."""
-    if task_of(model) != "translation":
+    if purpose_of(model) != "translation":
         return "encoder"
     return "student" if model.architecture == marian.STUDENT else "translation"
 
 
 def described(model: Model) -> str:
     """What a model is, for a sentence: its architecture, and what it does."""
-    return f"a {model.architecture}, {USES[task_of(model)][0]}"
+    return f"a {model.architecture}, {USES[purpose_of(model)][0]}"
 
 
 def use(model: Model) -> str:
     """The commands that a model is for."""
-    return f"it is for subbyte {USES[task_of(model)][1]}, and evaluate --task {task_of(model)}"
+    return f"it is for subbyte {USES[purpose_of(model)][1]}, and evaluate --task {purpose_of(model)}"
 
 
 def label_names(model: Model) -> list[str]:
@@ -55,18 +55,18 @@ def label_names(model: Model) -> list[str]:
 
 def require_translator(model: Model) -> None:
     """Raise ModelError for a model that does not translate."""
-    if task_of(model) != "translation":
+    if purpose_of(model) != "translation":
         raise ModelError(f"{model.folder}: is {described(model)}; this needs a translation model; {use(model)}")
 
 
 def require_encoder(model: Model) -> None:
     """Raise ModelError for a model that makes no vectors."""
-    if task_of(model) == "translation":
+    if purpose_of(model) == "translation":
         raise ModelError(f"{model.folder}: is {described(model)}; this needs an encoder; {use(model)}")
 
 
 def require_labels(model: Model) -> None:
     """Raise ModelError for a model that gives texts no labels."""
     require_encoder(model)
-    if task_of(model) != "classification":
+    if purpose_of(model) != "classification":
         raise ModelError(f"{model.folder}: is an encoder without a classifier; {use(model)}")

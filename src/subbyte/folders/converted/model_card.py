@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from subbyte.models.kinds import Purpose, task_of
+from subbyte.models.kinds import Purpose, purpose_of
 from subbyte.models.model import Model
 
 # keys of the front matter that describe the converted model, not its source; all others (licence, language, data) stay
@@ -20,7 +20,7 @@ def model_card(model: Model, sizes: Mapping[str, int], source_card: str | None, 
     sizes        file name -> bytes, of the files beside the card
     source_card  the card of the source folder; its attribution and licence are kept
     """
-    name, use = base_name(model), USES[task_of(model)]
+    name, use = base_name(model), USES[purpose_of(model)]
     front, body = split_front_matter(source_card or "")
     parameters = model.parameters
     weights = sizes["model.safetensors"]
