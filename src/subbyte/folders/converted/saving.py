@@ -47,32 +47,39 @@ def refuse_output(source: Path, out: Path, *, force: bool) -> None:
     refuse_unwritable(out)
 
 
-def weights_size(model: Model) -> int:
+def weights_size(model: Model, *, packed: bool = False) -> int:
     """Bytes that the weights file of a quantized model has when it is saved."""
-    return len(file_of(model, producer()))
+    return len(file_of(model, producer(), packed=packed))
 
 
 def save(
-    model: Model, out: str | Path, *, report: Mapping[str, Any], recipe: str | None = None, force: bool = False
+    model: Model,
+    out: str | Path,
+    *,
+    report: Mapping[str, Any],
+    recipe: str | None = None,
+    force: bool = False,
+    packed: bool = False,
 ) -> None:
     """Write a quantized model as the folder `out`, all at once or not at all.
 
     report  plain data for report.json: recipe, bits and error of the tensors, seed, versions
     recipe  the text of recipe.toml, where the recipe was made for this model
     force   an older converted folder may be replaced, if nothing is in it but what was written then
+    packed  everything lies in as few bytes as can be, in format 2; otherwise in format 1
 
     Raises UsageError if `out` exists or is the source, ModelError if a matrix is not quantized, SubbyteError if the
     folder cannot be written (a full disk).
     """
     out = Path(out)
     refuse_output(model.folder, out, force=force)
-    files = _contents(model, report, recipe)
+    files = _contents(model, report, recipe, packed=packed)
     with new_folder(out, force=force) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
 
 
-def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> dict[str, bytes]:
+def _contents(model: Model, report: Mapping[str, Any], recipe: str | None, *, packed: bool) -> dict[str, bytes]:
     """Every file of the folder, by name."""
     quantization: dict[str, Any] = {"format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
     if model.sentence:
@@ -81,7 +88,7 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None) -> di
         quantization["scores"] = model.scores
     files = {
         "config.json": _json(marked(model.config, quantization)),
-        WEIGHTS: file_of(model, producer()),
+        WEIGHTS: file_of(model, producer(), packed=packed),
         "report.json": _json({"producer": producer(), **report}),
         **({} if recipe is None else {RECIPE: recipe.encode()}),
     }
