@@ -17,6 +17,14 @@ def few_inputs(isa: str) -> int:
     Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.
     """
 
+def encode_codes(bits: int, rows: int, cols: int, codes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], *, threads: int = 1) -> NDArray[numpy.uint8] | None:
+    """The bytes of a block's codes, coded; None where that takes no fewer."""
+
+def decode_codes(blocks: Sequence[tuple[int, int, int, Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]]], *, threads: int = 1) -> list[NDArray[numpy.uint8] | str]:
+    """
+    The bytes of the codes of blocks (bits, rows, cols, coded bytes), or of each that cannot be, why. All are checked before anything is decoded.
+    """
+
 class Matrix:
     """A weight matrix laid out for the kernels."""
 
