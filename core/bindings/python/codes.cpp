@@ -2,12 +2,9 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
-#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
-#include <memory>
 #include <optional>
-#include <variant>
 
 #include "bindings/python/bindings.hpp"
 #include "platform/threads.hpp"
@@ -16,10 +13,11 @@
 namespace subbyte::bindings {
 namespace {
 
-using Given = std::tuple<size_t, size_t, size_t, In<uint8_t, 1>>;  // bits, rows, cols, coded bytes
-using Made = std::variant<Out<uint8_t>, std::string>;
+using Bytes = In<uint8_t, 1>;
+using Codes = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Coded = std::tuple<size_t, size_t, size_t, Bytes, Codes>;  // bits, rows, cols, coded bytes, codes to be written
 
-std::optional<Out<uint8_t>> encoded(size_t bits, size_t rows, size_t cols, In<uint8_t, 1> codes, size_t threads) {
+std::optional<Out<uint8_t>> encoded(size_t bits, size_t rows, size_t cols, Bytes codes, size_t threads) {
   require(bits >= 1 && bits <= 8 && rows > 0 && cols > 0, "a block has 1 to 8 bits, rows and columns");
   const CodeShape shape = {bits, rows, cols};
   require(codes.shape(0) == shape.bytes(), "codes: must be all bytes of the block");
@@ -34,40 +32,21 @@ std::optional<Out<uint8_t>> encoded(size_t bits, size_t rows, size_t cols, In<ui
   return to_numpy(std::move(bytes), {size});
 }
 
-std::vector<Made> decoded(const std::vector<Given>& given, size_t threads) {
-  std::vector<Result<CodedBlock>> checked;
-  std::vector<std::unique_ptr<uint8_t[]>> made(given.size());
-  std::vector<Fault> faults;
-  std::vector<const CodedBlock*> blocks;
+std::vector<std::string> decoded(const std::vector<Coded>& given, size_t threads) {
+  std::vector<CodedBlock> blocks;
+  std::vector<const CodedBlock*> pointers;
   std::vector<uint8_t*> codes;
-  {
-    nb::gil_scoped_release release;
-    for (const auto& [bits, rows, cols, coded] : given)
-      checked.push_back(CodedBlock::of({bits, rows, cols}, coded.data(), coded.shape(0)));
-    for (size_t i = 0; i < given.size(); ++i) {
-      if (!checked[i]) continue;
-      made[i].reset(new uint8_t[checked[i]->shape().bytes()]);  // every byte is written, by whoever decodes it
-      blocks.push_back(&*checked[i]);
-      codes.push_back(made[i].get());
-    }
-    Threads pool(threads);
-    faults = decode_blocks(blocks, codes, pool);
+  for (const auto& [bits, rows, cols, bytes, out] : given) {
+    blocks.push_back(made(CodedBlock::of({bits, rows, cols}, bytes.data(), bytes.shape(0))));
+    require(out.shape(0) == blocks.back().shape().bytes(), "codes: must be all bytes of the block");
+    codes.push_back(out.data());
   }
-  std::vector<Made> out;
-  size_t at = 0;
-  for (size_t i = 0; i < given.size(); ++i) {
-    if (!checked[i]) {
-      out.emplace_back(checked[i].fault().text());
-    } else if (const Fault& fault = faults[at++]) {
-      out.emplace_back(fault.text());
-    } else {
-      const size_t size = checked[i]->shape().bytes();
-      uint8_t* bytes = made[i].release();
-      nb::capsule owner(bytes, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
-      out.emplace_back(Out<uint8_t>(bytes, {size}, owner));
-    }
-  }
-  return out;
+  for (const CodedBlock& block : blocks) pointers.push_back(&block);
+  std::vector<std::string> faults;
+  nb::gil_scoped_release release;
+  Threads pool(threads);
+  for (const Fault& fault : decode_blocks(pointers, codes, pool)) faults.push_back(fault.text());
+  return faults;
 }
 
 }  // namespace
@@ -75,9 +54,17 @@ std::vector<Made> decoded(const std::vector<Given>& given, size_t threads) {
 void define_codes(nb::module_& m) {
   m.def("encode_codes", encoded, "bits"_a, "rows"_a, "cols"_a, "codes"_a, nb::kw_only(), "threads"_a = 1,
         "The bytes of a block's codes, coded; None where that takes no fewer.");
+  m.def(
+      "coded_fault",
+      [](size_t bits, size_t rows, size_t cols, Bytes coded) {
+        const auto block = CodedBlock::of({bits, rows, cols}, coded.data(), coded.shape(0));
+        return block ? std::string() : block.fault().text();
+      },
+      "bits"_a, "rows"_a, "cols"_a, "coded"_a,
+      "What is wrong with a block's coded bytes, as far as can be seen before they are decoded; empty: nothing.");
   m.def("decode_codes", decoded, "blocks"_a, nb::kw_only(), "threads"_a = 1,
-        "The bytes of the codes of blocks (bits, rows, cols, coded bytes), or of each that cannot be, why. All are "
-        "checked before anything is decoded.");
+        "Blocks are (bits, rows, cols, coded bytes, bytes of the codes, which are written), each without a fault that "
+        "can be seen before. The fault of each in decoding; empty: none.");
 }
 
 }  // namespace subbyte::bindings
