@@ -23,7 +23,7 @@ MANIFEST_KEYS = {"format_version", "producer", "architecture", "activations", "a
 
 
 def file_of(model: Model, producer: str, *, packed: bool = False) -> bytes:
-    """The whole file: the arrays, with the manifest as one JSON string in the metadata; `packed` as in `saving.save`."""
+    """The whole file: the arrays, with the manifest as one JSON string in the metadata; `packed` as in `save`."""
     manifest = json.dumps(manifest_of(model, producer), separators=(",", ":"))
     data: bytes = save(arrays_of(model), metadata={METADATA_KEY: manifest})
     return data
