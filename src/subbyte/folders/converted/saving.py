@@ -98,9 +98,9 @@ def _contents(model: Model, report: Mapping[str, Any], recipe: str | None, *, pa
     for name in COPIED:
         if (model.folder / name).exists():
             files[name] = read_file(model.folder, name, ModelError, COPY_LIMIT)
-    if model.generation:  # byte for byte as it came, unless settings were put in the place of some
+    if model.generation:  # byte for byte as it came, unless packed, or settings were put in the place of some
         came = files.get("generation_config.json")
-        if came is None or json.loads(came) != model.generation:
+        if came is None or packed or json.loads(came) != model.generation:
             files["generation_config.json"] = plain(model.generation)
     sizes = {name: len(content) for name, content in files.items()}
     files["README.md"] = model_card(model, sizes, _source_card(model.folder), producer()).encode()

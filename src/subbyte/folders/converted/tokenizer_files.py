@@ -19,7 +19,7 @@ def copied(model: Model) -> dict[str, bytes]:
     """Name -> content of every file of the tokenizer that is in the model's folder, packed there or not."""
     if pieces := marian.sentencepiece_files(model.config):
         return _read(model.folder, {name: name for name in pieces})
-    own = dict(zip(PIECES, marian.piece_files(model.config), strict=True))
+    own = dict(zip(PIECES, marian.piece_files(model.config), strict=True)) if model.task == "translate" else {}
     return _read(model.folder, {name: own.get(name, name) for name in FILES})
 
 
