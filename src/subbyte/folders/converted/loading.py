@@ -53,7 +53,7 @@ def load(folder: str | Path) -> Model:
     header = open_header(path, FormatError)
     body = read_array(path, FormatError, header.start, header.stop)
     manifest = read_manifest(header, where)
-    tensors, faults = tensors_of(header, body, manifest, spec)
+    tensors, faults = tensors_of(header, body, manifest, spec, recipe)
     if manifest.get("architecture", name) != name:  # what format 2 leaves out, config.json implies
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
     if manifest.get("aliases", spec.aliases) != spec.aliases:

@@ -23,7 +23,7 @@ KEYS = {
 }
 FORMAT_KEYS: Mapping[int, Mapping[str, type]] = {
     PLAIN: {"scheme": dict, "blocks": list},
-    PACKED: {"family": str, "shape": list, "group_size": int, "blocks": list},
+    PACKED: {"shape": list, "group_size": int, "blocks": list},
 }
 
 
@@ -50,7 +50,7 @@ def manifest_of(model: Model, producer: str, *, packed: bool = False) -> dict[st
             continue
         blocks = [_describe(block) for block in tensor.blocks]
         if packed:
-            form = {"family": tensor.scheme["family"], "shape": list(tensor.shape), "group_size": tensor.group_size}
+            form: dict[str, Any] = {"shape": list(tensor.shape), "group_size": tensor.group_size}
         else:
             form = {"scheme": dict(tensor.scheme)}
         form = {**form, "blocks": blocks}
@@ -58,7 +58,7 @@ def manifest_of(model: Model, producer: str, *, packed: bool = False) -> dict[st
             formats.append(form)
         of_format[name] = formats.index(form)
     head = {"format_version": version_of(packed=packed), "producer": producer}
-    if packed:  # config.json implies the rest
+    if packed:  # config.json says the rest
         tensors: Any = [of_format[name] for name in sorted(of_format)]
         return {**head, "activations": model.activations.word, "formats": formats, "tensors": tensors}
     tensors = {
@@ -138,7 +138,9 @@ def check_version(version: object, where: str) -> int:
     return version
 
 
-def described(manifest: Mapping[str, Any], spec: Specification, faults: list[str]) -> dict[str, Described]:
+def described(
+    manifest: Mapping[str, Any], spec: Specification, recipe: Mapping[str, Any], faults: list[str]
+) -> dict[str, Described]:
     """What is said of each matrix whose entry has the right outline; faults are added for the others."""
     version = PACKED if manifest.get("format_version") == PACKED else PLAIN
     formats, tensors, wanted = manifest.get("formats"), manifest.get("tensors"), FORMAT_KEYS[version]
@@ -150,10 +152,14 @@ def described(manifest: Mapping[str, Any], spec: Specification, faults: list[str
         if kinds != wanted or not 1 <= len(form["blocks"]) <= MOST_BLOCKS:
             faults.append(f"format {i} of the manifest should have {', '.join(wanted)}, and 1 to {MOST_BLOCKS} blocks")
             return {}
-    return (_in_order if version == PACKED else _by_name)(tensors, formats, spec, faults)
+    if version == PACKED:
+        return _in_order(tensors, formats, spec, _schemes(recipe), faults)
+    return _by_name(tensors, formats, spec, faults)
 
 
-def _in_order(tensors: Any, formats: list[Any], spec: Specification, faults: list[str]) -> dict[str, Described]:
+def _in_order(
+    tensors: Any, formats: list[Any], spec: Specification, schemes: Mapping[str, Any], faults: list[str]
+) -> dict[str, Described]:
     """Of version 2: the format of each matrix, in the order of their names."""
     names = sorted(spec.roles)
     if not isinstance(tensors, list) or len(tensors) != len(names):
@@ -162,7 +168,7 @@ def _in_order(tensors: Any, formats: list[Any], spec: Specification, faults: lis
     found = {}
     for name, index in zip(names, tensors, strict=True):
         if _is_index(index, formats):
-            found[name] = _described(formats[index])
+            found[name] = _described({"scheme": schemes.get(name, {}), **formats[index]})
         else:
             faults.append(f"{name}: format {index!r} is none of the {len(formats)} of the manifest")
     return found
@@ -187,13 +193,25 @@ def _by_name(tensors: Any, formats: list[Any], spec: Specification, faults: list
     return found
 
 
+def _schemes(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The scheme of each matrix as a resolved recipe has it; for people, so whatever else is there is passed over."""
+    rules = recipe.get("tensors")
+    return {
+        name: {key: value for key, value in rule.items() if key != "match"}
+        for rule in (rules if isinstance(rules, list) else [])
+        if isinstance(rule, dict) and isinstance(rule.get("match"), list)
+        for name in rule["match"]
+        if isinstance(name, str)
+    }
+
+
 def _is_index(index: object, formats: list[Any]) -> bool:
     return type(index) is int and 0 <= index < len(formats)
 
 
 def _described(fields: Mapping[str, Any]) -> Described:
     return {
-        "scheme": fields["scheme"] if "scheme" in fields else {"family": fields["family"]},
+        "scheme": fields["scheme"],
         "shape": fields["shape"],
         "group_size": fields["group_size"],
         "blocks": fields["blocks"],

@@ -6,6 +6,7 @@ reported at once. Nothing is allocated that the file's size does not bound.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,15 +42,20 @@ SCALES: Check = (
 
 
 def tensors_of(
-    header: Header, body: np.ndarray, manifest: Mapping[str, Any], spec: Specification
+    header: Header,
+    body: np.ndarray,
+    manifest: Mapping[str, Any],
+    spec: Specification,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that `spec` lists, as views of `body`, and every fault found; with faults, tensors are missing.
 
-    body   uint8, the bytes of the file behind the header
+    body    uint8, the bytes of the file behind the header
+    recipe  of config.json, which names schemes
     """
     reader = _Reader(header, body, may_be_coded=manifest.get("format_version") == PACKED)
     tensors: dict[str, Tensor] = {}
-    matrices = described(manifest, spec, reader.faults)
+    matrices = described(manifest, spec, recipe, reader.faults)
     added = {name: shape for name, shape in spec.added.items() if name in header.entries}
     for name, shape in {**spec.shapes, **added}.items():
         if name not in spec.roles:
