@@ -88,7 +88,7 @@ def test_the_documentation_shows_the_coded_codes() -> None:
 
 @pytest.mark.parametrize("recipe", [EVERY_KIND, "uniform2", "normal3", "binary4"])
 def test_a_model_is_read_by_the_page(tmp_path: Path, recipe: str) -> None:
-    folder = tiny_marian_folder(tmp_path / "tiny", encoder_layers=1, encoder_ffn_dim=64)
+    folder = tiny_marian_folder(tmp_path / "tiny", encoder_layers=1, decoder_layers=1, d_model=96)
     saving.save(quantized(folder, recipe), tmp_path / "out", report={}, packed=True)
     found = plain_reader.read(tmp_path / "out" / "model.safetensors")
     model = loading.load(tmp_path / "out")
