@@ -25,7 +25,7 @@ from subbyte.folders.converted import saving
 from subbyte.models.translation import sinusoidal_positions
 
 Files = dict[str, bytes]
-KINDS = ("converted", "safetensors", "bergamot", "encoder")
+KINDS = ("converted", "safetensors", "bergamot", "encoder", "packed")
 WEIGHTS = "model.safetensors"
 
 SMALL: Mapping[str, Any] = {
@@ -55,6 +55,10 @@ bits = 4
 columns = 16
 operand = true
 """
+CODED: Mapping[str, Any] = {  # large enough to be coded, some of it in two chunks
+    **SMALL, "d_model": 64, "encoder_ffn_dim": 1100, "decoder_ffn_dim": 64,
+}  # fmt: skip
+CODED_ENCODER: Mapping[str, int] = {**ENCODER, "hidden_size": 96, "intermediate_size": 96}
 STUDENT: Mapping[str, str | None] = {
     "dim_emb": "8", "transformer_heads": "2", "transformer_dim_ffn": "12", "enc_depth": "1", "dec_depth": "1",
 }  # fmt: skip
@@ -88,6 +92,15 @@ def seeds(kind: str) -> tuple[Files, ...]:
                 _quantized(bert, home / "static.toml"),
                 _quantized(tiny_encoder_folder(home / "e", "bert", **ENCODER), "encoder4"),
             ]
+        elif kind == "packed":
+            student = {**STUDENT, "dim_emb": "64", "transformer_dim_ffn": "64"}
+            folders = [
+                _converted(tiny_marian_folder(home / "a", **CODED), EVERY_KIND, packed=True),
+                _converted(tiny_marian_folder(home / "b", **CODED), "uniform4", packed=True),
+                _converted(_small_pieces(tiny_student_folder(home / "c", **student)), "uniform3", packed=True),
+                _converted(tiny_encoder_folder(home / "d", "bert", **CODED_ENCODER), "normal4", packed=True),
+                _converted(tiny_marian_folder(home / "e", **{**SMALL, "d_model": 32}), "uniform4", packed=True),
+            ]
         else:
             untied = {**STUDENT, "tied_embeddings_all": None}
             plain = tiny_student_folder(home / "b", FLOAT32, **untied, transformer_decoder_autoreg="self-attention")
@@ -100,11 +113,11 @@ def seeds(kind: str) -> tuple[Files, ...]:
         return tuple(read_folder(folder) for folder in folders)
 
 
-def _converted(folder: Path, recipe_text: str) -> Path:
+def _converted(folder: Path, recipe_text: str, *, packed: bool = False) -> Path:
     """The folder converted, into one beside it."""
-    packed = quantized(folder, recipe_text)
+    model = quantized(folder, recipe_text)
     out = folder.with_name(f"{folder.name}-converted")
-    saving.save(packed, out, report={"tensors": {}})
+    saving.save(model, out, report={"tensors": {}}, packed=packed)
     return out
 
 
