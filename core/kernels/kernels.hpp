@@ -186,7 +186,9 @@ struct Ssru {
 // to the level whose number is how many borders are not above it. Columns are in the order in which they are rounded.
 //   rest = w;  for j = 0, 1, ..:  error = (rest[j] - level of rest[j]) / spread[j, j]
 //                                 rest[c] = fma(-error, spread[j, c], rest[c])  for c > j
-//   slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0
+//   Where levels cost bits, a border is fma(shift, room, border): room is spread[j, j] * spread[j, j] here, what a
+//   squared error of a weight is divided by to be one of the outputs while those behind it still move, and 1 / gram[j,
+//   j] below. slope[c] = sum over j of (w[j] - level[j]) * gram[j, c], one fused multiply-add after the other from +0
 //   `sweeps` times, for j = 0, 1, ..:  new = level of (level[j] + slope[j] / gram[j, j])
 //                                      slope[c] = fma(-(new - level[j]), gram[j, c], slope[c])  for all c
 struct Compensate {
@@ -195,6 +197,7 @@ struct Compensate {
   const float* gram;      // [cols, cols]
   const uint32_t* group;  // [cols] whose borders and levels count
   const float* borders;   // [groups, levels - 1, 16], rising
+  const float* shift;     // [groups, levels - 1, 16], or null: 0
   const float* values;    // [groups, levels, 16]
   uint8_t* numbers;       // [cols, 16] the result
   float* scratch;         // [2 * cols, 16]

@@ -272,17 +272,20 @@ void compensate(const Compensate& a) {
   const size_t n = a.cols;
   float *rest = a.scratch, *level = a.scratch + n * kTile;
   for (size_t lane = 0; lane < kTile; ++lane) {
-    const auto round = [&](size_t j, float value) {
-      const float* borders = a.borders + a.group[j] * (a.levels - 1) * kTile;
+    const auto round = [&](size_t j, float value, float room) {
+      const size_t first = a.group[j] * (a.levels - 1);
       size_t above = 0;
-      for (size_t k = 0; k + 1 < a.levels; ++k) above += borders[k * kTile + lane] > value;
+      for (size_t k = first; k < first + a.levels - 1; ++k) {
+        const float border = a.borders[k * kTile + lane];
+        above += (a.shift ? std::fma(a.shift[k * kTile + lane], room, border) : border) > value;
+      }
       const size_t number = a.levels - 1 - above;
       a.numbers[j * kTile + lane] = static_cast<uint8_t>(number);
       level[j] = a.values[(a.group[j] * a.levels + number) * kTile + lane];
     };
     for (size_t j = 0; j < n; ++j) rest[j] = a.w[j * kTile + lane];
     for (size_t j = 0; j < n; ++j) {
-      round(j, rest[j]);
+      round(j, rest[j], a.spread[j * n + j] * a.spread[j * n + j]);
       const float error = (rest[j] - level[j]) / a.spread[j * n + j];
       for (size_t c = j + 1; c < n; ++c) rest[c] = std::fma(-error, a.spread[j * n + c], rest[c]);
     }
@@ -293,7 +296,7 @@ void compensate(const Compensate& a) {
     for (size_t sweep = 0; sweep < a.sweeps; ++sweep) {
       for (size_t j = 0; j < n; ++j) {
         const float before = level[j];
-        round(j, before + slope[j] / a.gram[j * n + j]);
+        round(j, before + slope[j] / a.gram[j * n + j], 1.0f / a.gram[j * n + j]);
         for (size_t c = 0; c < n; ++c) slope[c] = std::fma(-(level[j] - before), a.gram[j * n + c], slope[c]);
       }
     }

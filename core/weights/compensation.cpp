@@ -9,7 +9,7 @@ namespace subbyte {
 
 void compensate(const Compensation& a, const Kernels& kernels, Threads& threads, uint8_t* numbers) {
   struct Work {
-    Buffer<float> w, borders, values, scratch;
+    Buffer<float> w, borders, shift, values, scratch;
     Buffer<uint8_t> numbers;
   };
   std::vector<Work> works(threads.count());
@@ -20,6 +20,7 @@ void compensate(const Compensation& a, const Kernels& kernels, Threads& threads,
     Work& work = works[worker];
     float* w = work.w.grow(a.cols * kTile);
     float* border = work.borders.grow(borders * kTile);
+    float* shift = a.shift ? work.shift.grow(borders * kTile) : nullptr;
     float* value = work.values.grow(values * kTile);
     uint8_t* number = work.numbers.grow(a.cols * kTile);
     for (size_t lane = 0; lane < kTile; ++lane) {
@@ -27,10 +28,11 @@ void compensate(const Compensation& a, const Kernels& kernels, Threads& threads,
       const size_t from = a.per_tensor ? 0 : row;
       for (size_t j = 0; j < a.cols; ++j) w[j * kTile + lane] = a.w[row * a.cols + a.order[j]];
       for (size_t k = 0; k < borders; ++k) border[k * kTile + lane] = a.borders[from * borders + k];
+      for (size_t k = 0; shift && k < borders; ++k) shift[k * kTile + lane] = a.shift[from * borders + k];
       for (size_t k = 0; k < values; ++k) value[k * kTile + lane] = a.values[from * values + k];
     }
-    kernels.compensate({w, a.spread, a.gram, group.data(), border, value, number, work.scratch.grow(2 * a.cols * kTile),
-                        a.cols, a.levels, a.sweeps});
+    kernels.compensate({w, a.spread, a.gram, group.data(), border, shift, value, number,
+                        work.scratch.grow(2 * a.cols * kTile), a.cols, a.levels, a.sweeps});
     for (size_t lane = 0; lane < kTile && tile * kTile + lane < a.rows; ++lane)
       for (size_t j = 0; j < a.cols; ++j)
         numbers[(tile * kTile + lane) * a.cols + a.order[j]] = number[j * kTile + lane];

@@ -12,6 +12,7 @@ struct Compensation {
   const float* spread;    // [cols, cols]
   const float* gram;      // [cols, cols]
   const float* borders;   // [rows or 1, groups, levels - 1]
+  const float* shift;     // [rows or 1, groups, levels - 1], or null
   const float* values;    // [rows or 1, groups, levels]
   size_t rows, cols, groups, levels, sweeps;
   bool per_tensor;

@@ -17,6 +17,19 @@ def few_inputs(isa: str) -> int:
     Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.
     """
 
+def encode_codes(bits: int, rows: int, cols: int, codes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], *, threads: int = 1) -> NDArray[numpy.uint8] | None:
+    """The bytes of a block's codes, coded; None where that takes no fewer."""
+
+def coded_fault(bits: int, rows: int, cols: int, coded: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> str:
+    """
+    What is wrong with a block's coded bytes, as far as can be seen before they are decoded; empty: nothing.
+    """
+
+def decode_codes(blocks: Sequence[tuple[int, int, int, Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu')]]], *, threads: int = 1) -> list[str]:
+    """
+    Blocks are (bits, rows, cols, coded bytes, bytes of the codes, which are written), each without a fault that can be seen before. The fault of each in decoding; empty: none.
+    """
+
 class Matrix:
     """A weight matrix laid out for the kernels."""
 
@@ -78,9 +91,9 @@ def activate(kind: str, x: Annotated[NDArray[numpy.float32], dict(shape=(None,),
 def log_sum_exp_parts(x: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], *, isa: str = 'best') -> tuple[NDArray[numpy.float32], float]:
     """Maxima of runs of 128, and the sum of exp(x - max)."""
 
-def compensate(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], spread: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gram: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], borders: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], sweeps: int, *, isa: str = 'best', threads: int = 1) -> NDArray[numpy.uint8]:
+def compensate(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], order: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], spread: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gram: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], borders: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], sweeps: int, *, shift: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None = None, isa: str = 'best', threads: int = 1) -> NDArray[numpy.uint8]:
     """
-    The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the order of rounding, borders and values [rows or 1, groups, levels].
+    The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the order of rounding, borders and values [rows or 1, groups, levels]; shift, as borders: what the bits of levels move these by, for an output that weighs 1.
     """
 
 class Translation:

@@ -203,7 +203,8 @@ void define_operations(nb::module_& m) {
   m.def(
       "compensate",
       [](In<float, 2> w, In<uint32_t, 1> order, In<float, 2> spread, In<float, 2> gram, In<float, 3> borders,
-         In<float, 3> values, size_t sweeps, const std::string& isa, size_t threads) {
+         In<float, 3> values, size_t sweeps, std::optional<In<float, 3>> shift, const std::string& isa,
+         size_t threads) {
         const size_t rows = w.shape(0), cols = w.shape(1), groups = values.shape(1), levels = values.shape(2);
         const bool per_tensor = values.shape(0) == 1;
         require(rows > 0 && cols > 0 && order.shape(0) == cols, "order: must be [cols]");
@@ -219,22 +220,26 @@ void define_operations(nb::module_& m) {
             "values: must be [rows or 1, groups, levels], 2 to 256 of them");
         require(borders.shape(0) == values.shape(0) && borders.shape(1) == groups && borders.shape(2) == levels - 1,
                 "borders: must be one fewer than values");
+        require(!shift ||
+                    (shift->shape(0) == borders.shape(0) && shift->shape(1) == groups && shift->shape(2) == levels - 1),
+                "shift: must be one for each border");
         const Kernels& kernels = kernels_of(isa);
         std::vector<uint8_t> numbers(rows * cols);
         {
           nb::gil_scoped_release release;
           FloatMode mode;
           Threads pool(threads);
-          compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(), values.data(), rows, cols,
-                      groups, levels, sweeps, per_tensor},
+          compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(),
+                      shift ? shift->data() : nullptr, values.data(), rows, cols, groups, levels, sweeps, per_tensor},
                      kernels, pool, numbers.data());
         }
         return to_numpy(std::move(numbers), {rows, cols});
       },
-      "w"_a, "order"_a, "spread"_a, "gram"_a, "borders"_a, "values"_a, "sweeps"_a, nb::kw_only(), "isa"_a = "best",
-      "threads"_a = 1,
+      "w"_a, "order"_a, "spread"_a, "gram"_a, "borders"_a, "values"_a, "sweeps"_a, nb::kw_only(),
+      "shift"_a = nb::none(), "isa"_a = "best", "threads"_a = 1,
       "The number of the level that each weight [rows, cols] goes to, so that outputs stay; spread and gram are in the "
-      "order of rounding, borders and values [rows or 1, groups, levels].");
+      "order of rounding, borders and values [rows or 1, groups, levels]; shift, as borders: what the bits of levels "
+      "move these by, for an output that weighs 1.");
 }
 
 }  // namespace subbyte::bindings

@@ -28,13 +28,17 @@ inline void hear(const float* errors, const size_t* rows, size_t count, const fl
 }
 
 // The levels of column j become those nearest to `value`. False: they were already.
-inline bool to_levels(const Compensate& a, size_t j, F32x16 value, float* level) {
+inline bool to_levels(const Compensate& a, size_t j, F32x16 value, float room, float* level) {
   const float* borders = a.borders + a.group[j] * (a.levels - 1) * kTile;
+  const float* shift = a.shift ? a.shift + a.group[j] * (a.levels - 1) * kTile : nullptr;
   const float* values = a.values + a.group[j] * a.levels * kTile;
   const F32x16 one = splat(1.0f);
   F32x16 above[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};  // sums of ones: exact
-  for (size_t k = 0; k + 1 < a.levels; ++k)
-    above[k % 4] = above[k % 4] + where_greater(load(borders + k * kTile), value, one);
+  for (size_t k = 0; k + 1 < a.levels; ++k) {
+    F32x16 border = load(borders + k * kTile);
+    if (shift) border = multiply_add(load(shift + k * kTile), splat(room), border);
+    above[k % 4] = above[k % 4] + where_greater(border, value, one);
+  }
   float count[kTile];
   store(count, (above[0] + above[1]) + (above[2] + above[3]));
   bool moved = false;
@@ -60,7 +64,7 @@ void compensate(const Compensate& a) {
     const size_t end = begin + kBlock < n ? begin + kBlock : n;
     for (size_t j = begin; j < end; ++j) {
       const F32x16 value = load(rest + j * kTile);
-      to_levels(a, j, value, levels + j * kTile);
+      to_levels(a, j, value, a.spread[j * n + j] * a.spread[j * n + j], levels + j * kTile);
       const F32x16 error = (value - load(levels + j * kTile)) / splat(a.spread[j * n + j]);
       float* kept = errors + (j - begin) * kTile;
       store(kept, splat(-0.0f) - error);
@@ -86,7 +90,8 @@ void compensate(const Compensate& a) {
       for (size_t j = begin; j < end; ++j) {
         float* level = levels + j * kTile;
         const F32x16 before = load(level);
-        if (!to_levels(a, j, before + load(slope + j * kTile) / splat(a.gram[j * n + j]), level)) continue;
+        const float most = a.gram[j * n + j];
+        if (!to_levels(a, j, before + load(slope + j * kTile) / splat(most), 1.0f / most, level)) continue;
         float* kept = errors + count * kTile;
         store(kept, before - load(level));
         rows[count] = j;

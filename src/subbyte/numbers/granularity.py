@@ -33,6 +33,7 @@ class PerGroup:
 
 Granularity = PerTensor | PerRow | PerGroup
 PER_ROW = PerRow()
+PER_TENSOR = PerTensor()
 
 
 def group_size(granularity: Granularity, cols: int) -> int:

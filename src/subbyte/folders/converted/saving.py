@@ -13,7 +13,8 @@ from subbyte.folders.converted import grids_file, tokenizer_files
 from subbyte.folders.converted.mark import marked
 from subbyte.folders.converted.model_card import model_card
 from subbyte.folders.converted.sums import SUMS
-from subbyte.folders.converted.weights_file import FORMAT_VERSION, WEIGHTS, file_of
+from subbyte.folders.converted.weights_file import WEIGHTS, file_of
+from subbyte.folders.converted.weights_manifest import version_of
 from subbyte.folders.files import json_text, read_file
 from subbyte.folders.manifest import manifest_of
 from subbyte.models import pooling
@@ -77,7 +78,7 @@ def save(
 
 def _contents(model: Model, report: Mapping[str, Any], recipe: str | None, *, packed: bool) -> dict[str, bytes]:
     """Every file of the folder, by name."""
-    quantization: dict[str, Any] = {"format_version": FORMAT_VERSION, "recipe": dict(model.recipe)}
+    quantization: dict[str, Any] = {"format_version": version_of(packed=packed), "recipe": dict(model.recipe)}
     if model.sentence:
         quantization["sentence"] = pooling.to_plain(model.sentence)
     if model.scores:

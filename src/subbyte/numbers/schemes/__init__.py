@@ -14,6 +14,7 @@ from subbyte.numbers.granularity import (
     granularity_to_plain,
 )
 from subbyte.numbers.schemes.binary_coding import BinaryCoding
+from subbyte.numbers.schemes.entropy_coded import EntropyCoded
 from subbyte.numbers.schemes.fitting import Params, unknown
 from subbyte.numbers.schemes.logarithmic import Logarithmic
 from subbyte.numbers.schemes.normal import Normal
@@ -23,6 +24,7 @@ __all__ = [
     "SCHEMES",
     "BinaryCoding",
     "Clustered",
+    "EntropyCoded",
     "Logarithmic",
     "Normal",
     "Params",
@@ -68,19 +70,28 @@ SCHEMES: Mapping[str, type[Scheme]] = {
     "logarithmic": Logarithmic,
     "normal": Normal,
     "binary_coding": BinaryCoding,
+    "entropy_coded": EntropyCoded,
 }
 
 
 @dataclass(frozen=True)
 class Clustered:
-    """Rows of a matrix at different widths: cluster i of `clusters` gets `scheme` with i bits less."""
+    """Rows of a matrix by how often their words occur: cluster i of `clusters` gets `scheme` with i bits less.
+
+    each  what is otherwise instead, for each cluster: names and values of options of the scheme
+    """
 
     scheme: Scheme
     clusters: RowClusters
+    each: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.clusters.count > self.scheme.bits:
+        if self.each and len(self.each) != self.clusters.count:
+            raise SchemeError(f"clusters.each: expected {self.clusters.count} of them, got {len(self.each)}")
+        if not self.each and self.clusters.count > self.scheme.bits:
             raise SchemeError(f"{self.clusters.count} clusters need as many bits, got {self.scheme.bits}")
+        if {one.granularity for one in self.schemes} != {self.granularity}:
+            raise SchemeError("clusters.each: all rows share one granularity")
 
     @property
     def granularity(self) -> Granularity:
@@ -90,13 +101,16 @@ class Clustered:
     @property
     def schemes(self) -> tuple[Scheme, ...]:
         """The scheme of each cluster."""
-        return tuple(replace(self.scheme, bits=self.scheme.bits - i) for i in range(self.clusters.count))
+        each = self.each or [(("bits", self.scheme.bits - i),) for i in range(self.clusters.count)]
+        return tuple(replace(self.scheme, **dict(options)) for options in each)
 
 
 def to_plain(scheme: Scheme | Clustered) -> dict[str, Any]:
     """The scheme as plain data, every option written out: what a recipe could say, and what a folder stores."""
     if isinstance(scheme, Clustered):
-        clusters = {"count": scheme.clusters.count, "ratio": scheme.clusters.ratio}
+        clusters: dict[str, Any] = {"count": scheme.clusters.count, "ratio": scheme.clusters.ratio}
+        if scheme.each:
+            clusters["each"] = [dict(options) for options in scheme.each]
         return {**to_plain(scheme.scheme), "clusters": clusters}
     family = next(name for name, kind in SCHEMES.items() if type(scheme) is kind)
     options = {field.name: getattr(scheme, field.name) for field in fields(scheme)}
@@ -125,4 +139,13 @@ def from_plain(plain: Mapping[str, Any]) -> Scheme | Clustered:
     if "granularity" in options:
         options["granularity"] = granularity_from_plain(options["granularity"])
     scheme = kind(**options)
-    return scheme if clusters is None else Clustered(scheme, clusters_from_plain(clusters))
+    if clusters is None:
+        return scheme
+    each = clusters.get("each", []) if isinstance(clusters, dict) else []
+    if not isinstance(each, list) or not all(isinstance(one, dict) for one in each):
+        raise SchemeError(f"clusters.each: expected a table for each cluster, got {each!r}")
+    for key in (key for one in each for key in one):
+        if key not in known or key == "granularity":
+            raise SchemeError(unknown("key of clusters.each", key, [name for name in known if name != "granularity"]))
+    named = {key: value for key, value in clusters.items() if key != "each"} if isinstance(clusters, dict) else clusters
+    return Clustered(scheme, clusters_from_plain(named), tuple(tuple(one.items()) for one in each))

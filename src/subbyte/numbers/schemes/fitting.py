@@ -101,3 +101,9 @@ def unknown(what: str, name: object, known: Collection[str]) -> str:
     near = get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{what}: {name!r} is none of {', '.join(known)}{hint}"
+
+
+def number(option: str, value: object, least: float, most: float) -> None:
+    """Raise unless `value` is a number from `least` to `most`."""
+    if type(value) not in (int, float) or not least <= value <= most:  # type: ignore[operator]
+        raise SchemeError(f"{option}: expected a number from {least:g} to {most:g}, got {value!r}")
