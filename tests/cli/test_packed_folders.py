@@ -19,7 +19,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, compressed: Path) -> Path:
     home = tmp_path_factory.mktemp("packed")
     (home / "text").write_text(TEXT)
     (home / "labelled").write_text("label\tsentence\nbad\ta dog\ngood\ttwo men\n")
-    (home / "similar").write_text("score\tsentence1\tsentence2\n1.0\ta dog\ta dog runs\n0.2\ttwo men\tthe cat\n0.5\ta cat\ta dog\n")
+    (home / "similar").write_text(
+        "score\tsentence1\tsentence2\n1.0\ta dog\ta dog runs\n0.2\ttwo men\tthe cat\n0.5\ta cat\ta dog\n"
+    )
     (home / "recipe.toml").write_text('[[tensors]]\nmatch = "*"\nfamily = "uniform"\nbits = 4\n')
     for name, make in (("encoder", sentence_folder), ("classifier", classifier_folder)):
         subbyte.quantize(make(home / f"{name}-source"), home / "plain" / name, home / "recipe.toml", check=False)
