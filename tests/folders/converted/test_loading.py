@@ -264,6 +264,10 @@ def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) ->
         (lambda m: m.update(format_version=0), "format_version is 0"),
         (lambda m: m.pop("format_version"), "format_version is None"),
         (lambda m: m.update(surprise=1), "surprise"),
+        (
+            lambda m: [m.pop(k) for k in ("aliases", "architecture")] and m.update(format_version=2),
+            "list of 1|version 2",
+        ),
         (lambda m: m.pop("aliases"), "aliases"),
         (lambda m: m["aliases"].pop("lm_head.weight"), "the manifest ties"),
         (lambda m: m.update(activations="int4"), "activations are 'int4'"),

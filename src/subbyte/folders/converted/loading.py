@@ -32,7 +32,7 @@ def load(folder: str | Path) -> Model:
     described = str(folder / "config.json")
     config = unmarked(config, described)
     quantization = config["quantization_config"]
-    check_version(quantization.get("format_version"), described)
+    version = check_version(quantization.get("format_version"), described)
     recipe = quantization.get("recipe")
     if not isinstance(recipe, dict):
         raise FormatError(f"{described}: quantization_config has no recipe")
@@ -54,6 +54,8 @@ def load(folder: str | Path) -> Model:
     body = read_array(path, FormatError, header.start, header.stop)
     manifest = read_manifest(header, where)
     tensors, faults = tensors_of(header, body, manifest, spec, recipe)
+    if manifest["format_version"] != version:
+        faults.append(f"the manifest is of format version {manifest['format_version']}, config.json of {version}")
     if manifest.get("architecture", name) != name:  # what format 2 leaves out, config.json implies
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
     if manifest.get("aliases", spec.aliases) != spec.aliases:
