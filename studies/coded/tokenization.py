@@ -25,7 +25,6 @@ from typing import Any
 
 import subbyte
 from subbyte.folders.compressed_file import plain_name, read_plain
-from subbyte.folders.converted import loading, saving
 from subbyte.folders.opening import open_model
 from subbyte.models.model import Model
 from subbyte.text.encoder_tokenizer import load_encoder_tokenizer
@@ -113,8 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     plain, packed = WORK / given.name / "plain", WORK / given.name / "packed"
     subbyte.quantize(given.model, plain, "uniform4", check=False, force=True)
-    report = json.loads((plain / "report.json").read_text("utf-8"))
-    saving.save(loading.load(plain), packed, report=report, packed=True, force=True)
+    subbyte.pack(plain, packed, force=True)
     lines = lines_of(given.data)
     model, wanted = ids_of(plain, lines)
     assert ids_of(packed, lines)[1] == wanted, f"{given.name}: the packed folder makes other ids"
