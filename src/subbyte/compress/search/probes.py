@@ -98,7 +98,7 @@ def measured(
             found = found.clip(-LARGEST, LARGEST)
             losses.append(float(found.mean()))
             noise.append(float(found.std() / np.sqrt(len(found))))
-            extras.append(code_bits(block, packed.shape[1]) - float(np.interp(PROBE, STEPS, share.curve.bits)))
+            extras.append(code_bits(block, packed.shape[1]) - float(np.interp(PROBE, STEPS, share.curve.bits[0])))
             told()
     weights = [share.weights for of_matrix in shares.values() for share in of_matrix]
     rest = iter(zip(expected(losses, noise, weights), extras, strict=True))

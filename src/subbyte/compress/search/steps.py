@@ -5,7 +5,7 @@ best choice has the same loss for one bit more everywhere (Shoham and Gersho 198
 always takes the same share of the error, that is the same loss for every weight.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,44 +14,41 @@ from subbyte.numbers.arrays import Array
 from subbyte.numbers.schemes import EntropyCoded
 
 PROBE = 0.9  # the step that losses are measured at, about 2.2 bits: where they are clear, and not yet of another kind
-NARROW, WIDE = 4, 8  # bits of a code in memory
-CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are taken
+WIDTHS = (4, 8)  # bits of a code in memory
+NARROW, WIDE = WIDTHS
+CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
 KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
-STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 256)  # that may be chosen; between the knots
+STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
 SAMPLE = 1 << 13  # weights that they are computed with
 FAR = 30.0  # times, that a loss may be from what is expected of so many weights, either way
-TURNS = 60  # of a bisection
+TURNS = 40  # of a bisection
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What rounding some weights takes and costs at each of STEPS, without compensation.
+    """What rounding some weights takes and costs in codes of each of WIDTHS and at each of STEPS, uncompensated.
 
-    codes   bits of a code in memory, the fewest that do as well as more
-    bits    entropy of the codes
-    errors  squared, against that at the step PROBE in 4 bits
+    bits    [widths, steps], entropy of the codes
+    errors  likewise: squared, against that of narrow codes at the step PROBE; infinite for wide ones that are no better
     """
 
-    codes: Array
     bits: Array
     errors: Array
 
     @classmethod
     def of(cls, w: Array, scheme: EntropyCoded) -> "Curve":
-        """Of a sample of float32 weights [any], for a scheme whose bits and step count for nothing."""
+        """Of float32 weights [any], for a scheme whose bits and step count for nothing."""
         sample = w.ravel()[:: max(1, w.size // SAMPLE)].reshape(1, 1, -1)
-        bits, errors = {}, {}
-        for codes in (NARROW, WIDE):
+        bits, errors, unit = [], [], 1.0
+        for codes in WIDTHS:
             found = [_rounded(sample, replace(scheme, bits=codes, step=float(step))) for step in (*KNOTS, PROBE)]
-            bits[codes] = np.interp(np.log(STEPS), np.log(KNOTS), [entropy for entropy, _ in found[:-1]])
-            logs = np.log([max(error, np.finfo(np.float64).tiny) for _, error in found])
-            errors[codes] = np.exp(np.interp(np.log(STEPS), np.log(KNOTS), logs[:-1]))
-            if codes == NARROW:
-                unit = np.exp(logs[-1])
-        narrow = errors[NARROW] <= CLIPPED * errors[WIDE]
-        of_both = (np.where(narrow, by[NARROW], by[WIDE]) for by in (bits, errors))
-        entropy, error = of_both
-        return cls(np.where(narrow, NARROW, WIDE), entropy, error / unit)
+            entropies, squares = np.array(found).T
+            logs = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
+            bits.append(np.interp(np.log(STEPS), np.log(KNOTS), entropies[:-1]))
+            errors.append(np.exp(np.interp(np.log(STEPS), np.log(KNOTS), logs[:-1])))
+            unit = float(np.exp(logs[-1])) if codes == NARROW else unit
+        narrow, wide = errors
+        return cls(np.array(bits), np.array([narrow, np.where(narrow > CLIPPED * wide, wide, np.inf)]) / unit)
 
 
 def _rounded(w: Array, scheme: EntropyCoded) -> tuple[float, float]:
@@ -84,13 +81,14 @@ class Share:
     extra: float = 0.0
 
     def bits(self) -> Array:
-        """Of a code at each of STEPS."""
+        """Of a code, [widths, steps]."""
         found: Array = np.maximum(self.curve.bits + self.extra, 0.0)
         return found
 
     def losses(self) -> Array:
-        """At each of STEPS."""
-        return self.loss * self.curve.errors
+        """Likewise."""
+        found: Array = self.loss * self.curve.errors
+        return found
 
 
 def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[int]) -> list[float]:
@@ -106,25 +104,52 @@ def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[
     return [float(one) for one in np.clip(shrunk, prior / FAR, prior * FAR)]
 
 
-def allot(shares: Sequence[Share], room: float) -> list[int]:
-    """The place in STEPS of each share's step, with the least loss of all that take `room` bits, or hardly less."""
+Place = tuple[int, int]  # of a width in WIDTHS and of a step in STEPS
+
+
+def allot(shares: Sequence[Share], room: float, memory: float = WIDE) -> list[Place]:
+    """Where each share's width and step are, with the least loss of all that take `room` bits, or hardly less.
+
+    memory  bits of a code in memory that they may have in the mean; narrow codes are always possible
+    """
+    weights = np.array([share.weights for share in shares], float)
     bits = np.array([share.weights * share.bits() for share in shares])
     losses = np.array([share.losses() for share in shares])
+    wide = weights[:, None, None] * np.array(WIDTHS)[:, None] + 0 * bits
+    least = float(np.log(losses.min() / weights.sum() / 1e6 + np.finfo(np.float64).tiny))
+    most = float(np.log(1e6 * losses.min(axis=(1, 2)).max() + 1e6 * losses[:, 0].max()))
 
-    def places(price: float) -> Array:
-        """With a loss of `price` a bit."""
-        return np.argmin(losses + np.exp(price) * bits, axis=1)
+    def at_price(price_of_memory: float) -> Array:
+        """The places of all, one number each, that take the room where a bit in memory has a price."""
+        cost = losses + np.exp(price_of_memory) * wide
+        return _bisected(lambda price: (cost + np.exp(price) * bits).reshape(len(shares), -1), bits, room, least, most)
 
-    def taken(at: Array) -> float:
-        return float(np.take_along_axis(bits, at[:, None], 1).sum())
+    found = at_price(least)
+    if _taken(wide, found) > memory * weights.sum():
+        low, high = least, most
+        for _ in range(TURNS):
+            price = (low + high) / 2
+            now = at_price(price)
+            fits = _taken(wide, now) <= memory * weights.sum()
+            low, high = (low, price) if fits else (price, high)
+        found = at_price(high)
+    return [divmod(int(at), len(STEPS)) for at in found]
 
-    least, most = (float(np.log(x)) for x in (losses.min() / bits.max() / 1e6 + 1e-300, 1e6 * losses.max() + 1e-290))
+
+def _bisected(costs: Callable[[float], Array], sizes: Array, room: float, least: float, most: float) -> Array:
+    """The cheapest places at the least price at which they take no more than the room."""
     for _ in range(TURNS):
         price = (least + most) / 2
-        least, most = (price, most) if taken(places(price)) > room else (least, price)
-    return [int(at) for at in places(most)]
+        fits = _taken(sizes, np.argmin(costs(price), axis=1)) <= room
+        least, most = (least, price) if fits else (price, most)
+    found: Array = np.argmin(costs(most), axis=1)
+    return found
 
 
-def scheme_at(scheme: EntropyCoded, curve: Curve, at: int) -> EntropyCoded:
-    """The scheme with a step, and codes of the width for it."""
-    return replace(scheme, bits=int(curve.codes[at]), step=round(float(STEPS[at]), 4))
+def _taken(sizes: Array, at: Array) -> float:
+    return float(np.take_along_axis(sizes.reshape(len(at), -1), at[:, None], 1).sum())
+
+
+def scheme_at(scheme: EntropyCoded, place: Place) -> EntropyCoded:
+    """The scheme with this step and codes of this width."""
+    return replace(scheme, bits=WIDTHS[place[0]], step=round(float(STEPS[place[1]]), 4))
