@@ -66,6 +66,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("folders")
     for kind, make in SOURCES.items():
         model = quantized(make(home / kind / "source"), "uniform4")
+        (home / kind / "source" / "README.md").write_text("---\nlicense: mit\n---\n# A model\n\nOf somebody.\n")
         saving.save(model, home / kind / "plain", report={"seed": 0})
         saving.save(model, home / kind / "packed", report={"seed": 0}, packed=True)
     return home
@@ -128,7 +129,7 @@ def test_what_is_left_out_is_never_opened(folders: Path, tmp_path: Path, kind: s
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_saved_again_a_folder_is_what_it_was(folders: Path, tmp_path: Path, kind: str) -> None:
-    """Plain from packed, and packed from plain. Search settings stay as they came, cards have the other one in them."""
+    """Plain from packed, and packed from plain; search settings and the card, but for its numbers, stay as they came."""
     for first, second in (("packed", "plain"), ("plain", "packed"), ("packed", "packed")):
         model, out = loading.load(folders / kind / first), tmp_path / f"{first}-{second}"
         saving.save(model, out, report={"seed": 0}, packed=second == "packed")
@@ -137,9 +138,12 @@ def test_saved_again_a_folder_is_what_it_was(folders: Path, tmp_path: Path, kind
             compressed_file.plain_name(name) for name in names_in(wanted)
         }
         for path in out.iterdir():
-            if path.name == "generation_config.json":
+            if path.name == "README.md":
+                assert path.read_text().count("\n") == (wanted / path.name).read_text().count("\n")
+                assert "\nbase_model: source\n" in path.read_text()
+            elif path.name == "generation_config.json":
                 assert json.loads(path.read_bytes()) == json.loads((wanted / path.name).read_bytes())
-            elif path.name not in ("README.md", "manifest.json"):
+            elif path.name != "manifest.json":
                 assert path.read_bytes() == (wanted / path.name).read_bytes(), path.name
 
 
