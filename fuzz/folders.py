@@ -118,14 +118,8 @@ def seeds(kind: str) -> tuple[Files, ...]:
 
 def _converted(folder: Path, recipe_text: str, *, packed: bool = False) -> Path:
     """The folder converted, into one beside it."""
-<<<<<<< HEAD
-    model = quantized(folder, recipe_text)
-    out = folder.with_name(f"{folder.name}-converted")
-    saving.save(model, out, report={"tensors": {}}, packed=packed)
-=======
     out = folder.with_name(f"{folder.name}-converted")
     saving.save(quantized(folder, recipe_text), out, report={"tensors": {}}, packed=packed)
->>>>>>> main
     return out
 
 

@@ -46,7 +46,8 @@ def test_a_packed_folder_answers_as_before(source: Path, tmp_path: Path, recipe:
         if isinstance(tensor, PackedMatrix):
             found = again.tensors[name]
             assert isinstance(found, PackedMatrix) and np.array_equal(dequantize(found), dequantize(tensor))
-    assert packing["after"] < packing["before"] and all(kind["after"] <= kind["before"] for kind in packing["kinds"])
+    kinds = [kind for kind in packing["kinds"] if kind["kind"] != "README.md"]  # which says how large the others are
+    assert packing["after"] < packing["before"] and all(kind["after"] <= kind["before"] for kind in kinds)
     assert packing["before"] == sum(path.stat().st_size for path in (tmp_path / "plain").iterdir())
     assert packing["after"] == sum(path.stat().st_size for path in (tmp_path / "packed").iterdir())
     codes = [kind for kind in packing["kinds"] if kind["blocks"]]
