@@ -13,7 +13,7 @@ constexpr uint32_t kTotalBits = 14;  // frequencies sum to 2^14
 constexpr uint32_t kTotal = 1u << kTotalBits;
 constexpr uint32_t kLow = 1u << 16;  // states are at least this, and below 2^32
 constexpr size_t kHead = kLanes * sizeof(uint32_t);
-constexpr size_t kCodesOfByte = 128;  // a byte of a chunk stands for at most so many: 1/16 bit each
+constexpr uint64_t kCodesOfByte = 128;  // a byte of a chunk stands for at most so many: 1/16 bit each
 
 size_t rows_of_chunk(size_t cols) { return std::max<size_t>(1, kChunk / cols); }
 
@@ -164,7 +164,7 @@ std::vector<uint8_t> encode_codes(const CodeShape& shape, const uint8_t* codes, 
 }
 
 Result<CodedBlock> CodedBlock::of(const CodeShape& shape, const uint8_t* bytes, size_t size) {
-  const auto number = [](size_t n) { return std::to_string(n); };
+  const auto number = [](uint64_t n) { return std::to_string(n); };
   // Sizes first: a byte stands for at most 128 codes, so a product that passes here cannot have wrapped.
   if (shape.bits < 1 || shape.bits > 8 || shape.rows == 0 || shape.cols == 0) return Fault("codes: not a block");
   if (shape.cols > size * kCodesOfByte || shape.rows > size * kCodesOfByte / shape.cols)
