@@ -17,9 +17,11 @@ from builders.tiny_packed import EVERY_KIND, TRANSLATION_PRESETS, quantized
 from subbyte.compress.recipes.recipe import presets
 from subbyte.errors import UsageError
 from subbyte.folders.converted import saving
+from subbyte.folders.converted.weights_file import arrays_of_matrix
 from subbyte.folders.opening import open_model
-from subbyte.numbers.matrices import dequantize
+from subbyte.numbers.matrices import dequantize, quantize_matrix
 from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import from_plain
 
 CARD = "---\nlicense: mit\n---\n\n# A model\n\nMade by somebody.\n"
 SHRINK = re.compile(r"(uniform[2-8]|normal[34]|log[2-4]|binary[2-4])$")  # whatever weights are
@@ -66,6 +68,18 @@ def test_encoders_on_grids(tmp_path: Path, recipe: str) -> None:
     subbyte.quantize(folder, tmp_path / "plain", recipe, calibration=tmp_path / "text", check=False)
     subbyte.pack(tmp_path / "plain", tmp_path / "packed")
     assert_same(open_model(tmp_path / "packed"), open_model(tmp_path / "plain"))
+
+
+FAMILIES = {"uniform": range(2, 9), "normal": (3, 4), "logarithmic": (2, 3, 4), "binary_coding": (2, 3, 4)}
+
+
+@pytest.mark.parametrize(("family", "bits"), [(family, bits) for family, widths in FAMILIES.items() for bits in widths])
+def test_codes_of_every_family_and_width_shrink(family: str, bits: int) -> None:
+    w = np.random.default_rng(0).normal(0, 0.05, (192, 256)).astype(np.float32)
+    scheme = from_plain({"family": family, "bits": bits})
+    matrix = quantize_matrix(w, scheme)
+    plain, packed = (arrays_of_matrix("w", matrix, packed=packed) for packed in (False, True))
+    assert packed["w.coded"].nbytes < plain["w.codes"].nbytes and packed.keys() - plain.keys() == {"w.coded"}
 
 
 def test_the_card_is_that_of_the_source_with_other_sizes(source: Path, tmp_path: Path) -> None:
