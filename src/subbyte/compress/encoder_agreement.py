@@ -89,6 +89,28 @@ def agreement(source: Answers, result: Answers) -> EncoderAgreement:
     }
 
 
+def distances(source: Answers, result: Answers) -> Array:
+    """float64 [texts]: what grows with the square of a small difference of the answers, for sums of many of them.
+
+    Of vectors 1 - cosine, of labels the Kullback-Leibler divergence, of a number half the squared difference.
+    """
+    if source.scores is None or result.scores is None:
+        norms = np.linalg.norm(source.vectors, axis=1) * np.linalg.norm(result.vectors, axis=1)
+        dots = np.einsum("ij,ij->i", source.vectors, result.vectors, dtype=np.float64)
+        far: Array = 1 - dots / np.maximum(norms, 1e-12)
+        return far
+    p, q = source.scores.astype(np.float64), result.scores.astype(np.float64)
+    if source.activation == "none":
+        squares: Array = np.square((p - q) / max(float(p.std()), 1e-6)).sum(1) / 2
+        return squares
+    least = np.finfo(np.float32).tiny
+    bits = p * np.log((p + least) / (q + least))
+    if source.activation == "sigmoid":
+        bits += (1 - p) * np.log((1 - p + least) / (1 - q + least))
+    divergence: Array = bits.sum(1)
+    return divergence
+
+
 def described(found: EncoderAgreement, text: str | None, limit: float) -> str:
     """An agreement for people: what was measured, with its noise and a limit, and on what."""
     distance, noise = found["distance"], found["noise"]

@@ -10,7 +10,7 @@ from subbyte.models.axis_order import permuted
 from subbyte.models.model import Model, activations_of
 from subbyte.models.operands import equalized, factors, with_grids
 from subbyte.numbers.output_rounding import Columns, columns_of
-from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.numbers.schemes import Clustered, EntropyCoded, Scheme
 from subbyte.progress import Progress, Steps, phase
 
 ENOUGH_BITS = 8  # weights of so many go to the nearest: there is nothing to gain by more
@@ -29,10 +29,13 @@ class Calibrated:
 
         `progress` is told of the text, `rounding` of the weights.
         """
-        names = few_bits(resolve(recipe, self.model))
         model = self.prepared(recipe, phase(progress, "measuring ranges"))
-        sums = self._sums_of(model, names, phase(progress, "calibrating")) if names else {}
-        return under(recipe, model, grams=sums, progress=rounding)
+        return under(recipe, model, grams=self.sums(recipe, model, phase(progress, "calibrating")), progress=rounding)
+
+    def sums(self, recipe: Recipe, model: Model, progress: Steps | None = None) -> Mapping[str, Columns]:
+        """Of a model that was prepared for the recipe, for the matrices that are worth it."""
+        names = few_bits(resolve(recipe, self.model))
+        return self._sums_of(model, names, progress) if names else {}
 
     def prepared(self, recipe: Recipe, progress: Steps | None = None) -> Model:
         """As `calibrated` makes it. Raises RecipeError where the recipe does not fit its widths."""
@@ -69,4 +72,5 @@ def calibrated(
 
 def few_bits(schemes: Mapping[str, Scheme | Clustered]) -> list[str]:
     """The matrices that are worth rounding by their outputs."""
-    return [name for name, scheme in schemes.items() if isinstance(scheme, Clustered) or scheme.bits < ENOUGH_BITS]
+    coarse = (Clustered, EntropyCoded)  # with as few levels as they need
+    return [name for name, scheme in schemes.items() if isinstance(scheme, coarse) or scheme.bits < ENOUGH_BITS]

@@ -9,17 +9,25 @@ from subbyte.compress.calibration import shipped_text
 from subbyte.compress.calibration.encoders import readable
 from subbyte.compress.calibration.texts import Texts
 from subbyte.compress.choice import Verdict
-from subbyte.compress.encoder_agreement import KEPT, Answers, agreement, answers, described
+from subbyte.compress.encoder_agreement import KEPT, Answers, agreement, answers, described, distances
 from subbyte.compress.encoder_rounding import Calibrated
 from subbyte.compress.recipes.recipe import Recipe
 from subbyte.compress.rounding import under
+from subbyte.compress.search.budget import Found
+from subbyte.compress.search.probes import Lost
+from subbyte.compress.search.sized import Reading, apart, to_size
 from subbyte.errors import UsageError
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Model
 from subbyte.progress import Progress, counting, phase
 from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokenizer
 
-TRANSLATION_ONLY = "a budget and frequencies are for translation models; give an encoder a recipe"
+FREQUENCIES = "frequencies are for translation models; leave them out"
+CODED_ONLY = (
+    "a budget chooses the bits of this recipe for translation models only; for encoders leave out the recipe, or take "
+    "one of entropy coded matrices, such as coded3"
+)
+MOST_ASKED = 128  # texts that losses are measured on
 ALONE = 3  # of so many lines without a tab the last is paired with the one before it, for heads, which may read pairs
 
 
@@ -30,7 +38,7 @@ class EncoderTask:
         self, model: Model, texts: Callable[[Sequence[str]], Texts], frequencies: str | Path | None = None
     ) -> None:
         if frequencies is not None:
-            raise UsageError(TRANSLATION_ONLY)
+            raise UsageError(FREQUENCIES)
         self.model = model
         self.tokenizer = load_encoder_tokenizer(model.folder, model.config, sentence=model.sentence)
         self.texts = texts(languages(self.tokenizer))
@@ -39,7 +47,28 @@ class EncoderTask:
 
     def searched(self, *asked: object) -> NoReturn:
         """There is no search of bits for encoders."""
-        raise UsageError(TRANSLATION_ONLY)
+        raise UsageError(CODED_ONLY)
+
+    def sized(self, recipe: Recipe, progress: Progress | None = None) -> Found:
+        """The model under a recipe with a budget, and that recipe with every step."""
+        if self.texts.calibration is None:
+            _require_text(recipe)
+            return to_size(recipe, self.model, progress=progress)
+        parts = [*self._parts(self.texts.calibration)]
+        seen, held_out = apart(parts)
+        whole, some = (Calibrated(self.model, readable(self.tokenizer, texts)) for texts in (parts, seen))
+        model = whole.prepared(recipe, phase(progress, "measuring ranges"))
+
+        def reading() -> Reading:
+            asked = held_out[:MOST_ASKED]
+            return Reading(
+                seen=some.sums(recipe, model, phase(progress, "reading the text")),
+                sums=whole.sums(recipe, model, phase(progress, "calibrating")),
+                lost=partial(_distances, asked), name="distance", unit="of the answers", lines=len(asked),
+                on=f"a third of {self.texts.calibration_name}",
+            )  # fmt: skip
+
+        return to_size(recipe, model, reading, progress=progress)
 
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
@@ -49,11 +78,7 @@ class EncoderTask:
                 texts = self._parts(self.texts.calibration)
                 self._calibrated = Calibrated(self.model, readable(self.tokenizer, texts))
             return self._calibrated.under(recipe, progress, rounding)
-        if recipe.activations == "static":
-            raise UsageError(
-                f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
-                "line, a tab between those of a pair, like what the model will read"
-            )
+        _require_text(recipe)
         return under(recipe, self.model, progress=rounding)
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict | None:
@@ -87,6 +112,21 @@ class EncoderTask:
             else:
                 yield (first, second) if tab else (before, line) if pair else (line,)
             before = line if not tab else before
+
+
+def _require_text(recipe: Recipe) -> None:
+    """Raise UsageError for a recipe that needs a calibration text."""
+    if recipe.activations == "static":
+        raise UsageError(
+            f"recipe {recipe.name} has static activations: give a calibration text (--calibration FILE), a text a "
+            "line, a tab between those of a pair, like what the model will read"
+        )
+
+
+def _distances(texts: Sequence[tuple[str, ...]], base: Model) -> Lost:
+    """How far the answers of a changed model are from those of `base`."""
+    before = answers(base, texts)
+    return lambda changed: distances(before, answers(changed, texts))
 
 
 def languages(tokenizer: EncoderTokenizer) -> tuple[str, ...]:

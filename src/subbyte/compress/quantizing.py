@@ -16,7 +16,7 @@ from subbyte.compress.calibration.texts import Texts, texts_for_named, texts_to_
 from subbyte.compress.choice import Chosen, Tried
 from subbyte.compress.encoder_agreement import EncoderAgreement
 from subbyte.compress.encoders import EncoderTask
-from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind
+from subbyte.compress.recipes.recipe import Recipe, load_recipe, parse_recipe, reasons, require_kind, with_budget
 from subbyte.compress.translation import TranslationTask
 from subbyte.compress.translation_agreement import Agreement
 from subbyte.errors import ModelError, UsageError
@@ -34,6 +34,7 @@ TASKS: Mapping[Task, type[EncoderTask | TranslationTask]] = {"translate": Transl
 
 logger = logging.getLogger("subbyte")
 
+CODED = "coded3"  # the recipe of a budget, where none is named; its own size counts for nothing
 ADVICE = "take a recipe with more bits, or name none, and judge it on your own text (subbyte evaluate)"
 
 
@@ -70,9 +71,9 @@ def quantize(
 
     recipe       the name of a preset, or a TOML file; default: the smallest preset that keeps the model's answers,
                  found by trying (choice.py), on texts that ship (calibration/shipped) and on `calibration`
-    budget       the size of the weights, as "2.6bits" of each or "3MB" in all: bits are chosen by what the model is
-                 measured to mind (needs `calibration`; takes some minutes), and written to recipe.toml in `out`;
-                 `recipe` then says all but the bits, by default binary coding or affine levels with a scale a row
+    budget       the size of the weights, as "2.6bits" of each or "3MB" in all, of entropy coded matrices: their steps
+                 are chosen by what the model is measured to mind (takes some minutes) and written to recipe.toml in `out`;
+                 with a `recipe` of other families the bits are chosen so (needs `calibration`)
     force        `out` may be a converted folder that is replaced
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a
                  tab and its translation, or one sentence of either language; default: the order of the vocabulary
@@ -90,11 +91,16 @@ def quantize(
     >>> subbyte.quantize("opus-mt-en-de", "out", recipe="uniform4")["average_bits"]
     4.21
     """
-    if budget is not None and calibration is None:
-        raise UsageError("a budget needs a calibration text, to measure what the model minds")
     if recipe is None and budget is None and not check:
         raise UsageError("without a recipe presets are compared with the model: name a recipe, or leave the check on")
     given = None if recipe is None else load_recipe(recipe)
+    if budget is not None:
+        given = with_budget(given or load_recipe(CODED), budget)
+        if not given.budget and calibration is None:
+            raise UsageError(
+                f"a budget with recipe {given.name} needs a calibration text, to measure what the model minds; without "
+                "a text leave out the recipe, or take one of entropy coded matrices"
+            )
     model = with_settings(open_model(model_folder), settings)
     require_float(model)
     if given:
@@ -105,14 +111,22 @@ def quantize(
     def texts(languages: Sequence[str]) -> Texts:
         if chosen:
             return texts_to_choose_on(calibration, check_text, languages)
-        return texts_for_named(calibration, check_text, frequencies, languages)
+        shipped = given is not None and bool(given.budget)
+        return texts_for_named(calibration, check_text, frequencies, languages, shipped=shipped)
 
     task = TASKS[model.task](model, texts, frequencies)
     found = None
-    if budget is not None and calibration is not None:
+    if given and given.budget:
+        found = task.sized(given, progress)
+    elif budget is not None and calibration is not None:
         found = task.searched(budget, Path(calibration), given, progress)
-        given = parse_recipe(found.recipe, "the recipe that was found", "found")
-    result = choice.choose(task, progress) if given is None else _named(task, given, check, progress)
+    if given is None:
+        result = choice.choose(task, progress)
+    elif found is None:
+        result = _named(task, given, task.compressed(given, progress), check, progress)
+    else:
+        made = parse_recipe(found.recipe, "the recipe that was found", "found")
+        result = _named(task, made, found.packed or task.compressed(made, progress), check, progress)
     verdict = result.verdict
     warnings = []
     if verdict and verdict.disagrees:
@@ -125,10 +139,10 @@ def quantize(
         "agreement": verdict.document if verdict else None,
         "warnings": warnings,
     }
-    rules = dict.fromkeys(model.roles, f"--budget {budget}") if found else reasons(result.recipe, model)
+    rules = dict.fromkeys(model.roles, f"--budget {budget}") if budget is not None else reasons(result.recipe, model)
     report = {
         "recipe": result.recipe.name,
-        "budget": {"text": budget, "nats": round(found.nats, 4), "tokens": found.tokens} if found else None,
+        "budget": {"text": budget or (given and given.budget), **found.expected} if found else None,
         "seed": None,  # nothing is random
         "frequencies": Path(frequencies).name if frequencies else None,
         "calibration": task.texts.calibration_name,
@@ -141,9 +155,8 @@ def quantize(
     return {**inspect(out), **how}  # type: ignore[typeddict-item]
 
 
-def _named(task: choice.Task, recipe: Recipe, check: bool, progress: Progress | None) -> Chosen:
+def _named(task: choice.Task, recipe: Recipe, packed: Model, check: bool, progress: Progress | None) -> Chosen:
     """The model under a recipe that somebody named. One that cannot be run is not compared, with a warning."""
-    packed = task.compressed(recipe, progress)
     try:
         return Chosen(recipe, packed, task.verdict(packed, progress) if check else None)
     except ModelError as error:

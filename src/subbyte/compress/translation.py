@@ -4,19 +4,25 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from subbyte.compress.calibration.shipped_text import UNKNOWN
 from subbyte.compress.calibration.texts import Texts, translated_languages
-from subbyte.compress.calibration.translation import grams
+from subbyte.compress.calibration.translation import grams, grams_of, readable
 from subbyte.compress.calibration.words import word_frequencies
 from subbyte.compress.choice import Verdict
 from subbyte.compress.recipes.recipe import Recipe, resolve
 from subbyte.compress.rounding import under
 from subbyte.compress.search.budget import Found, search
+from subbyte.compress.search.probes import Lost
+from subbyte.compress.search.sized import Reading, apart, to_size
 from subbyte.compress.translation_agreement import KEPT, Asked, ask, described
 from subbyte.models import marian
 from subbyte.models.model import Model
 from subbyte.numbers.output_rounding import Columns, columns_of
 from subbyte.progress import Progress, phase
+from subbyte.run.likelihood import log_probabilities, translations
+from subbyte.run.translation_engine import Engine
 from subbyte.text.lines import read_lines
 from subbyte.text.marian_files import source_language
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
@@ -43,14 +49,35 @@ class TranslationTask:
             frequencies=self.frequencies, progress=progress,
         )  # fmt: skip
 
+    def sized(self, recipe: Recipe, progress: Progress | None = None) -> Found:
+        """The model under a recipe with a budget, and that recipe with every step."""
+        reading = partial(self._reading, recipe, progress) if self.texts.calibration else None
+        return to_size(recipe, self.model, reading, self.frequencies, progress)
+
     def compressed(self, recipe: Recipe, progress: Progress | None = None) -> Model:
         """The model under a recipe."""
         resolve(recipe, self.model)  # what is wrong with it is said before the text is read
-        if self.texts.calibration is not None and self._sums is None:
-            lines = self.texts.calibration
-            self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
+        sums = self._sums_of_text(progress) if self.texts.calibration is not None else None
         rounding = phase(progress, f"rounding to {recipe.name}")
-        return under(recipe, self.model, self.frequencies, self._sums, rounding)
+        return under(recipe, self.model, self.frequencies, sums, rounding)
+
+    def _sums_of_text(self, progress: Progress | None) -> Mapping[str, Columns]:
+        if self._sums is None:
+            lines = self.texts.calibration or ()
+            self._sums = columns_of(grams(self.model, self.tokenizer, lines, phase(progress, "calibrating")))
+        return self._sums
+
+    def _reading(self, recipe: Recipe, progress: Progress | None) -> Reading:
+        """What a size needs of the text: nats that are lost on a third of it, by the sums of the rest."""
+        engine = Engine(self.model, activations="float32")
+        sentences = readable(self.tokenizer, self.texts.calibration or (), engine.max_positions)
+        seen, held_out = apart(sentences)
+        seen_sums = columns_of(grams_of(self.model, engine, seen, phase(progress, "reading the text")))
+        return Reading(
+            sums=self._sums_of_text(progress), seen=seen_sums, lost=partial(_nats, held_out), name="nats",
+            unit="nats a token", lines=len(held_out), 
+            on=f"the model's own translations of a third of {self.texts.calibration_name}",
+        )  # fmt: skip
 
     def verdict(self, packed: Model, progress: Progress | None = None) -> Verdict:
         """How far the result is from the model. Raises ModelError where the model cannot translate."""
@@ -60,6 +87,14 @@ class TranslationTask:
         found = self._asked.agreement(packed, phase(progress, f"checking {packed.recipe['name']}"))
         said = partial(described, found, self.texts.check_name)
         return Verdict(found["lost"], KEPT, said, found)
+
+
+def _nats(sentences: Sequence[Sequence[int]], base: Model) -> Lost:
+    """What a changed model loses of the log-probability of each token of the translations of `base`."""
+    engine = Engine(base)
+    targets = translations(engine, sentences)
+    before = np.array(log_probabilities(engine, sentences, targets))
+    return lambda changed: before - np.array(log_probabilities(Engine(changed), sentences, targets))
 
 
 def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:

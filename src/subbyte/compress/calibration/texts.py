@@ -38,13 +38,23 @@ class Texts:
 
 
 def texts_for_named(
-    calibration: str | Path | None, check: str | Path | None, frequencies: str | Path | None, languages: Sequence[str]
+    calibration: str | Path | None,
+    check: str | Path | None,
+    frequencies: str | Path | None,
+    languages: Sequence[str],
+    *,
+    shipped: bool = False,
 ) -> Texts:
-    """For a recipe that was named: only a text that was given is calibrated on.
+    """For a recipe that was named: calibrated is on the text that was given, or if `shipped` on what ships without one.
 
     Compared is on `check`, else on what ships in the languages of the model, else on the first lines of the others.
     """
-    lines = None if calibration is None else tuple(unlabelled_lines(calibration))
+    lines: tuple[str, ...] | None = None
+    calibrated: str | None = None
+    if shipped:
+        lines, calibrated = tuple(shipped_text.calibration_lines(languages)) or None, _named(languages)
+    if calibration is not None:
+        lines, calibrated = tuple(unlabelled_lines(calibration)), Path(calibration).name
     kept, name = _check(check, languages, LOOKED_AT)
     if not kept and calibration is not None:
         kept, name = _first(lines or (), LOOKED_AT), Path(calibration).name
@@ -52,7 +62,7 @@ def texts_for_named(
         pairs = (line.partition("\t") for line in read_lines(frequencies))
         kept = _first((source for source, tab, _ in pairs if tab), LOOKED_AT)
         name = Path(frequencies).name
-    return Texts(lines, tuple(kept), None if calibration is None else Path(calibration).name, name if kept else None)
+    return Texts(lines, tuple(kept), calibrated, name if kept else None)
 
 
 def texts_to_choose_on(calibration: str | Path | None, check: str | Path | None, languages: Sequence[str]) -> Texts:

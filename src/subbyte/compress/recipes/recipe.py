@@ -3,6 +3,7 @@
 description = "4 bits, the embedding in 8"
 models = ["translation"]        # or "student", "encoder": what it is made for; by default for all
 activations = "int8"            # or "float32"; or "static", for encoders, with [[points]]
+budget = "3bits"                # or "6MB": the size of the weights, for which entropy coded matrices get their steps
 
 [[tensors]]                     # rules, in order: of those that cover a matrix, the last one holds
 match = "*"                     # a pattern of tensor names, or several
@@ -30,7 +31,7 @@ range = "running"               # the estimator of the range: numbers/ranges.py
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -38,14 +39,15 @@ from typing import Any, TypeVar, get_args
 
 from subbyte.compress.candidates import candidates
 from subbyte.compress.recipes import point_rules
+from subbyte.compress.recipes.budgets import parse_budget
 from subbyte.compress.recipes.point_rules import PointRule, Rounding
 from subbyte.compress.recipes.selectors import HALVES, check_keys, did_you_mean, in_half, layers, words
 from subbyte.compress.recipes.writing import toml
-from subbyte.errors import RecipeError, SchemeError, fault_list
+from subbyte.errors import RecipeError, SchemeError, UsageError, fault_list
 from subbyte.models.families import encoder_of
 from subbyte.models.kinds import NAMES, Kind, described, kind
 from subbyte.models.model import Activations, Model, Role, RoleKind
-from subbyte.numbers.schemes import SCHEMES, Clustered, Scheme, from_plain, to_plain
+from subbyte.numbers.schemes import SCHEMES, Clustered, EntropyCoded, Scheme, from_plain, to_plain
 
 FOLDER = files(__package__) / "presets"
 SIZE_LIMIT = 1 << 17  # bytes
@@ -55,7 +57,7 @@ ROLES: tuple[str, ...] = get_args(RoleKind)
 STACKS = ("encoder", "decoder", "shared")
 ACTIVATIONS: tuple[str, ...] = get_args(Activations)
 KINDS: tuple[Kind, ...] = get_args(Kind)
-KEYS = ("name", "description", "models", "activations", "permute", "tensors", "points", "finetune")
+KEYS = ("name", "description", "models", "activations", "budget", "permute", "tensors", "points", "finetune")
 SELECTORS = ("match", "role", "stack", "layer", "half")
 TOLD = 120  # characters of a rule, where it is told as the reason of something
 
@@ -98,6 +100,7 @@ class Recipe:
     points       with static activations, how those of an encoder are rounded; else ()
     permute      whether the embedding axis is ordered before groups of it are formed
     models       the kinds of model it is for; () for all
+    budget       how large the weights are to be (budgets.py), by the steps of entropy coded matrices; "": as they come
     finetune     the [finetune] table as it came; training/settings.py checks it, and nothing but finetuning reads it
     """
 
@@ -109,6 +112,26 @@ class Recipe:
     points: tuple[PointRule, ...] = ()
     permute: bool = False
     models: tuple[Kind, ...] = ()
+    budget: str = ""
+
+    @property
+    def entropy_coded(self) -> bool:
+        """Whether some of its matrices are, so that it can be made for a budget."""
+        return any(
+            isinstance(scheme.scheme if isinstance(scheme, Clustered) else scheme, EntropyCoded)
+            for scheme in (rule.scheme for rule in self.rules)
+        )
+
+
+def with_budget(recipe: Recipe, budget: str) -> Recipe:
+    """The recipe for another size, if some of its matrices are entropy coded; others do not hold for a size.
+
+    Raises UsageError for what is no budget.
+    """
+    text = parse_budget(budget, 1).text
+    if not recipe.entropy_coded:
+        return recipe
+    return replace(recipe, name=f"budget-{text}", description=f"entropy coded in {text}", budget=text)
 
 
 def presets() -> tuple[str, ...]:
@@ -175,12 +198,21 @@ def parse_recipe(text: str, where: str, name: str) -> Recipe:
         faults.append("permute = true orders the embedding axis for groups, which rotate mixes; take one of them")
     if permute and points and all(rule.rounding.groups == 1 and not rule.rounding.columns for rule in points):
         faults.append("permute = true orders the embedding axis for groups; no [[points]] table has any")
+    budget = document.get("budget", "")
+    try:
+        if "budget" in document:
+            parse_budget(budget if isinstance(budget, str) else repr(budget), 1)
+    except UsageError as e:
+        faults.append(str(e))
+    found = Recipe(
+        document.get("name", name), document.get("description", ""), activations, rules, finetune, points, permute,
+        models, budget,
+    )  # fmt: skip
+    if budget and rules and not found.entropy_coded:
+        faults.append('budget is for steps of matrices of family "entropy_coded"; no [[tensors]] table has any')
     if faults:
         raise RecipeError(fault_list(where, faults))
-    return Recipe(
-        document.get("name", name), document.get("description", ""), activations, rules, finetune, points, permute,
-        models,
-    )  # fmt: skip
+    return found
 
 
 def _each(

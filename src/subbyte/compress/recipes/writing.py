@@ -37,7 +37,9 @@ def _comment(paragraph: str) -> Iterator[str]:
 
 
 def toml(value: Any) -> str:
-    """Words, numbers and flat tables as TOML has them."""
+    """Words, numbers, lists and flat tables as TOML has them."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
     return json.dumps(value).replace("\x7f", "\\u007f")

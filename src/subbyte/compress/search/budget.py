@@ -2,12 +2,12 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from subbyte.compress.calibration.translation import grams_of, readable
+from subbyte.compress.recipes.budgets import Budget, parse_budget
 from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.compress.recipes.writing import recipe_text
 from subbyte.compress.search.choosing import Cost, Option, choose, options, widths
@@ -24,8 +24,6 @@ from subbyte.progress import Progress, phase
 from subbyte.run.translation_engine import Engine
 from subbyte.text.tokenizer import Tokenizer
 
-BUDGET = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?([a-zA-Z]+)")
-UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 ARRAY_HEADER = 70  # bytes, about, that an array takes in the header of the file, its name not counted
 SLACK = 100  # bytes, of each matrix, that this may be wrong by
 HELD_OUT = 3  # one of so many sentences is not rounded for, but measured on
@@ -37,38 +35,17 @@ OFFERED: tuple[Scheme, ...] = (
 
 
 @dataclass(frozen=True)
-class Budget:
-    """As it was given, and the bytes that model.safetensors may have."""
-
-    text: str
-    bytes: int
-
-
-def parse_budget(text: str, parameters: int) -> Budget:
-    """`2.6bits` of each parameter, as `subbyte inspect` counts them, or `3MB` of model.safetensors."""
-    match = BUDGET.fullmatch(text.strip())
-    unit = match[2] if match else ""
-    if match and unit in ("bit", "bits"):
-        return Budget(f"{match[1]}bits", int(float(match[1]) * parameters / 8))
-    if match and unit in UNITS:
-        return Budget(match[1] + unit, int(float(match[1]) * UNITS[unit]))
-    raise UsageError(
-        f"budget is {text!r}, should be like 2.6bits (of each weight) or 3MB; units: {' '.join(UNITS)} bits"
-    )
-
-
-@dataclass(frozen=True)
 class Found:
     """A recipe for one model, and what is expected of it.
 
-    recipe   as TOML
-    nats     a token that are expected to be lost
-    tokens   of the translations that losses were measured on
+    recipe    as TOML
+    expected  for report.json: what is expected to be lost, and what that was measured on
+    packed    the model under it, if it was made on the way
     """
 
     recipe: str
-    nats: float
-    tokens: int
+    expected: Mapping[str, float | int]
+    packed: Model | None = None
 
 
 def offered(model: Model, recipe: Recipe | None) -> dict[str, list[Scheme]]:
@@ -129,7 +106,7 @@ def search(
         "it lost when it alone was rounded, to fewer and to more bits.",
     ]
     notes = {name: _notes(name, option, measured.costs[name]) for name, option in chosen.items()}
-    return Found(recipe_text(plain, head, notes), nats, measured.tokens)
+    return Found(recipe_text(plain, head, notes), {"nats": round(nats, 4), "tokens": measured.tokens})
 
 
 def choice(

@@ -1,0 +1,155 @@
+"""Which step each matrix should have, where codes are entropy coded: the least loss at a total of bits. Pure.
+
+A loss grows with the squared error of the weights, and that with the squared step, until nothing but zeros is left. The
+best choice has the same loss for one bit more everywhere (Shoham and Gersho 1988); at high rate, where a bit more
+always takes the same share of the error, that is the same loss for every weight.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.schemes import EntropyCoded
+
+PROBE = 0.9  # the step that losses are measured at, about 2.2 bits: where they are clear, and not yet of another kind
+WIDTHS = (4, 8)  # bits of a code in memory
+NARROW, WIDE = WIDTHS
+CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
+KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
+STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
+SAMPLE = 1 << 13  # weights that they are computed with
+FAR = 30.0  # times, that a loss may be from what is expected of so many weights, either way
+TURNS = 40  # of a bisection
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What rounding some weights takes and costs in codes of each of WIDTHS and at each of STEPS, uncompensated.
+
+    bits    [widths, steps], entropy of the codes
+    errors  likewise: squared, against that of narrow codes at the step PROBE; infinite for wide ones that are no better
+    """
+
+    bits: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, w: Array, scheme: EntropyCoded) -> "Curve":
+        """Of float32 weights [any], for a scheme whose bits and step count for nothing."""
+        sample = w.ravel()[:: max(1, w.size // SAMPLE)].reshape(1, 1, -1)
+        bits, errors, unit = [], [], 1.0
+        for codes in WIDTHS:
+            found = [_rounded(sample, replace(scheme, bits=codes, step=float(step))) for step in (*KNOTS, PROBE)]
+            entropies, squares = np.array(found).T
+            logs = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
+            bits.append(np.interp(np.log(STEPS), np.log(KNOTS), entropies[:-1]))
+            errors.append(np.exp(np.interp(np.log(STEPS), np.log(KNOTS), logs[:-1])))
+            unit = float(np.exp(logs[-1])) if codes == NARROW else unit
+        narrow, wide = errors
+        return cls(np.array(bits), np.array([narrow, np.where(narrow > CLIPPED * wide, wide, np.inf)]) / unit)
+
+
+def _rounded(w: Array, scheme: EntropyCoded) -> tuple[float, float]:
+    """Entropy of the codes, in bits, and squared error."""
+    params = scheme.fit(w)
+    codes = scheme.encode(w, params)
+    wrong = np.subtract(w, scheme.decode(codes, params), dtype=np.float64)
+    return entropy(np.bincount(codes.ravel())), float(np.square(wrong).sum())
+
+
+def entropy(counts: Array) -> float:
+    """Bits of one of so many codes, by how often each occurs."""
+    some = counts[counts > 0]
+    return float(some @ np.log2(some.sum() / some) / some.sum()) if some.size else 0.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Weights of a matrix that share a step.
+
+    weights  how many
+    curve    of them
+    loss     expected of the model at the step PROBE, in any unit that adds up
+    extra    bits that a code was found to take more than the curve says
+    """
+
+    weights: int
+    curve: Curve
+    loss: float
+    extra: float = 0.0
+
+    def bits(self) -> Array:
+        """Of a code, [widths, steps]."""
+        found: Array = np.maximum(self.curve.bits + self.extra, 0.0)
+        return found
+
+    def losses(self) -> Array:
+        """Likewise."""
+        found: Array = self.loss * self.curve.errors
+        return found
+
+
+def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[int]) -> list[float]:
+    """What shares lose at the step PROBE, from what was measured with a standard error; never nothing.
+
+    Before anything is measured a share is expected to lose in proportion to its weights, give or take as much; so what
+    is lost in the noise stays near to that, and what is clear as it was measured.
+    """
+    found, error, sizes = np.array(losses, float), np.array(noise, float), np.array(weights, float)
+    total = max(found.sum(), float(np.sqrt(np.square(error).sum())), np.finfo(np.float32).tiny)
+    prior = total * sizes / sizes.sum()
+    shrunk = (found * prior**2 + prior * error**2) / (prior**2 + error**2)
+    return [float(one) for one in np.clip(shrunk, prior / FAR, prior * FAR)]
+
+
+Place = tuple[int, int]  # of a width in WIDTHS and of a step in STEPS
+
+
+def allot(shares: Sequence[Share], room: float, memory: float = WIDE) -> list[Place]:
+    """Where each share's width and step are, with the least loss of all that take `room` bits, or hardly less.
+
+    memory  bits of a code in memory that they may have in the mean; narrow codes are always possible
+    """
+    weights = np.array([share.weights for share in shares], float)
+    bits = np.array([share.weights * share.bits() for share in shares])
+    losses = np.array([share.losses() for share in shares])
+    wide = weights[:, None, None] * np.array(WIDTHS)[:, None] + 0 * bits
+    least = float(np.log(losses.min() / weights.sum() / 1e6 + np.finfo(np.float64).tiny))
+    most = float(np.log(1e6 * losses.min(axis=(1, 2)).max() + 1e6 * losses[:, 0].max()))
+
+    def at_price(price_of_memory: float) -> Array:
+        """The places of all, one number each, that take the room where a bit in memory has a price."""
+        cost = losses + np.exp(price_of_memory) * wide
+        return _bisected(lambda price: (cost + np.exp(price) * bits).reshape(len(shares), -1), bits, room, least, most)
+
+    found = at_price(least)
+    if _taken(wide, found) > memory * weights.sum():
+        low, high = least, most
+        for _ in range(TURNS):
+            price = (low + high) / 2
+            now = at_price(price)
+            fits = _taken(wide, now) <= memory * weights.sum()
+            low, high = (low, price) if fits else (price, high)
+        found = at_price(high)
+    return [divmod(int(at), len(STEPS)) for at in found]
+
+
+def _bisected(costs: Callable[[float], Array], sizes: Array, room: float, least: float, most: float) -> Array:
+    """The cheapest places at the least price at which they take no more than the room."""
+    for _ in range(TURNS):
+        price = (least + most) / 2
+        fits = _taken(sizes, np.argmin(costs(price), axis=1)) <= room
+        least, most = (least, price) if fits else (price, most)
+    found: Array = np.argmin(costs(most), axis=1)
+    return found
+
+
+def _taken(sizes: Array, at: Array) -> float:
+    return float(np.take_along_axis(sizes.reshape(len(at), -1), at[:, None], 1).sum())
+
+
+def scheme_at(scheme: EntropyCoded, place: Place) -> EntropyCoded:
+    """The scheme with this step and codes of this width."""
+    return replace(scheme, bits=WIDTHS[place[0]], step=round(float(STEPS[place[1]]), 4))
