@@ -18,17 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from subbyte.folders.converted.saving import weights_size
-from subbyte.models.model import Model
-from subbyte.numbers.matrices import blank_matrix
-from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.rounding import CodedPart, Rounder
+from subbyte.training.rounding import Rounder
 
 BELOW = 0.002  # of the budget: so much less is aimed at
 BEYOND = 0.005  # of the budget: so much more still meets it
@@ -46,10 +41,17 @@ class Price:
     budget  of the same
     """
 
-    def __init__(self, rounders: Mapping[str, Rounder], fixed: tuple[float, int], budget: float, updates: int) -> None:
-        """fixed: bits of the file that are no codes of `rounders`, and weights of the model. budget 0: as at first."""
+    def __init__(
+        self, rounders: Mapping[str, Rounder], fixed: float, weights: int, budget: float, updates: int
+    ) -> None:
+        """What the file has to hold.
+
+        fixed    bits of it that are not codes of `rounders`
+        weights  of the model
+        budget   bits of a weight; 0: as many as at first
+        """
         self._parts = {name: parts for name, one in rounders.items() if (parts := one.coded)}
-        (self._fixed, self._weights), self.budget, self._updates = fixed, budget, updates
+        self._fixed, self._weights, self.budget, self._updates = fixed, weights, budget, updates
         self.bits = self._first_bits = 0.0
         self._first_price = self._integral = self._price = 0.0
         self._of_steps: dict[str, list[float]] = {}  # d bits / d log s
@@ -132,12 +134,3 @@ def slopes_of(counts: Tensor, levels: Tensor) -> Tensor:
     right = bits[most:].cummax(0).values
     left = bits[: most + 1].flip(0).cummax(0).values.flip(0)
     return torch.cat([left[:-1], right]).diff() / levels.double().diff()
-
-
-def fixed_bits(model: Model, schemes: Mapping[str, Scheme | Clustered], coded: Mapping[str, Any]) -> tuple[float, int]:
-    """Bits of the weights file under these schemes that are not codes of `coded`, and how many weights there are."""
-    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    blank = {name: blank_matrix((shapes[name][0], shapes[name][1]), scheme) for name, scheme in schemes.items()}
-    size = weights_size(replace(model, tensors={**model.tensors, **blank}))
-    codes = sum(block.codes.nbytes for name in coded for block in blank[name].blocks)
-    return 8.0 * (size - codes), sum(math.prod(shape) for shape in shapes.values())

@@ -47,9 +47,9 @@ class Matrices:
         self.learned = {name: rounder for name, rounder in self.rounders.items() if rounder.coded}
         return [part.log_step for rounder in self.learned.values() for part in rounder.coded]
 
-    def hold(self, fixed: tuple[float, int], budget: float, updates: int) -> None:
+    def hold(self, fixed: float, weights: int, budget: float, updates: int) -> None:
         """From now on a budget is kept to (coded.py), by what `add_gradients` adds."""
-        self.price = Price(self.learned, fixed, budget, updates)
+        self.price = Price(self.learned, fixed, weights, budget, updates)
         self.price.start(self.parameters)
 
     @torch.no_grad()

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from subbyte.compress.search.sized import other_bytes
 from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.coded import fixed_bits
 from subbyte.training.layers import dropout_share
 from subbyte.training.loop import Trained, falling
 from subbyte.training.matrices import Matrices, used
@@ -129,8 +129,8 @@ class Trainer(Trained):
         self.accelerator = Accelerator(cpu=True)
         self._start(rounded)
         if self.matrices.learned:
-            fixed = fixed_bits(model, schemes, self.matrices.learned)
-            self.matrices.hold(fixed, settings.bits, settings.updates)
+            fixed = 8 * other_bytes(model, schemes)
+            self.matrices.hold(fixed, model.parameters, settings.bits, settings.updates)
         steps = set(self.weights.steps)
         self._others = [one for one in self.weights.parameters() if one.requires_grad and one not in steps]
         groups: list[dict[str, Any]] = [
