@@ -92,7 +92,7 @@ def finetune(
     }  # fmt: skip
     kept = Checkpoints(working, run, resume=resume, force=force)
     trainer = task.trainer(kept)
-    packed = bool(trainer.matrices.price)  # bits of codes are what they are worth
+    packed = trainer.price is not None  # bits of codes are what they are worth
     history: list[dict[str, Any]] = []
     validated = 0
     if resume and (state := kept.load()):
@@ -126,10 +126,10 @@ def finetune(
     if kind.first and not history and not trainer.update:
         keep_best()
     train(trainer, kept, history, validated, keep_best, progress, kind.metric)
-    if not history and (price := trainer.matrices.price):
+    if not history and trainer.price:
         raise UsageError(
-            f"{working}: no validated model was within the budget: {price.budget:.3f} bits of a weight, the last has "
-            f"{price.bits:.3f}; give more updates, a higher step_learning_rate, or a start of fewer bits"
+            f"{working}: no validated model was within the budget: {trainer.price.budget:.3f} bits of a weight, the "
+            f"last has {trainer.bits:.3f}; give more updates, a higher step_learning_rate, or a start of fewer bits"
         )
     best = replace(loading.load(kept.best), folder=model.folder)
     saving.save(best, out, report={**report, "validations": history}, force=force, packed=packed)

@@ -23,6 +23,7 @@ from subbyte.numbers.grids import Grid
 from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.coded import Price
 from subbyte.training.encoders.activation_rounding import Quantizer
 from subbyte.training.encoders.batches import Batch, Example, endless, to_tensors
 from subbyte.training.encoders.distillation import attention_loss, soft_label_loss, state_loss, value_loss
@@ -91,7 +92,8 @@ class EncoderTrainer(Trained):
         )
         if self.matrices.learned:
             fixed = 8 * other_bytes(model, schemes)
-            self.matrices.hold(fixed, model.parameters, settings.bits, settings.updates)
+            self.price = Price(self.matrices.learned, fixed, model.parameters, settings.bits, settings.updates)
+            self.matrices.hold(self.price)
         self.update = 0
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)

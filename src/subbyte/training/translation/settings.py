@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from subbyte.errors import RecipeError
 from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, START_HELP, STEP_HELP, Declared, check
 
-Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
+Method = Literal["straight_through", "error_feedback", "periodic", "scales", "blockwise"]
 
 
 @dataclass(frozen=True)

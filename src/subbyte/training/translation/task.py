@@ -22,6 +22,7 @@ from subbyte.text.tokenizer import load_tokenizer
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.task import Job
 from subbyte.training.translation.batches import MOST_TOKENS, Pair
+from subbyte.training.translation.blockwise import Blockwise
 from subbyte.training.translation.settings import DECLARED, Finetuning, Texts
 from subbyte.training.translation.trainer import Trainer
 
@@ -78,7 +79,8 @@ class TranslationTask:
         elif job.settings.calibrate:
             sums = grams(model, self.tokenizer, read_lines(texts.source), phase(progress, "calibrating"))
             rounded = quantize_model(model, job.schemes, counts, sums, phase(progress, "rounding"))
-        return Trainer(
+        kind = Blockwise if job.settings.method == "blockwise" else Trainer
+        return kind(
             model, job.schemes, self.pairs, job.settings, clusters=clusters, rounded=rounded,
             activations=job.recipe.activations, precision=job.precision, seed=job.seed,
         )  # fmt: skip
