@@ -26,7 +26,7 @@ with atheris.instrument_imports(include=["subbyte"]):
     from subbyte.errors import FormatError, ModelError, RecipeError
     from subbyte.folders.bergamot.flat_yaml import parse_flat_yaml
     from subbyte.folders.bergamot.model_file import BYTES, floats, parse_items
-    from subbyte.folders.converted import weights_file, weights_reader
+    from subbyte.folders.converted import weights_manifest, weights_reader
     from subbyte.folders.files import parse_json
     from subbyte.folders.tensor_files import read_header
     from subbyte.models.model import Role
@@ -50,7 +50,7 @@ def packed(data: bytes) -> None:
     with SCRATCH.open("rb") as file:
         header = read_header(file, "input", FormatError)
         body = np.frombuffer(file.read(), np.uint8)
-    manifest = weights_file.read_manifest(header, "input")
+    manifest = weights_manifest.read_manifest(header, "input")
     weights_reader.tensors_of(header, body, manifest, SPECIFICATION)
 
 

@@ -22,6 +22,7 @@ from builders.tiny_packed import EVERY_KIND, quantized
 from builders.tiny_student import FLOAT16, FLOAT32, INTGEMM8, tiny_student_folder
 from subbyte import quantize
 from subbyte.folders.converted import saving
+from subbyte.folders.converted.loading import load
 from subbyte.models.translation import sinusoidal_positions
 
 Files = dict[str, bytes]
@@ -74,6 +75,7 @@ def seeds(kind: str) -> tuple[Files, ...]:
                 _converted(tiny_marian_folder(home / "c", **SMALL, **UNTIED, activation_function="swish"), "nmt-mixed"),
                 _converted(tiny_marian_folder(home / "d", **SMALL), "binary4"),
                 _converted(_small_pieces(tiny_student_folder(home / "e", **STUDENT)), "int8"),
+                _converted(_one_vocabulary(tiny_marian_folder(home / "f", **SMALL)), "uniform3", packed=True),
             ]
         elif kind == "safetensors":
             half = tiny_marian_folder(home / "b", dtype="float16", **SMALL, **UNTIED, activation_function="gelu")
@@ -87,6 +89,7 @@ def seeds(kind: str) -> tuple[Files, ...]:
                 tiny_encoder_folder(home / "c", "roberta, classifier", **ENCODER),
                 _quantized(bert, home / "static.toml"),
                 _quantized(tiny_encoder_folder(home / "e", "bert", **ENCODER), "encoder4"),
+                _packed(_quantized(tiny_encoder_folder(home / "f", "bert", **ENCODER), "uniform4")),
             ]
         else:
             untied = {**STUDENT, "tied_embeddings_all": None}
@@ -100,12 +103,24 @@ def seeds(kind: str) -> tuple[Files, ...]:
         return tuple(read_folder(folder) for folder in folders)
 
 
-def _converted(folder: Path, recipe_text: str) -> Path:
+def _converted(folder: Path, recipe_text: str, *, packed: bool = False) -> Path:
     """The folder converted, into one beside it."""
-    packed = quantized(folder, recipe_text)
     out = folder.with_name(f"{folder.name}-converted")
-    saving.save(packed, out, report={"tensors": {}})
+    saving.save(quantized(folder, recipe_text), out, report={"tensors": {}}, packed=packed)
     return out
+
+
+def _packed(folder: Path) -> Path:
+    """A converted folder packed, into one beside it."""
+    out = folder.with_name(f"{folder.name}-packed")
+    saving.save(load(folder), out, report={"tensors": {}}, packed=True)
+    return out
+
+
+def _one_vocabulary(folder: Path) -> Path:
+    """The folder with the source's sentencepiece model for the target too."""
+    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
+    return folder
 
 
 def _quantized(folder: Path, recipe: str | Path) -> Path:

@@ -6,9 +6,12 @@ depends on the generator alone, so that a seed and a number are enough to make a
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import random
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
@@ -423,6 +426,36 @@ def change_pieces(data: bytes, rng: random.Random) -> bytes:
     return protobuf(fields)
 
 
+# --- packed files
+
+
+def change_packed(name: str) -> Callable[[bytes, random.Random], bytes]:
+    """What is done to a packed file: its content changed and packed again, or the packing spoiled."""
+    pack, unpack = (gzip.compress, gzip.decompress) if name.endswith(".gz") else (lzma.compress, lzma.decompress)
+    plain = name.rpartition(".")[0]
+
+    def change(data: bytes, rng: random.Random) -> bytes:
+        match rng.randrange(12):
+            case 0:
+                return pack(bytes(rng.choice((0, 1, 1 << 20, 1 << 24))))
+            case 1:
+                return lzma.compress(rng.randbytes(100), preset=rng.choice((0, 6, 7, 9)))  # it asks for up to 65 MiB
+            case 2:
+                return lzma.compress(data, rng.choice((lzma.FORMAT_ALONE, lzma.FORMAT_XZ)))
+            case 3:
+                return data + rng.choice((data, data[:20], bytes(4), rng.randbytes(9)))
+            case 4 | 5:
+                return change_bytes(data, rng)
+        try:
+            content = unpack(data)
+        except (*UNKNOWING, OSError, EOFError, zlib.error, lzma.LZMAError):
+            return change_bytes(data, rng)
+        return pack(change_of(plain)[1](content, rng))
+
+    change.__name__ = "change_packed"
+    return change
+
+
 # --- the folder
 
 
@@ -432,6 +465,8 @@ def change_of(name: str) -> tuple[float, Callable[[bytes, random.Random], bytes]
     def settings(data: bytes, rng: random.Random) -> bytes:
         return change_json(data, rng, TOKENIZER_KEYS if "token" in name else CONFIG_KEYS)
 
+    if name.endswith((".xz", ".gz")):
+        return 2, change_packed(name)
     if name.endswith(".safetensors"):
         return 6, change_safetensors
     if name.endswith(".spm"):
@@ -452,6 +487,7 @@ def change_of(name: str) -> tuple[float, Callable[[bytes, random.Random], bytes]
 ADDED = (
     "special_tokens_map.json", "added_tokens.json", "pytorch_model.bin", "x.yml", "model2.bin", WEIGHTS, "LICENSE",
     f"{WEIGHTS}.index.json", "generation_config.json", "manifest.json", "config.json", "lex.bin", "target_vocab.json",
+    "source.spm", "target.spm.xz", "vocab.json.gz", "tokenizer.json.xz", "tokenizer.json",
 )  # fmt: skip
 
 

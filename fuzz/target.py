@@ -25,6 +25,7 @@ from folders import Files, write_folder
 
 import subbyte
 from subbyte.errors import FormatError, KernelError, ModelError, SchemeError
+from subbyte.folders.compressed_file import SUFFIXES
 from subbyte.folders.converted import saving, sums
 from subbyte.folders.opening import open_model
 from subbyte.models.encoder import WORDS
@@ -38,6 +39,7 @@ from subbyte.text.tokenizer import load_tokenizer
 
 SECONDS = 1.0  # of processor time
 SLACK = 16 << 20  # bytes beyond the size of the files, until they are checked
+UNPACKED = 36  # times that a packed file counts
 TRACED = 7  # prime to the numbers that choose the steps
 RESIDENT_SLACK = 64 << 20  # bytes by which the process may grow beyond that; sanitizers keep much
 SENTENCES = ["a small dog runs in the park", "zwei Hunde"]
@@ -61,7 +63,7 @@ def memory_bound(files: Files, model: Model | None) -> int:
     Those are three copies of the weights in float32 (of the file, of the tensor, of one that is being turned), and for
     each word of the vocabularies a few objects of Python.
     """
-    bound = sum(map(len, files.values())) + SLACK
+    bound = sum(len(data) * (UNPACKED if name.endswith(SUFFIXES) else 1) for name, data in files.items()) + SLACK
     if model is not None:
         values = sum(
             np.size(t) if isinstance(t, np.ndarray) else t.shape[0] * t.shape[1] for t in model.tensors.values()

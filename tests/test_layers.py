@@ -19,7 +19,7 @@ TORCH_RIVALS = {  # they run in processes of their own -> the functions that imp
     PACKAGE / "measure" / "bench" / "rivals" / "torch.py": ["opener"],
     PACKAGE / "measure" / "bench" / "torch_encoder.py": ["open_encoder", "main"],
 }
-OF_CORE = ("subbyte.run.", "subbyte.numbers.output_rounding")  # who may import it
+OF_CORE = ("subbyte.run.", "subbyte.numbers.output_rounding", "subbyte.numbers.entropy")  # who may import it
 
 
 @cache

@@ -27,6 +27,7 @@ def test_the_names():
         "evaluate_similarity",
         "evaluate_translation",
         "inspect",
+        "pack",
         "quantize",
         "verify",
     ]

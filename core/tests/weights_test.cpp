@@ -37,6 +37,27 @@ TEST(rows_of_clusters_come_back_in_their_places) {
   CHECK(row[7] == two.value(2, 7));
 }
 
+TEST(clusters_that_mean_the_same_run_as_one) {
+  Random random(4);
+  for (size_t bits : {3, 4, 6, 8}) {
+    const Weights first(random, 3, 32, bits, 2, false, true), other(random, 2, 32, bits, 2, false, true);
+    BlockSource second = other.source();
+    second.levels = first.source().levels;  // the codes of `other` in the levels of `first`
+    const uint8_t cluster[] = {0, 1, 0, 1, 0};
+    const auto matrix = Matrix::packed(5, 32, 16, {first.source(), second}, cluster);
+    const auto alone = Matrix::packed(2, 32, 16, {second}, nullptr);
+    CHECK(matrix && alone);
+    CHECK((*matrix)->parts().size() == 1 && (*matrix)->parts()[0].outputs == nullptr);
+    std::vector<float> row(32), expected(32);
+    for (size_t r = 0; r < 5; ++r) {
+      (*matrix)->row(r, row.data());
+      if (r % 2) (*alone)->row(r / 2, expected.data());
+      for (size_t c = 0; c < 32 && r % 2 == 0; ++c) expected[c] = first.value(r / 2, c);
+      CHECK(same_bits(row, expected));
+    }
+  }
+}
+
 TEST(what_is_no_matrix_is_a_fault) {
   Random random(3);
   const Weights w(random, 4, 32, 2, 1), other(random, 1, 32, 2, 1);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/layout.hpp"
 
@@ -41,12 +42,82 @@ Result<std::shared_ptr<Matrix>> Matrix::packed(size_t rows, size_t cols, size_t 
   return std::shared_ptr<Matrix>(new Matrix(rows, cols, group_size, blocks, cluster));
 }
 
-Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& sources,
+namespace {
+
+// Blocks of a file whose codes mean the same, as one: rows of several steps are stored apart, but run at one width.
+struct Joined {
+  BlockSource source;
+  std::vector<size_t> members;    // blocks of the file
+  std::vector<uint32_t> outputs;  // the row of the matrix that each row is; empty: in order
+  std::vector<uint8_t> codes;
+  std::vector<float> scale;
+  std::vector<int8_t> zero;
+};
+
+bool alike(const BlockSource& a, const BlockSource& b) {
+  if (a.bits != b.bits || a.alphas || b.alphas || !a.zero != !b.zero) return false;
+  return a.bits == 8 || std::equal(a.levels, a.levels + (size_t{1} << a.bits), b.levels);
+}
+
+// Copies the rows of all members into one source, in the order of the matrix.
+void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, size_t groups, const uint8_t* cluster) {
+  const BlockSource& first = sources[joined.members[0]];
+  const size_t rows = joined.outputs.size(), planes = first.bytes ? 1 : first.bits;
+  const size_t row_bytes = first.bytes ? cols : (cols + 7) / 8;
+  joined.codes.resize(planes * rows * row_bytes);
+  joined.scale.resize(rows * groups);
+  if (first.zero) joined.zero.resize(rows * groups);
+  std::vector<size_t> next(sources.size());
+  for (size_t row = 0; row < rows; ++row) {
+    const size_t b = cluster[joined.outputs[row]], at = next[b]++;
+    const BlockSource& from = sources[b];
+    const uint8_t* codes = from.bytes ? reinterpret_cast<const uint8_t*>(from.bytes) : from.planes;
+    for (size_t plane = 0; plane < planes; ++plane)
+      std::memcpy(joined.codes.data() + (plane * rows + row) * row_bytes, codes + (plane * from.rows + at) * row_bytes,
+                  row_bytes);
+    for (size_t group = 0; group < groups; ++group) {
+      const size_t one = from.per_tensor ? 0 : at * groups + group;
+      joined.scale[row * groups + group] = from.scale[one];
+      if (first.zero) joined.zero[row * groups + group] = from.zero[one];
+    }
+  }
+  joined.source = first;
+  joined.source.rows = rows;
+  joined.source.planes = first.bytes ? nullptr : joined.codes.data();
+  joined.source.bytes = first.bytes ? reinterpret_cast<const int8_t*>(joined.codes.data()) : nullptr;
+  joined.source.scale = joined.scale.data();
+  joined.source.zero = first.zero ? joined.zero.data() : nullptr;
+  joined.source.per_tensor = false;
+}
+
+std::vector<Joined> join(const std::vector<BlockSource>& sources, size_t rows, size_t cols, size_t groups,
+                         const uint8_t* cluster) {
+  std::vector<Joined> found;
+  std::vector<size_t> place(sources.size());
+  for (size_t b = 0; b < sources.size(); ++b) {
+    for (place[b] = 0; place[b] < found.size(); ++place[b])
+      if (alike(found[place[b]].source, sources[b])) break;
+    if (place[b] == found.size()) found.push_back({sources[b], {}, {}, {}, {}, {}});
+    found[place[b]].members.push_back(b);
+  }
+  if (!cluster) return found;
+  for (size_t row = 0; row < rows; ++row) found[place[cluster[row]]].outputs.push_back(static_cast<uint32_t>(row));
+  for (Joined& joined : found)
+    if (joined.members.size() > 1) fill(joined, sources, cols, groups, cluster);
+  if (found.size() == 1) found[0].outputs.clear();
+  return found;
+}
+
+}  // namespace
+
+Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<BlockSource>& stored,
                const uint8_t* cluster)
-    : rows_(rows), cols_(cols), groups_(cols / group_size), blocks_(sources.size()) {
+    : rows_(rows), cols_(cols), groups_(cols / group_size) {
+  std::vector<Joined> sources = join(stored, rows, cols, groups_, cluster);
+  blocks_.resize(sources.size());
   const size_t steps = steps_of(cols);
   for (size_t b = 0; b < sources.size(); ++b) {
-    const BlockSource& source = sources[b];
+    const BlockSource& source = sources[b].source;
     Block& block = blocks_[b];
     const size_t row_blocks = blocks_of(source.rows), padded = row_blocks * kTile;
     const size_t width = source.bits > 4 ? 8 : source.bits;
@@ -74,10 +145,7 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
                 source.alphas[from * width + plane];
       }
     }
-    if (cluster)
-      for (size_t row = 0; row < rows; ++row)
-        if (cluster[row] == b) block.outputs.push_back(static_cast<uint32_t>(row));
-
+    block.outputs = std::move(sources[b].outputs);
     const Packed packed = {block.codes.data(),
                            block.scale.data(),
                            block.zero.data(),
@@ -87,7 +155,7 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
                            steps,
                            groups_,
                            static_cast<int>(width)};
-    parts_.push_back({packed, cluster ? block.outputs.data() : nullptr});
+    parts_.push_back({packed, block.outputs.empty() ? nullptr : block.outputs.data()});
   }
 }
 

@@ -20,6 +20,7 @@ Models
 
 Work on folders
     quantize                   compresses a float32 folder into another folder
+    pack                       a compressed folder in fewer bytes, with the same answers
     inspect                    what is in a folder, and how this machine runs it
     verify                     whether a compressed folder is as it was written
     evaluate_translation       BLEU and chrF on a text with its translation
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from subbyte.errors import SubbyteError as SubbyteError
     from subbyte.errors import UsageError as UsageError
     from subbyte.folders.converted.sums import verify as verify
+    from subbyte.folders.packing import pack as pack
     from subbyte.measure.analysis.analyzing import analyze as analyze
     from subbyte.measure.evaluation.encoders import evaluate_classification as evaluate_classification
     from subbyte.measure.evaluation.encoders import evaluate_similarity as evaluate_similarity
@@ -85,6 +87,7 @@ _HOMES = {
     "evaluate_similarity": "measure.evaluation.encoders",
     "evaluate_translation": "measure.evaluation.translation",
     "inspect": "run.inspection",
+    "pack": "folders.packing",
     "quantize": "compress.quantizing",
     "verify": "folders.converted.sums",
 }

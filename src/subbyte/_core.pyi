@@ -17,6 +17,19 @@ def few_inputs(isa: str) -> int:
     Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.
     """
 
+def encode_codes(bits: int, rows: int, cols: int, codes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], *, threads: int = 1) -> NDArray[numpy.uint8] | None:
+    """The bytes of a block's codes, coded; None where that takes no fewer."""
+
+def coded_fault(bits: int, rows: int, cols: int, coded: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> str:
+    """
+    What is wrong with a block's coded bytes, as far as can be seen before they are decoded; empty: nothing.
+    """
+
+def decode_codes(blocks: Sequence[tuple[int, int, int, Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu')]]], *, threads: int = 1) -> list[str]:
+    """
+    Blocks are (bits, rows, cols, coded bytes, bytes of the codes, which are written), each without a fault that can be seen before. The fault of each in decoding; empty: none.
+    """
+
 class Matrix:
     """A weight matrix laid out for the kernels."""
 

@@ -87,6 +87,7 @@ CASES = [
         ],
         same=False, needs=TORCH,
     ),
+    Case(lambda w, out: ["pack", w.compressed, out / "p"]),
     Case(lambda w, out: ["inspect", w.compressed, "--verify"], either=True),
     Case(lambda w, out: ["translate", w.compressed, w.english, *QUICK]),
     Case(lambda w, out: ["translate", w.compressed, w.english, "--document", *QUICK]),

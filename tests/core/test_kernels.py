@@ -116,12 +116,13 @@ def test_the_largest_sums_do_not_overflow(isa, value, sign):
     np.testing.assert_array_equal(_core.linear(matrix, x, isa=isa), _core.linear(matrix, x, isa="reference"))
 
 
-def test_row_clusters_equal_their_rows(isa):
-    """Clusters of other widths give each row what a matrix of that row alone gives."""
+@pytest.mark.parametrize("widths", [(4, 2, 1), (4, 2, 4)])
+def test_row_clusters_equal_their_rows(isa, widths):
+    """Clusters, also those that run as one, give each row what a matrix of that row alone gives."""
     rng = np.random.default_rng(3)
     cluster = rng.integers(0, 3, 53).astype(np.uint8)
     blocks, values = [], np.zeros((53, 64))
-    for b, bits in enumerate((4, 2, 1)):
+    for b, bits in enumerate(widths):
         rows = int((cluster == b).sum())
         code = rng.integers(0, 2**bits, (rows, 64), dtype=np.uint8)
         planes = np.packbits(np.stack([code >> p & 1 for p in range(bits)]), axis=-1, bitorder="little")

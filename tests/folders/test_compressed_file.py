@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import shutil
 import sys
@@ -32,7 +33,7 @@ def zst(data: bytes) -> bytes:
     return packed
 
 
-PACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zst}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zst}
 
 
 def packed_student(folder: Path, suffix: str, names: list[str] | None = None, **options: Any) -> Path:
@@ -176,11 +177,11 @@ def shaped(tmp_path: Path, *names: str) -> Path:
     [
         (["model.enpt.bin.gz"], r"has the vocabularies \(none\); expected beside model.enpt.bin.gz are vocab"),
         (["model.enpt.bin.zst", "lex.enpt.bin.zst"], r"has the vocabularies \(none\)"),
-        (["model.enpt.bin", "vocab.enpt.spm.xz"], r"has the vocabularies vocab.enpt.spm.xz; expected"),
+        (["model.enpt.bin", "vocab.enpt.spm.bz2"], r"has the vocabularies vocab.enpt.spm.bz2; expected"),
         (["model.a.bin", "model.b.bin.gz", "vocab.spm"], r"has 2 files model\*.bin"),
         (["vocab.enpt.spm.gz", "lex.enpt.bin.gz"], r"has lex.enpt.bin.gz vocab.enpt.spm.gz, and no model\*.bin"),
         (["vocab.enpt.spm"], r"has vocab.enpt.spm, and no model\*.bin .*download the model"),
-        (["model.enpt.bin.xz", "vocab.enpt.spm"], r"unpack model.enpt.bin.xz first: read are .gz and .zst"),
+        (["model.enpt.bin.7z", "vocab.enpt.spm"], r"unpack model.enpt.bin.7z first: read are .gz, .xz and .zst"),
         (["model.enpt.bin.bz2"], r"unpack model.enpt.bin.bz2 first"),
         (["model.npz", "vocab.spm"], r"marian-conv makes one of model.npz"),
         (["source.spm", "target.spm"], "no config.json"),

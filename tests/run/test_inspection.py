@@ -16,7 +16,7 @@ from subbyte.numbers.matrices import dequantize
 from subbyte.run.translation_engine import Engine
 
 KEYS = ["architecture", "parameters", "bytes_on_disk", "bytes_float32", "compression", "average_bits"]
-KEYS += ["resident_weight_bytes", "tensors", "kernels", "answers"]
+KEYS += ["resident_weight_bytes", "tensors", "kernels", "answers", "weights_bytes", "folder_bytes", "folder_bits"]
 TENSOR_KEYS = ["name", "role", "shape", "scheme", "bits", "granularity", "bytes", "sqnr_db", "rule"]
 
 
@@ -35,6 +35,9 @@ def test_a_compressed_folder(tiny_folder, tmp_path, recipe):
     assert document["average_bits"] == pytest.approx(32 / document["compression"])
     files = [path.stat().st_size for path in (tmp_path / "out").iterdir() if path.name != "README.md"]
     assert document["bytes_on_disk"] == sum(files)
+    whole = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert (document["weights_bytes"], document["folder_bytes"]) == (weights, whole)
+    assert document["folder_bits"] == 8 * whole / parameters
     model = open_model(tmp_path / "out")
     assert document["resident_weight_bytes"] == Engine(model).weight_bytes
     assert sum(tensor["bytes"] for tensor in document["tensors"]) <= weights

@@ -46,6 +46,7 @@ inline Grid grid_of(const std::string& name, const GridArrays& arrays) {
   return made(subbyte::grid_of(name, bits, scale, zero, limit));
 }
 
+void define_codes(nb::module_& m);       // codes.cpp
 void define_matrices(nb::module_& m);    // matrices.cpp
 void define_operations(nb::module_& m);  // operations.cpp
 void define_models(nb::module_& m);      // models.cpp

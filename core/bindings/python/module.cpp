@@ -23,6 +23,7 @@ NB_MODULE(_core, m) {
   m.def(
       "few_inputs", [](const std::string& isa) { return kernels_of(isa).few_inputs; }, "isa"_a,
       "Up to so many inputs, int8 products unpack codes in registers; above, once a block into the cache.");
+  define_codes(m);
   define_matrices(m);
   define_operations(m);
   define_models(m);

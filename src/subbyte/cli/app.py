@@ -19,6 +19,7 @@ from subbyte.cli import (
     evaluate,
     finetune,
     inspect,
+    pack,
     quantize,
     score,
     translate,
@@ -40,6 +41,7 @@ app.command(short_help="Compress the small model that ships, and translate with 
 app.command(short_help="Fetch a model from the Hugging Face hub into a folder.")(download.download)
 app.command(short_help="Compress a float32 model into a folder, without retraining.")(quantize.quantize)
 app.command(short_help="Compress a float32 model, and train it as it is stored.")(finetune.finetune)
+app.command(short_help="Write a compressed folder in fewer bytes, with the same answers.")(pack.pack)
 app.command(short_help="Show what is in a folder, and how this machine would run it.")(inspect.inspect)
 app.command(short_help="Translate line by line: lines in, lines out.")(translate.translate)
 app.command(short_help="Make a vector of each line: JSON on stdout, or a .npy file.")(encode.encode)

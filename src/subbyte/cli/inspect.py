@@ -42,9 +42,9 @@ def print_totals(folder: Path, document: Inspection) -> None:
             str(folder): document["architecture"],
             **({"makes": document["answers"]} if document["answers"] else {}),
             "parameters": f"{document['parameters']:,}",
-            "on disk": f"{document['bytes_on_disk']:,} bytes",
-            "weights": f"{document['average_bits']:.2f} bits per weight, {document['compression']:.2f} times smaller "
-            "than float32, scales and header included",
+            "folder": f"{document['folder_bytes']:,} bytes, all files; {document['folder_bits']:.2f} bits per weight",
+            "weights": f"{document['weights_bytes']:,} bytes, {document['average_bits']:.2f} bits per weight, "
+            f"{document['compression']:.2f} times smaller than float32, scales and header included",
             "in memory": f"{document['resident_weight_bytes']:,} bytes of weight matrices",
         }
     )

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,12 @@ def parse_json(text: bytes, where: str, error: type[SubbyteError], most_values: 
         except UnicodeEncodeError:
             raise error(f"{where}: is not UTF-8: a string holds half of a surrogate pair") from None
     return document
+
+
+def json_text(document: Mapping[str, Any], *, spaced: bool = True) -> bytes:
+    """A document as we write it: for people, or in as few bytes as can be."""
+    layout: dict[str, Any] = {"indent": 2} if spaced else {"separators": (",", ":")}
+    return (json.dumps(document, ensure_ascii=False, **layout) + "\n").encode()
 
 
 def _levels(document: dict[str, Any]) -> int:

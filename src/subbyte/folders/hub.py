@@ -20,10 +20,10 @@ from subbyte.folders.files import read_json
 from subbyte.folders.foreign import hub_name
 
 PICKLE_INDEX = re.compile(r"(pytorch_model\.bin|tf_model\.h5|flax_model\.msgpack)\.index\.json")
-SMALL = re.compile(r"[^/]+\.(json|spm|txt|model|md)|(LICENSE|NOTICE)[^/]*")
+SMALL = re.compile(r"[^/]+\.(json|spm|txt|model|md)(\.gz|\.xz)?|(LICENSE|NOTICE)[^/]*")
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
-STUDENT = re.compile(r"[^/]+\.(spm|yml|md)(\.gz|\.zst)?|(model|lex)[^/]*\.bin(\.gz|\.zst)?|LICENSE[^/]*")
+STUDENT = re.compile(r"[^/]+\.(spm|yml|md)(\.gz|\.xz|\.zst)?|(model|lex)[^/]*\.bin(\.gz|\.xz|\.zst)?|LICENSE[^/]*")
 MODULE = re.compile(r"\d+_\w+")  # a folder of sentence-transformers
 LARGE = 10_000_000  # bytes that are worth a sentence where nobody may look
 # the owners of models that people call by their bare names
@@ -89,7 +89,7 @@ def _fetched(library: Any, name: str, revision: str | None, new: Path, say: Call
     if say and (size >= LARGE or sys.stderr.isatty()):
         about = f", {size / 1e6:,.1f} MB" if size else ""
         say(f"fetching {len(files)} of the {len(sizes)} files of {name}{about}")
-    small = [file for file in files if PurePosixPath(file).suffix not in (".safetensors", ".bin", ".gz", ".zst")]
+    small = [file for file in files if PurePosixPath(file).suffix not in (".safetensors", ".bin", ".gz", ".xz", ".zst")]
     for part in (small, files):
         with _sentences(library, name, revision):
             source = Path(library.snapshot_download(name, revision=commit, allow_patterns=part))

@@ -1,22 +1,21 @@
 """manifest.json: the size and sha256 of every file that we wrote into a folder, and what in it is not ours."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from subbyte.errors import FormatError
-from subbyte.folders.files import open_regular, read_json
+from subbyte.folders.files import json_text, open_regular, read_json
 
 NAME = "manifest.json"
 NEEDED = ("config.json", "model.safetensors")  # of every model, so in every manifest
 
 
-def manifest_of(files: Mapping[str, bytes]) -> bytes:
+def manifest_of(files: Mapping[str, bytes], *, spaced: bool = True) -> bytes:
     """The manifest of a folder with these files."""
     entries = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    return (json.dumps({"files": entries}, indent=2, ensure_ascii=False) + "\n").encode()
+    return json_text({"files": entries}, spaced=spaced)
 
 
 def listed(folder: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ STUDENT_KEYS: Mapping[str, tuple[str, str]] = {
     "position_rates": ("transformers", "marian"),  # 10000**(-2i / d), or 10000**(-i / (d / 2 - 1))
 }
 SENTENCEPIECE = re.compile(r"[\w.-]+\.spm")
+SOURCE, TARGET = "source.spm", "target.spm"
 
 
 def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
@@ -67,6 +68,8 @@ def settings(config: Mapping[str, Any], where: str = "config.json") -> Settings:
         faults.append(f"layer_norm_eps is {epsilon!r}, should be a number from 1e-12 to 1")
     if student:
         faults += _sentencepiece_faults(config)
+    if _names_files(config):
+        faults += _sentencepiece_faults(config["quantization_config"])
 
     found = Settings(
         d_model=number("d_model", MOST_WIDTH),
@@ -112,6 +115,20 @@ def sentencepiece_files(config: Mapping[str, Any]) -> tuple[str, str] | None:
     if config.get("architectures") != [STUDENT]:
         return None
     return config["sentencepiece"]["source"], config["sentencepiece"]["target"]
+
+
+def piece_files(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Those of MarianMT: Hugging Face's names, unless a packed folder says that one file is both."""
+    if not _names_files(config):
+        return SOURCE, TARGET
+    named = config["quantization_config"]["sentencepiece"]
+    return named["source"], named["target"]
+
+
+def _names_files(config: Mapping[str, Any]) -> bool:
+    """Whether it is that of a packed folder which names its sentencepiece files."""
+    quantization = config.get("quantization_config")
+    return isinstance(quantization, dict) and "sentencepiece" in quantization
 
 
 def check_generation(config: Mapping[str, Any], generation: Mapping[str, Any], where: str) -> None:

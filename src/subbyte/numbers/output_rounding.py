@@ -76,7 +76,7 @@ class Columns:
     def _shift(self, values: Array, numbers: Array, rate: float) -> Array:
         """How far borders move because their levels differ in bits, as many as they are worth among these `numbers`.
 
-        With D the squared error of outputs that a weight causes and R its bits, a code is chosen by D + exchange * R. At
+        With D the squared error of outputs for a weight and R its bits, a code is chosen by D + exchange * R. At
         high rate D is a twelfth of the squared step, and four times less for a bit more: the exchange is ln 2 / 6 of a
         squared step, times what an error of a weight is in its outputs. `rate` is its share that counts.
         """

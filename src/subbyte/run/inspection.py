@@ -84,6 +84,9 @@ class Inspection(TypedDict):
     bytes_float32  4 x parameters
     compression    bytes_float32 / size of the weights file
     average_bits   8 x size of the weights file / parameters: scales, header and vectors included
+    weights_bytes  of the weights file, or files
+    folder_bytes   of every file in the folder, vocabularies, report and card too
+    folder_bits    8 x folder_bytes / parameters
     """
 
     architecture: str
@@ -96,6 +99,9 @@ class Inspection(TypedDict):
     tensors: list[TensorReport]
     kernels: Kernels
     answers: str | None
+    weights_bytes: int
+    folder_bytes: int
+    folder_bits: float
 
 
 def inspect(folder: str | Path) -> Inspection:
@@ -105,6 +111,7 @@ def inspect(folder: str | Path) -> Inspection:
     weight_bytes = sum(path.stat().st_size for path in {path for path, _ in stored.values()})
     parameters = model.parameters
     engine = engine_of(model, threads=1)
+    whole = sum(file.stat().st_size for file in files_in(Path(folder)))
     return {
         "architecture": model.architecture,
         "parameters": parameters,
@@ -116,6 +123,9 @@ def inspect(folder: str | Path) -> Inspection:
         "tensors": _tensors(model, {name: entry for name, (_, entry) in stored.items()}),
         "kernels": _kernels(model, engine),
         "answers": answers(model),
+        "weights_bytes": weight_bytes,
+        "folder_bytes": whole,
+        "folder_bits": 8 * whole / parameters,
     }
 
 
@@ -139,7 +149,12 @@ def answers(model: Model) -> str | None:
 
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files in a folder except its card."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
+    return sum(path.stat().st_size for path in files_in(folder) if path != folder / CARD)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file of a folder, and of those in it."""
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _tensors(model: Model, stored: Mapping[str, Entry]) -> list[TensorReport]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError
-from subbyte.folders.files import read_file, read_json
+from subbyte.folders.compressed_file import read_plain, read_plain_json
 from subbyte.text.added_tokens import NAMED
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _word_pieces(source: Source) -> Tokenizer:
     if source.loaded is not None:
         vocabulary = source.loaded.get_vocab(with_added_tokens=False)
     else:
-        words = read_file(source.folder, WORDS, ModelError, LIMIT).decode("utf-8", errors="replace").split("\n")
+        words = read_plain(source.folder, WORDS, ModelError, LIMIT).decode("utf-8", errors="replace").split("\n")
         vocabulary = {word.rstrip(): i for i, word in enumerate(words) if word.rstrip()}
     if source.special["unk_token"] not in vocabulary:
         raise ModelError(f"the unknown token {source.special['unk_token']!r} is not in the vocabulary")
@@ -103,8 +103,8 @@ def _byte_pairs(source: Source) -> Tokenizer:
         model.continuing_subword_prefix = model.end_of_word_suffix = ""
         model.fuse_unk = model.byte_fallback = model.ignore_merges = False
     else:
-        vocabulary = read_json(source.folder, VOCABULARY, ModelError, LIMIT, most_values=1 << 20)
-        lines = read_file(source.folder, MERGES, ModelError, LIMIT).decode("utf-8", errors="replace").split("\n")
+        vocabulary = read_plain_json(source.folder, VOCABULARY, ModelError, LIMIT, most_values=1 << 20)
+        lines = read_plain(source.folder, MERGES, ModelError, LIMIT).decode("utf-8", errors="replace").split("\n")
         merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
         model = library.models.BPE(vocabulary, merges)
     made: Tokenizer = library.Tokenizer(model)

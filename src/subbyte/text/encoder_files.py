@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subbyte.errors import ModelError, fault_list
-from subbyte.folders.files import read_file
+from subbyte.folders.compressed_file import is_there, read_plain
 from subbyte.text.added_tokens import OPTIONS, add, content_of, extra_tokens, optional, token_names, with_added
 from subbyte.text.encoder_classes import BACKEND, BYTES, FILE, KINDS, LIMIT, MERGES, WORD_PIECES, WORDS, Kind, Source
 
@@ -52,8 +52,8 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> FolderTokenizer:
     import tokenizers  # takes long, and translation does without
 
     loaded = None
-    if (folder / FILE).exists():
-        content = read_file(folder, FILE, ModelError, LIMIT)
+    if is_there(folder, FILE):
+        content = read_plain(folder, FILE, ModelError, LIMIT)
         loaded = _made(folder / FILE, lambda: tokenizers.Tokenizer.from_buffer(content))
     options, added = with_added(folder, options, loaded)
     given = {**kind.special, **{name: options[name] for name in token_names(options)}}

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.errors import ModelError, fault_list
-from subbyte.folders.files import JSON_LIMIT, MOST_VALUES, read_json
+from subbyte.folders.compressed_file import read_plain_json
+from subbyte.folders.files import JSON_LIMIT, MOST_VALUES
+from subbyte.models import marian
 from subbyte.text.added_tokens import ADDED, NAMED, OPTIONS, SPECIAL_MAP, optional
 from subbyte.text.marian_tokenizer import AddedToken, MarianTokenizer
 from subbyte.text.pieces import read_pieces
@@ -30,9 +32,11 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> MarianTokenizer:
     added = _added_tokens(folder, options, source_ids)
     if beyond := [f"{token.content!r} has the id {token.id}" for token in added.values() if token.id >= words]:
         raise ModelError(fault_list(f"{folder}: special tokens that are not among the {words} words", beyond))
+    names = marian.piece_files(config)
+    pieces = {name: read_pieces(folder, name) for name in dict.fromkeys(names)}
     return MarianTokenizer(
-        source=read_pieces(folder, "source.spm"),
-        target=read_pieces(folder, "target.spm"),
+        source=pieces[names[0]],
+        target=pieces[names[1]],
         source_ids=source_ids,
         target_pieces={id: piece for piece, id in target_ids.items()},
         added=added,
@@ -66,7 +70,8 @@ def _options(folder: Path) -> dict[str, Any]:
 def _vocabulary(folder: Path, name: str, words: int) -> dict[str, int]:
     """Piece -> id, every id below `words`."""
     # Bounded by the words of the model, which its tensors have proved; pieces may hold commas and brackets themselves.
-    vocabulary = read_json(folder, name, ModelError, JSON_LIMIT + VOCABULARY_BYTES * words, MOST_VALUES + 2 * words)
+    most = JSON_LIMIT + VOCABULARY_BYTES * words
+    vocabulary = read_plain_json(folder, name, ModelError, most, MOST_VALUES + 2 * words)
     faults = [
         f"{piece!r} has the id {id!r}, should be a whole number below {words}"
         for piece, id in vocabulary.items()

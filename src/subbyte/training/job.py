@@ -107,16 +107,21 @@ def finetune(
         made = trainer.model()
         activations = activations_of(chosen.activations, made.activations.grids)
         current = replace(made, activations=activations, recipe=facts["recipe"])
-        found = {"update": trainer.update, kind.metric: task.score(current)}
+        found = {"update": trainer.update, **trainer.measured, kind.metric: task.score(current)}
         kept.log(**found)
         if trainer.complete:
             if all(found[kind.metric] > one[kind.metric] for one in history):
                 saving.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
             history.append(found)
 
-    if kind.first and not history:
+    if kind.first and not history and not trainer.update:
         keep_best()
     train(trainer, kept, history, validated, keep_best, progress, kind.metric)
+    if not history and (price := trainer.matrices.price):
+        raise UsageError(
+            f"{working}: no validated model was within the budget: {price.budget:.3f} bits of a weight, the last has "
+            f"{price.bits:.3f}; give more updates, a higher step_learning_rate, or a start of fewer bits"
+        )
     best = replace(loading.load(kept.best), folder=model.folder)
     saving.save(best, out, report={**report, "validations": history}, force=force)
     kept.clear()

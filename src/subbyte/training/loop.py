@@ -42,8 +42,13 @@ class Trained(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether every matrix is rounded by now, so that the model may be chosen."""
-        return True
+        """Whether the model may be chosen: every matrix is rounded by now, and the budget is met, if there is one."""
+        return not self.matrices.price or self.matrices.price.met
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What is known of the model beside its quality: with a budget, the bits of a weight as `inspect` counts."""
+        return {"bits": round(self.matrices.price.bits, 4)} if self.matrices.price else {}
 
     @abstractmethod
     def step(self) -> float:

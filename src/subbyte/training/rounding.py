@@ -3,20 +3,24 @@
 The schemes are those of `numbers.schemes`, with torch's arrays.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from subbyte.numbers.granularity import PerTensor, group_size, grouped
+from subbyte.numbers.granularity import Granularity, PerTensor, group_size, grouped
 from subbyte.numbers.matrices import CHUNK, dequantize, pack_block
 from subbyte.numbers.packed import PackedMatrix
-from subbyte.numbers.schemes import Clustered, Scheme, to_plain
+from subbyte.numbers.schemes import Clustered, EntropyCoded, Scheme, to_plain
 from subbyte.numbers.schemes.fitting import TINY, half
 from subbyte.numbers.schemes.uniform import Uniform
 
+CELL = 0.45  # of a step: how far from its level a weight may start
 PIECE = 1 << 15  # weights rounded at a time: what is computed on the way stays in the cache, and is not paged in anew
 
 
@@ -31,9 +35,14 @@ class Rounder:
         if isinstance(scheme, Clustered):
             self.cluster = scheme.clusters.assign(np.arange(shape[0], 0, -1)) if cluster is None else cluster
             rows = [torch.from_numpy(np.flatnonzero(self.cluster == i)) for i in range(scheme.clusters.count)]
-            self._parts = [_Part(*part) for part in zip(scheme.schemes, rows, strict=True)]
+            self._parts = [_part(*part, shape) for part in zip(scheme.schemes, rows, strict=True)]
         else:
-            self._parts = [_Part(scheme, slice(None))]
+            self._parts = [_part(scheme, slice(None), shape)]
+
+    @property
+    def coded(self) -> list[CodedPart]:
+        """Its parts, if they are entropy coded: these have steps that can be learned."""
+        return [part for part in self._parts if isinstance(part, CodedPart)]
 
     def fit(self, w: Tensor) -> None:
         """Find the parameters for these weights, float32 [rows, cols]."""
@@ -45,7 +54,27 @@ class Rounder:
         for part, block in zip(self._parts, packed.blocks, strict=True):
             arrays = {"scale": block.scale, "alphas": block.alphas, "zero": block.zero}
             part.params = {key: torch.from_numpy(a.copy()) for key, a in arrays.items() if a is not None}
+        for coded in self.coded:
+            coded.learn()
         return torch.from_numpy(dequantize(packed))
+
+    def near(self, w: Tensor, values: Tensor) -> Tensor:
+        """The weights that are nearest to `w` among those that are rounded to these values, not at a border."""
+        near = torch.empty_like(w)
+        for part in self.coded:
+            reach = CELL * part.params["scale"].float()
+            these = values[part.rows]
+            near[part.rows] = torch.clamp(w[part.rows], these - reach, these + reach)
+        return near
+
+    def settle(self) -> None:
+        """Make the steps what was learned, as they are stored."""
+        for part in self.coded:
+            part.settle()
+
+    def of_steps(self, gradient: Tensor, w: Tensor, rounded: Tensor) -> list[Tensor]:
+        """The gradients of the logarithms of the steps, for that of the rounded weights."""
+        return [part.of_step(gradient[part.rows], w[part.rows], rounded[part.rows]) for part in self.coded]
 
     def rescale(self, w: Tensor) -> None:
         """Move the scales to the least squared error under the codes as they are: a small part of a fit."""
@@ -141,6 +170,88 @@ class _Part:
 
     def _grouped(self, w: Any) -> Any:
         return grouped(w, self.scheme.granularity)
+
+
+class CodedPart(_Part):
+    """Rows that will be entropy coded. Their step can be learned, by its logarithm; the nearest level is what counts.
+
+    Levels are integers, so all borders are multiples of a half: a level is looked up by the half that a weight is in.
+    """
+
+    def __init__(self, scheme: EntropyCoded, rows: Tensor | slice, shape: tuple[int, int]) -> None:
+        super().__init__(replace(scheme, dead_zone=0.0), rows)
+        self.levels = torch.unique(torch.tensor(scheme.levels))  # int64, rising
+        self._first, last = 2 * int(self.levels[0]), 2 * int(self.levels[-1])
+        self._most = last - self._first
+        halves = torch.arange(self._first, last + 1) / 2
+        borders = (self.levels[1:] + self.levels[:-1]) / 2
+        self._code = torch.searchsorted(borders, halves, right=True)
+        self._level = self.levels[self._code].float()
+        self.log_step = nn.Parameter(torch.zeros(scales_of(scheme.granularity, shape)))
+
+    def fit(self, w: Tensor) -> None:
+        super().fit(w)
+        self.learn()
+
+    def learn(self) -> None:
+        """Begin to learn the step, as it is."""
+        self.log_step.data = self.params["scale"].float().log()
+
+    def settle(self) -> None:
+        scale: Any = self.log_step.detach().exp()
+        self.params = {**self.params, "scale": torch.as_tensor(half(scale))}
+
+    def counts(self, w: Tensor) -> Tensor:
+        """How often each level is the nearest, int64 [levels]."""
+        halves = torch.zeros(self._most + 1, dtype=torch.int64)
+        step = max(1, PIECE // w.shape[1])
+        for start in range(0, len(w), step):
+            rows = slice(start, start + step)
+            found = self._halves(self._grouped(w[rows]), self._known(rows))
+            halves += torch.bincount(found.flatten(), minlength=len(halves))
+        return torch.zeros(len(self.levels), dtype=torch.int64).index_add_(0, self._code, halves)
+
+    def of_step(self, gradient: Tensor, w: Tensor, rounded: Tensor) -> Tensor:
+        """With s the step and q a level: s (q - w / s), or s q where w is beyond all levels (Esser et al. 2020)."""
+        scale = self.params["scale"].float()[..., None]
+        values, weights = self._grouped(rounded), self._grouped(w)
+        low, high = scale * float(self.levels[0]), scale * float(self.levels[-1])
+        moved = torch.where((weights < low) | (weights > high), values, values - weights)
+        return (self._grouped(gradient) * moved).sum(-1)
+
+    def _values(self, w: Any, known: Any) -> Any:
+        return self._level[self._halves(w, known)] * known["scale"].float()[..., None]
+
+    def _halves(self, w: Tensor, known: Any) -> Tensor:
+        level = w / known["scale"].float()[..., None]
+        return level.mul_(2).floor_().clamp_(self._first, self._first + self._most).to(torch.int64).sub_(self._first)
+
+
+def _part(scheme: Scheme, rows: Tensor | slice, shape: tuple[int, int]) -> _Part:
+    if not isinstance(scheme, EntropyCoded):
+        return _Part(scheme, rows)
+    return CodedPart(scheme, rows, (shape[0] if isinstance(rows, slice) else len(rows), shape[1]))
+
+
+def scales_of(granularity: Granularity, shape: tuple[int, int]) -> tuple[int, int]:
+    """The shape of the scales of a matrix."""
+    return (1, 1) if granularity == PerTensor() else (shape[0], shape[1] // group_size(granularity, shape[1]))
+
+
+class Stepped(torch.autograd.Function):
+    """Rounded weights whose gradient is passed on as that of the weights, and to the steps of `rounder`."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, rounded: Tensor, rounder: Rounder, *steps: Tensor) -> Tensor:
+        """The rounded weights."""
+        ctx.rounder = rounder
+        ctx.save_for_backward(w, rounded)
+        return rounded.view_as(rounded)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the rounded weights, as that of the weights; those of the logarithms of steps."""
+        return gradient, None, None, *ctx.rounder.of_steps(gradient, *ctx.saved_tensors)
 
 
 class Rounded(torch.autograd.Function):

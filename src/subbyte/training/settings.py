@@ -12,6 +12,10 @@ from subbyte.errors import RecipeError
 MOST = 10**9  # of numbers that may be as great as one likes
 COUNT, SHARE = (1, MOST), (0.0, 1.0)
 
+# of both kinds of model
+BITS_HELP = "a weight, the whole file counted, that `entropy_coded` matrices are trained to; 0: as many as at first"
+STEP_HELP = "of the logarithms of the steps of `entropy_coded`, at its highest"
+
 
 @dataclass(frozen=True)
 class Declared:

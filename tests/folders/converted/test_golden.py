@@ -12,7 +12,7 @@ import pytest
 
 from builders.same_models import assert_same
 from subbyte.errors import FormatError
-from subbyte.folders.converted import weights_file, weights_reader
+from subbyte.folders.converted import weights_file, weights_manifest, weights_reader
 from subbyte.folders.tensor_files import read_header
 from subbyte.models.model import Model, Role
 from subbyte.models.specification import Specification
@@ -57,7 +57,7 @@ def test_the_golden_file_is_read() -> None:
     with GOLDEN.open("rb") as file:
         header = read_header(file, "golden", FormatError)
         body = np.frombuffer(file.read(), np.uint8)
-    manifest = weights_file.read_manifest(header, "golden")
+    manifest = weights_manifest.read_manifest(header, "golden")
     tensors, faults = weights_reader.tensors_of(header, body, manifest, GOLDEN_SPECIFICATION)
     assert faults == []
     assert_same(GOLDEN_MODEL, replace(GOLDEN_MODEL, tensors=tensors))
@@ -77,5 +77,5 @@ def test_the_documentation_shows_the_golden_file() -> None:
     [(-3, -2, -1, 0, 1, 2, 3, 3), (-3, -1, 1, 3), (-127, 127), (127, -127), (127, 64, 32, 16), (0, 0, 1, 1), (5, 5)],
 )
 def test_levels_come_back(levels: tuple[int, ...]) -> None:
-    plain = json.loads(json.dumps(weights_file.compact_levels(levels)))
-    assert weights_file.expand_levels(plain, (len(levels) - 1).bit_length()) == levels
+    plain = json.loads(json.dumps(weights_manifest.compact_levels(levels)))
+    assert weights_manifest.expand_levels(plain, (len(levels) - 1).bit_length()) == levels

@@ -16,7 +16,7 @@ from builders.same_models import assert_same
 from builders.tiny_marian import edit_json, tiny_marian_folder
 from builders.tiny_packed import quantized
 from subbyte.errors import FormatError, SubbyteError
-from subbyte.folders.converted import loading, saving, weights_file, weights_reader
+from subbyte.folders.converted import loading, saving, weights_manifest, weights_reader
 from subbyte.folders.opening import open_model
 from subbyte.folders.tensor_files import read_header
 from subbyte.models.model import Model
@@ -238,7 +238,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) -> None:
     strange = [None, True, -1, 0, 2**63, 1.5, "x", [], {}, [[]], "9" * 50]
     original = (out / "model.safetensors").read_bytes()
-    for i, path in enumerate(places(weights_file.manifest_of(model, "p"))):
+    for i, path in enumerate(places(weights_manifest.manifest_of(model, "p"))):
         value = strange[i % len(strange)]
         if "scheme" in path or path == ("producer",):
             continue  # for people: nothing depends on it
@@ -260,10 +260,14 @@ def test_whatever_changes_in_the_manifest_is_refused(out: Path, model: Model) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format_version=2), "written by a later subbyte.*upgrade subbyte"),
+        (lambda m: m.update(format_version=3), "written by a later subbyte.*upgrade subbyte"),
         (lambda m: m.update(format_version=0), "format_version is 0"),
         (lambda m: m.pop("format_version"), "format_version is None"),
         (lambda m: m.update(surprise=1), "surprise"),
+        (
+            lambda m: [m.pop(k) for k in ("aliases", "architecture")] and m.update(format_version=2),
+            "list of 1|version 2",
+        ),
         (lambda m: m.pop("aliases"), "aliases"),
         (lambda m: m["aliases"].pop("lm_head.weight"), "the manifest ties"),
         (lambda m: m.update(activations="int4"), "activations are 'int4'"),
@@ -315,7 +319,7 @@ def test_every_fault_is_named_at_once(out: Path) -> None:
         {"quantization_config": {"source_model_type": "t5", "format_version": 1, "recipe": {}}},
         {"quantization_config": None},
         {"quantization_config": []},
-        {"quantization_config": {"quant_method": "subbyte", "format_version": 2, "recipe": {}}},
+        {"quantization_config": {"quant_method": "subbyte", "format_version": 3, "recipe": {}}},
         {"quantization_config": {"quant_method": "subbyte", "format_version": 1, "recipe": []}},
     ],
 )

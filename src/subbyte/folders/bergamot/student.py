@@ -231,17 +231,17 @@ def find_files(folder: Path) -> Files:
     found = " ".join(name for name in names if ".spm" in name) or "(none)"
     raise ModelError(
         f"{folder}: has the vocabularies {found}; expected beside {model} are vocab.*.spm, or srcvocab.*.spm and "
-        "trgvocab.*.spm, each perhaps with .gz or .zst behind it, or a *.yml that names them"
+        "trgvocab.*.spm, each perhaps with .gz, .xz or .zst behind it, or a *.yml that names them"
     )
 
 
 def _no_model(folder: Path) -> str:
     """What a folder has that looks like Marian's, where there is neither a model to read nor a *.yml that names one."""
     found = [match for name in names_in(folder) if (match := MARIANS.fullmatch(name))]
-    has = f"{folder}: has {' '.join(match[0] for match in found)}, and no model*.bin (.gz, .zst) to read"
+    has = f"{folder}: has {' '.join(match[0] for match in found)}, and no model*.bin (.gz, .xz, .zst) to read"
     for match in found:
         if match[1].startswith("model") and match[1].endswith(".bin"):
-            return f"{has}; unpack {match[0]} first: read are .gz and .zst"
+            return f"{has}; unpack {match[0]} first: read are .gz, .xz and .zst"
         if match[1].endswith(".npz"):
             return f"{has}; Marian's own marian-conv makes one of {match[0]}"
     return f"{has}, and no *.yml that says which to read; download the model too"

@@ -8,7 +8,8 @@ from subbyte.errors import FormatError, ModelError, fault_list
 from subbyte.folders import config_json
 from subbyte.folders.converted import grids_file
 from subbyte.folders.converted.mark import is_converted, unmarked
-from subbyte.folders.converted.weights_file import WEIGHTS, check_version, read_manifest
+from subbyte.folders.converted.weights_file import WEIGHTS
+from subbyte.folders.converted.weights_manifest import check_version, read_manifest
 from subbyte.folders.converted.weights_reader import tensors_of
 from subbyte.folders.files import read_json, regular_file
 from subbyte.folders.tensor_files import open_header, read_array
@@ -31,7 +32,7 @@ def load(folder: str | Path) -> Model:
     described = str(folder / "config.json")
     config = unmarked(config, described)
     quantization = config["quantization_config"]
-    check_version(quantization.get("format_version"), described)
+    version = check_version(quantization.get("format_version"), described)
     recipe = quantization.get("recipe")
     if not isinstance(recipe, dict):
         raise FormatError(f"{described}: quantization_config has no recipe")
@@ -52,10 +53,12 @@ def load(folder: str | Path) -> Model:
     header = open_header(path, FormatError)
     body = read_array(path, FormatError, header.start, header.stop)
     manifest = read_manifest(header, where)
-    tensors, faults = tensors_of(header, body, manifest, spec)
-    if manifest["architecture"] != name:
+    tensors, faults = tensors_of(header, body, manifest, spec, recipe)
+    if manifest["format_version"] != version:
+        faults.append(f"the manifest is of format version {manifest['format_version']}, config.json of {version}")
+    if manifest.get("architecture", name) != name:  # what format 2 leaves out, config.json implies
         faults.append(f"the manifest is that of {manifest['architecture']!r}, config.json that of {name!r}")
-    if manifest["aliases"] != spec.aliases:
+    if manifest.get("aliases", spec.aliases) != spec.aliases:
         faults.append(f"the manifest ties {manifest['aliases']!r}, config.json {dict(spec.aliases)!r}")
     word = manifest["activations"]
     if word not in get_args(Activations):

@@ -11,6 +11,8 @@ from subbyte.models.model import Model
 
 # keys of the front matter that describe the converted model, not its source; all others (licence, language, data) stay
 OURS = ("base_model", "base_model_relation", "library_name", "pipeline_tag", "tags", "model-index")
+OURS_OF = re.compile(r"^base_model: (.*)\nbase_model_relation: quantized\nlibrary_name: subbyte$", re.MULTILINE)
+SOURCE_CARD = "\n## The card of the source model\n\n"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -18,10 +20,13 @@ def model_card(model: Model, sizes: Mapping[str, int], source_card: str | None, 
     """The text of the card.
 
     sizes        file name -> bytes, of the files beside the card
-    source_card  the card of the source folder; its attribution and licence are kept
+    source_card  the card of the source folder; its attribution and licence are kept. Or a card that this function
+                 wrote, of a folder that is saved again: it becomes one of the same source
     """
-    name, use = base_name(model), USES[purpose_of(model)]
     front, body = split_front_matter(source_card or "")
+    name, use = base_name(model), USES[purpose_of(model)]
+    if again := OURS_OF.search(front):
+        name, body = again[1], body.partition(SOURCE_CARD)[2]
     parameters = model.parameters
     weights = sizes["model.safetensors"]
     recipe = model.recipe.get("name", "a recipe of its own")
@@ -61,7 +66,7 @@ import subbyte
 Compressed weights {use.differ}; measure on text of your own
 with `{use.evaluation}`.
 """
-    return f"{card}\n## The card of the source model\n\n{body.strip()}\n" if body.strip() else card
+    return f"{card}{SOURCE_CARD}{body.strip()}\n" if body.strip() else card
 
 
 class _Use(NamedTuple):

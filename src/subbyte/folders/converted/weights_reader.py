@@ -6,18 +6,20 @@ reported at once. Nothing is allocated that the file's size does not bound.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from subbyte.folders.converted.weights_file import LARGEST_LEVEL, cluster_bits, expand_levels, suffixes
+from subbyte.folders.converted.weights_file import cluster_bits, suffixes
+from subbyte.folders.converted.weights_manifest import LARGEST_LEVEL, PACKED, Described, described, expand_levels
 from subbyte.folders.tensor_files import Header
 from subbyte.models.model import Tensor
 from subbyte.models.specification import Specification
+from subbyte.numbers import entropy
 from subbyte.numbers.bits import unpack
 from subbyte.numbers.packed import Block, PackedMatrix
 
-MOST_BLOCKS = 8
 MOST_PLANES = 4  # of binary coding
 COLUMN_BLOCK = 16  # group sizes are multiples of it, or all columns
 LARGEST_HALF = 0x7BFF  # as bits: 1..0x7BFF are the finite float16 above zero
@@ -40,53 +42,37 @@ SCALES: Check = (
 
 
 def tensors_of(
-    header: Header, body: np.ndarray, manifest: Mapping[str, Any], spec: Specification
+    header: Header,
+    body: np.ndarray,
+    manifest: Mapping[str, Any],
+    spec: Specification,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that `spec` lists, as views of `body`, and every fault found; with faults, tensors are missing.
 
-    body   uint8, the bytes of the file behind the header
+    body    uint8, the bytes of the file behind the header
+    recipe  of config.json, which names schemes
     """
-    reader = _Reader(header, body)
+    reader = _Reader(header, body, may_be_coded=manifest.get("format_version") == PACKED)
     tensors: dict[str, Tensor] = {}
-    described = _formats_and_tensors(manifest, reader.faults)
+    matrices = described(manifest, spec, recipe, reader.faults)
     added = {name: shape for name, shape in spec.added.items() if name in header.entries}
     for name, shape in {**spec.shapes, **added}.items():
         if name not in spec.roles:
             vector = reader.array(name, "F32", shape, *FINITE)
             if vector is not None:
                 tensors[name] = vector
-        elif name not in described:
+        elif name not in matrices:
             reader.faults.append(f"missing tensor {name} {list(shape)} in the manifest")
             reader.disown(name)
-        elif matrix := _matrix(reader, name, described[name], (shape[0], shape[1]), str(spec.roles[name])):
+        elif matrix := _matrix(reader, name, matrices[name], (shape[0], shape[1])):
             tensors[name] = matrix
         else:
             reader.disown(name)
-    reader.faults += [f"unexpected tensor {name} in the manifest" for name in described if name not in spec.roles]
+    reader.faults += [f"unexpected tensor {name} in the manifest" for name in matrices if name not in spec.roles]
     reader.faults += [f"unexpected array {name}" for name in header.entries if name not in reader.claimed]
+    reader.decode()
     return tensors, reader.faults
-
-
-def _formats_and_tensors(manifest: Mapping[str, Any], faults: list[str]) -> dict[str, dict[str, Any]]:
-    """The tensors of a manifest whose entries have the right outline, each with scheme and blocks of its format."""
-    formats, tensors = manifest.get("formats"), manifest.get("tensors")
-    if not isinstance(formats, list) or not isinstance(tensors, dict):
-        faults.append("the manifest should have a list of formats and an object of tensors")
-        return {}
-    for i, format in enumerate(formats):
-        kinds = {key: type(value) for key, value in format.items()} if isinstance(format, dict) else {}
-        if kinds != {"scheme": dict, "blocks": list} or not 1 <= len(format["blocks"]) <= MOST_BLOCKS:
-            faults.append(f"format {i} of the manifest should have a scheme and 1 to {MOST_BLOCKS} blocks")
-            return {}
-    found = {}
-    for name, fields in tensors.items():
-        if not isinstance(fields, dict) or fields.keys() != {"shape", "role", "group_size", "format"}:
-            faults.append(f"{name}: should have exactly shape, role, group_size and format in the manifest")
-        elif type(fields["format"]) is not int or not 0 <= fields["format"] < len(formats):
-            faults.append(f"{name}: format {fields['format']!r} is none of the {len(formats)} of the manifest")
-        else:
-            found[name] = fields | formats[fields["format"]]
-    return found
 
 
 @dataclass
@@ -95,6 +81,8 @@ class _Reader:
 
     header: Header
     body: np.ndarray
+    may_be_coded: bool
+    coded: dict[str, entropy.Coded] = field(default_factory=dict)  # whose codes are still to be filled
     faults: list[str] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
 
@@ -120,22 +108,42 @@ class _Reader:
             return None
         return found
 
+    def codes(self, name: str, suffix: str, bits: int, rows: int, cols: int) -> np.ndarray | None:
+        """The codes of a block of some bits; those that lie coded are empty until `decode`."""
+        coded = f"{name}.coded{suffix}"
+        if self.may_be_coded and coded in self.header.entries:
+            shape = self.header.entries[coded].shape
+            data = self.array(coded, "U8", shape if len(shape) == 1 else (0,), lambda _: True, "")
+            if data is None:
+                return None
+            if fault := entropy.fault_of(data, bits, rows, cols):
+                self.faults.append(f"{coded}: {fault}")
+                return None
+            codes = entropy.blank(bits, rows, cols)
+            self.coded[coded] = entropy.Coded(data, codes, cols)
+            return codes
+        if bits == 8:
+            return self.array(f"{name}.codes{suffix}", "I8", (rows, cols), *LEVELS)
+        unpadded = (lambda found: not _padded(found, cols), f"has bits set beyond its {cols} columns")
+        return self.array(f"{name}.codes{suffix}", "U8", (bits, rows, -(-cols // 8)), *unpadded)
+
+    def decode(self) -> None:
+        """Fill what lies coded, all of it side by side."""
+        faults = entropy.decode(list(self.coded.values()))
+        self.faults += [f"{name}: {fault}" for name, fault in zip(self.coded, faults, strict=True) if fault]
+
     def disown(self, name: str) -> None:
         """Count every array of a tensor that could not be read as expected: one fault is enough."""
         self.claimed |= {key for key in self.header.entries if key.startswith(f"{name}.")}
 
 
-def _matrix(
-    reader: _Reader, name: str, described: Mapping[str, Any], shape: tuple[int, int], role: str
-) -> PackedMatrix | None:
+def _matrix(reader: _Reader, name: str, described: Described, shape: tuple[int, int]) -> PackedMatrix | None:
     """One matrix, or None (and faults)."""
     faults_before = len(reader.faults)
     rows, cols = shape
     group_size, described_blocks = described["group_size"], described["blocks"]
     if described["shape"] != list(shape):
         reader.faults.append(f"tensor {name} is {described['shape']}, should be {list(shape)}")
-    if described["role"] != role:
-        reader.faults.append(f"{name}: role is {described['role']!r}, should be {role!r}")
     if type(group_size) is not int or group_size < 1 or cols % group_size or (group_size % 16 and group_size != cols):
         reader.faults.append(
             f"{name}: group_size is {group_size!r}, should be {cols} or a multiple of {COLUMN_BLOCK} that divides it"
@@ -206,12 +214,7 @@ def _block(
         reader.faults.append(f"{name}: {outline}")
         return None
     bits, levels = outline
-    if bits == 8:
-        codes = reader.array(f"{name}.codes{suffix}", "I8", shape, *LEVELS)
-    else:
-        unpadded = (lambda found: not _padded(found, cols), f"has bits set beyond its {cols} columns")
-        codes = reader.array(f"{name}.codes{suffix}", "U8", (bits, rows, -(-cols // 8)), *unpadded)
-
+    codes = reader.codes(name, suffix, bits, rows, cols)
     stored = reader.header.entries.get(f"{name}.scale{suffix}")
     per = (1, 1) if stored is not None and stored.shape == (1, 1) else (rows, groups)  # one scale for all, or for each
     scale = reader.array(f"{name}.scale{suffix}", "F16", per, *SCALES)

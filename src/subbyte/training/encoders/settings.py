@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import COUNT, MOST, SHARE, Declared, check
+from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, STEP_HELP, Declared, check
 
 Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
 Metric = Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"]
@@ -34,6 +34,8 @@ class EncoderFinetuning:
     batch_size: Annotated[int, Declared("texts or pairs of an update", (1, 10**6), option=True)] = 16
     max_length: Annotated[int, Declared("tokens; what is longer is cut, in training", (4, 10**6))] = 128
     learning_rate: Annotated[float, Declared("of weights, at its highest", (1e-9, 1), option=True)] = 5e-5
+    bits: Annotated[float, Declared(BITS_HELP, (0, 32), option=True)] = 0.0
+    step_learning_rate: Annotated[float, Declared(STEP_HELP, SHARE)] = 1e-3
     scale_learning_rate: Annotated[float, Declared("of grids; 0: as weights for `learned`, else 0.001", SHARE)] = 0.0
     warmup: Annotated[
         float, Declared("share of the updates until then; afterwards rates fall in a line, to 0", SHARE)

@@ -22,6 +22,7 @@ from subbyte.numbers.grids import Grid
 from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.coded import fixed_bits
 from subbyte.training.encoders.activation_rounding import Quantizer
 from subbyte.training.encoders.batches import Batch, Example, endless, to_tensors
 from subbyte.training.encoders.distillation import attention_loss, soft_label_loss, state_loss, value_loss
@@ -77,10 +78,16 @@ class EncoderTrainer(Trained):
         kept = self.parameters if self.teacher else {}
         self.original = {name: value.detach().clone() for name, value in kept.items()}
         self.matrices = Matrices(self.parameters, schemes, settings.refit)
+        self.steps = self.matrices.learn_steps()
         self.matrices.start(schemes, rounded or {})
         self.matrices.round(schemes)
         self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
-        self.weights = nn.ModuleList([nn.ParameterList(self.parameters.values()), *self.quantizers.values()])
+        self.weights = nn.ModuleList(
+            [nn.ParameterList(self.parameters.values()), *self.quantizers.values(), nn.ParameterList(self.steps)]
+        )
+        if self.matrices.learned:
+            fixed = fixed_bits(model, schemes, self.matrices.learned)
+            self.matrices.hold(fixed, settings.bits, settings.updates)
         self.update = 0
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
@@ -96,6 +103,7 @@ class EncoderTrainer(Trained):
         for quantizer in self.quantizers.values():
             quantizer.settle()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
+        self.matrices.add_gradients()
         share = falling(1.0, self.update, round(self.settings.warmup * self.settings.updates), self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = group["most"] * share
@@ -121,7 +129,7 @@ class EncoderTrainer(Trained):
         self.matrices.round(self.matrices.rounders)
 
     def _loss(self, batch: Batch) -> Tensor:
-        weights = used(self.parameters.items(), self.matrices.rounded)
+        weights = used(self.parameters.items(), self.matrices.rounded, self.matrices.learned)
         result = self.network.run(weights, batch.tokens, self._at, self._read)
         s, logits, loss = self.settings, _logits(result), torch.zeros(())
         if s.label_loss > 0 and self.shape.regression:
@@ -166,6 +174,7 @@ class EncoderTrainer(Trained):
             {"params": matrices, "most": s.learning_rate, "weight_decay": s.weight_decay},
             {"params": vectors, "most": s.learning_rate, "weight_decay": 0.0},
             {"params": ranges, "most": s.scale_rate, "weight_decay": 0.0},
+            {"params": self.steps, "most": s.step_learning_rate, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import COUNT, MOST, SHARE, Declared, check
+from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, STEP_HELP, Declared, check
 
 Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
 
@@ -55,6 +55,8 @@ class Finetuning:
         int, Declared("updates between fits from scratch; in between scales follow by least squares", COUNT)
     ] = 250
     learning_rate: Annotated[float, Declared("at its highest", (1e-9, 1), option=True)] = 3e-4
+    bits: Annotated[float, Declared(BITS_HELP, (0, 32), option=True)] = 0.0
+    step_learning_rate: Annotated[float, Declared(STEP_HELP, SHARE)] = 1e-3
     warmup: Annotated[int, Declared("updates until then; afterwards it falls in a straight line, to 0", (0, MOST))] = 50
     batch_tokens: Annotated[
         int, Declared("tokens of an update, the longer side, filled up", (16, 10**7), option=True)

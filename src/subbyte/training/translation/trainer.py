@@ -23,6 +23,7 @@ from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.coded import fixed_bits
 from subbyte.training.layers import dropout_share
 from subbyte.training.loop import Trained, falling
 from subbyte.training.matrices import Matrices, used
@@ -48,6 +49,8 @@ class Weights(nn.Module):
         self.values = nn.ParameterList(torch.from_numpy(np.array(model.tensors[name])) for name in self.names)
         self.factors = nn.ModuleList()  # of the scales of each matrix, where these are trained
         self.scaled: dict[str, tuple[Rounder, nn.ParameterList]] = {}
+        self.steps = nn.ParameterList()  # logarithms of those of `learned`
+        self.learned: Mapping[str, Rounder] = {}
         self.original = {name: value.detach().clone() for name, value in self.named()} if teacher else {}
 
     def train_scales(self, rounders: Mapping[str, Rounder]) -> None:
@@ -59,13 +62,18 @@ class Weights(nn.Module):
                 self.factors.append(factors)
                 self.scaled[name] = (rounders[name], factors)
 
+    def train_steps(self, matrices: Matrices) -> None:
+        """From now on the steps of matrices that are entropy coded are trained."""
+        self.steps.extend(matrices.learn_steps())
+        self.learned = matrices.learned
+
     def named(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters."""
         return list(zip(self.names, self.values, strict=True))
 
     def forward(self, batch: Batch, rounded: Mapping[str, Tensor]) -> Tensor:
         """Nats per token of the batch; the matrices in `rounded` are used as they stand there."""
-        weights = used(self.named(), rounded)
+        weights = used(self.named(), rounded, self.learned)
         for name, (rounder, factors) in self.scaled.items():
             weights[name] = rounder.scaled(weights[name], list(factors))
         wanted = batch.labels != FILL
@@ -120,19 +128,28 @@ class Trainer(Trained):
         self.precision = precision  # not accelerate's, which is one for all that a process ever trains
         self.accelerator = Accelerator(cpu=True)
         self._start(rounded)
-        trained = [parameter for parameter in self.weights.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=0.0, betas=BETAS, eps=EPSILON)
+        if self.matrices.learned:
+            fixed = fixed_bits(model, schemes, self.matrices.learned)
+            self.matrices.hold(fixed, settings.bits, settings.updates)
+        steps = set(self.weights.steps)
+        self._others = [one for one in self.weights.parameters() if one.requires_grad and one not in steps]
+        groups: list[dict[str, Any]] = [
+            {"params": self._others, "most": settings.learning_rate},
+            {"params": [*self.weights.steps], "most": settings.step_learning_rate},
+        ]
+        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=0.0, betas=BETAS, eps=EPSILON)
         self.loss, self.optimizer = self.accelerator.prepare(self.weights, optimizer)
         self._batches = self._batches_from(0)
 
     def step(self) -> float:
         s, batch = self.settings, to_tensors(next(self._batches), self.shape.decoder_start)
         for group in self.optimizer.param_groups:
-            group["lr"] = falling(s.learning_rate, self.update, s.warmup, s.updates)
+            group["lr"] = falling(group["most"], self.update, s.warmup, s.updates)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(batch, self.matrices.rounded)
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.weights.parameters(), s.clip_norm)
+        self.accelerator.clip_grad_norm_(self._others, s.clip_norm)
+        self.matrices.add_gradients()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update += 1
@@ -146,8 +163,8 @@ class Trainer(Trained):
 
     @property
     def complete(self) -> bool:
-        """Whether every matrix is rounded by now: before the last phase they are not."""
-        return len(self._active) == len(self.matrices.rounders)
+        """Whether every matrix is rounded by now, which before the last phase they are not, and the budget is met."""
+        return len(self._active) == len(self.matrices.rounders) and super().complete
 
     def model(self) -> Model:
         active = set(self._active)
@@ -177,6 +194,8 @@ class Trainer(Trained):
     def _start(self, rounded: Model | None) -> None:
         names, method = self._active, self.settings.method
         tensors = rounded.tensors if rounded else {}
+        if method in SHADOWED:
+            self.weights.train_steps(self.matrices)
         self.matrices.start(names, tensors)
         for name, value in tensors.items():
             if isinstance(value, np.ndarray) and name not in self.matrices.rounders:

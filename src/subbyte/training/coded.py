@@ -1,0 +1,143 @@
+"""What an entropy coder will spend on matrices, as a part of the loss: a price on bits, raised until a budget is met.
+
+    loss + price * bits,   bits = mean over all weights of -log2 p(code)
+
+p is how often a code occurs now among those of its block. Between two levels bits go in a straight line, and away from
+the most frequent level they never fall: so few codes far out do not lead anywhere. With x = w / s
+
+    d bits / dx = slope between the levels around x,   d bits / d log s = - mean of x * slope
+
+(entropy-constrained quantization, Chou, Lookabaugh & Gray 1989; as a loss, Agustsson et al. 2017). Counting all codes
+takes as long as rounding them, so it is done every few updates, and steps are led by the slopes of the last count.
+
+The price is found by a proportional-integral rule on its logarithm: an error of one percent of the budget is a factor
+of e at once, and one more after a hundred updates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subbyte.folders.converted.saving import weights_size
+from subbyte.models.model import Model
+from subbyte.numbers.matrices import blank_matrix
+from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.training.rounding import CodedPart, Rounder
+
+BELOW = 0.002  # of the budget: so much less is aimed at
+BEYOND = 0.005  # of the budget: so much more still meets it
+ARRIVAL = 0.4  # share of the updates after which bits are those of the budget
+PROPORTIONAL, INTEGRAL = 100.0, 1.0  # logarithms of the price for an error of the whole budget; at once, an update
+LARGEST = 30.0  # logarithm of a factor of the first price
+UNSEEN = 0.5  # times that a code counts that does not occur
+TINY = 1e-30
+
+
+class Price:
+    """The bits of matrices that are entropy coded, and what a bit costs.
+
+    bits    of a weight, the whole file counted, as `subbyte inspect` has them; by the last count
+    budget  of the same
+    """
+
+    def __init__(self, rounders: Mapping[str, Rounder], fixed: tuple[float, int], budget: float, updates: int) -> None:
+        """fixed: bits of the file that are no codes of `rounders`, and weights of the model. budget 0: as at first."""
+        self._parts = {name: parts for name, one in rounders.items() if (parts := one.coded)}
+        (self._fixed, self._weights), self.budget, self._updates = fixed, budget, updates
+        self.bits = self._first_bits = 0.0
+        self._first_price = self._integral = self._price = 0.0
+        self._of_steps: dict[str, list[float]] = {}  # d bits / d log s
+
+    def start(self, parameters: Mapping[str, Tensor]) -> None:
+        """Count the codes that training starts from."""
+        self._count(parameters)
+        self._first_bits, self.budget = self.bits, self.budget or self.bits
+
+    @property
+    def met(self) -> bool:
+        """Whether the budget was met at the last count."""
+        return self.bits <= self.budget * (1 + BEYOND)
+
+    def follow(self, parameters: Mapping[str, Tensor], update: int, since: int) -> None:
+        """Count the codes after this update, `since` updates after the last time, and set the price anew."""
+        self._count(parameters)
+        aim = self.budget * (1 - BELOW)
+        aim += (self._first_bits - aim) * max(0.0, 1 - update / (ARRIVAL * self._updates))
+        error = (self.bits - aim) / self.budget
+        self._integral = min(max(self._integral + since * INTEGRAL * error, -LARGEST), LARGEST)
+        exponent = min(max(self._integral + PROPORTIONAL * error, -LARGEST), LARGEST)
+        self._price = self._first_price * math.exp(exponent)
+
+    def add_gradients(self) -> None:
+        """After a backward pass: the gradient of price * bits, added to that of every step.
+
+        The first price is the one at which both are as long.
+        """
+        pairs = [
+            (part.log_step, slope)
+            for name, parts in self._parts.items()
+            for part, slope in zip(parts, self._of_steps[name], strict=True)
+        ]
+        if not self._first_price:
+            of_loss = math.sqrt(sum(float(step.grad.square().sum()) for step, _ in pairs if step.grad is not None))
+            self._first_price = self._price = of_loss / max(math.hypot(*(slope for _, slope in pairs)), TINY)
+        for step, slope in pairs:
+            if step.grad is not None:
+                step.grad += self._price * slope / step.numel()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        kept = {name: getattr(self, name) for name in KEPT}
+        return {**kept, "_of_steps": {name: [*slopes] for name, slopes in self._of_steps.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _count(self, parameters: Mapping[str, Tensor]) -> None:
+        bits = self._fixed
+        for name, parts in self._parts.items():
+            self._of_steps[name] = []
+            for part in parts:
+                counts = part.counts(parameters[name][part.rows])
+                entropy, slope = entropy_of(counts, part.levels)
+                bits += entropy * float(counts.sum())
+                self._of_steps[name].append(slope * float(counts.sum()) / self._weights)
+        self.bits = bits / self._weights
+
+
+KEPT = ("bits", "budget", "_first_bits", "_first_price", "_integral", "_price")
+
+
+def entropy_of(counts: Tensor, levels: Tensor) -> tuple[float, float]:
+    """Bits of a code, and how they change with the logarithm of the step; counts [levels], levels rising."""
+    p = counts.double() / counts.sum()
+    entropy = -float((p * p.clamp(min=TINY).log2()).sum())
+    slopes = slopes_of(counts, levels).double()
+    around = torch.cat([slopes[:1], (slopes[:-1] + slopes[1:]) / 2, slopes[-1:]])  # at each level
+    return entropy, -float((p * levels * around).sum())
+
+
+def slopes_of(counts: Tensor, levels: Tensor) -> Tensor:
+    """Bits of a level more than those of its left neighbour, by the distance: float64 [levels - 1]."""
+    bits = torch.log2(counts.sum() / counts.double().clamp(min=UNSEEN))
+    most = int(counts.argmax())
+    right = bits[most:].cummax(0).values
+    left = bits[: most + 1].flip(0).cummax(0).values.flip(0)
+    return torch.cat([left[:-1], right]).diff() / levels.double().diff()
+
+
+def fixed_bits(model: Model, schemes: Mapping[str, Scheme | Clustered], coded: Mapping[str, Any]) -> tuple[float, int]:
+    """Bits of the weights file under these schemes that are not codes of `coded`, and how many weights there are."""
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    blank = {name: blank_matrix((shapes[name][0], shapes[name][1]), scheme) for name, scheme in schemes.items()}
+    size = weights_size(replace(model, tensors={**model.tensors, **blank}))
+    codes = sum(block.codes.nbytes for name in coded for block in blank[name].blocks)
+    return 8.0 * (size - codes), sum(math.prod(shape) for shape in shapes.values())
