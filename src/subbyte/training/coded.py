@@ -138,6 +138,6 @@ def fixed_bits(model: Model, schemes: Mapping[str, Scheme | Clustered], coded: M
     """Bits of the weights file under these schemes that are not codes of `coded`, and how many weights there are."""
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     blank = {name: blank_matrix((shapes[name][0], shapes[name][1]), scheme) for name, scheme in schemes.items()}
-    size = weights_size(replace(model, tensors={**model.tensors, **blank}))
+    size = weights_size(replace(model, tensors={**model.tensors, **blank}), packed=False)
     codes = sum(block.codes.nbytes for name in coded for block in blank[name].blocks)
     return 8.0 * (size - codes), sum(math.prod(shape) for shape in shapes.values())
