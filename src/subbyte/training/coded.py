@@ -18,23 +18,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from subbyte.folders.converted.saving import weights_size
-from subbyte.models.model import Model
-from subbyte.numbers.matrices import blank_matrix
-from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.rounding import CodedPart, Rounder
+from subbyte.training.rounding import Rounder
 
 BELOW = 0.002  # of the budget: so much less is aimed at
 BEYOND = 0.005  # of the budget: so much more still meets it
 ARRIVAL = 0.4  # share of the updates after which bits are those of the budget
 PROPORTIONAL, INTEGRAL = 100.0, 1.0  # logarithms of the price for an error of the whole budget; at once, an update
 LARGEST = 30.0  # logarithm of a factor of the first price
+LEAST = 0.1  # of the price at which both gradients are as long: the first one is no less
 UNSEEN = 0.5  # times that a code counts that does not occur
 TINY = 1e-30
 
@@ -42,34 +38,49 @@ TINY = 1e-30
 class Price:
     """The bits of matrices that are entropy coded, and what a bit costs.
 
-    bits    of a weight, the whole file counted, as `subbyte inspect` has them; by the last count
-    budget  of the same
+    budget  bits of a weight, all of `fixed` counted
     """
 
-    def __init__(self, rounders: Mapping[str, Rounder], fixed: tuple[float, int], budget: float, updates: int) -> None:
-        """fixed: bits of the file that are no codes of `rounders`, and weights of the model. budget 0: as at first."""
+    def __init__(
+        self, rounders: Mapping[str, Rounder], fixed: float, weights: int, budget: float, updates: int
+    ) -> None:
+        """What the file has to hold.
+
+        fixed    bits of it that are not codes of `rounders`
+        weights  of the model
+        budget   bits of a weight; 0: as many as at first
+        """
         self._parts = {name: parts for name, one in rounders.items() if (parts := one.coded)}
-        (self._fixed, self._weights), self.budget, self._updates = fixed, budget, updates
-        self.bits = self._first_bits = 0.0
+        self._fixed, self._weights, self.budget, self._updates = fixed, weights, budget, updates
+        self._bits = self._first_bits = 0.0
         self._first_price = self._integral = self._price = 0.0
         self._of_steps: dict[str, list[float]] = {}  # d bits / d log s
 
     def start(self, parameters: Mapping[str, Tensor]) -> None:
         """Count the codes that training starts from."""
         self._count(parameters)
-        self._first_bits, self.budget = self.bits, self.budget or self.bits
+        self._first_bits, self.budget = self._bits, self.budget or self._bits
 
-    @property
-    def met(self) -> bool:
-        """Whether the budget was met at the last count."""
-        return self.bits <= self.budget * (1 + BEYOND)
+    def met(self, bits: float) -> bool:
+        """Whether so many are within the budget."""
+        return bits <= self.budget * (1 + BEYOND)
+
+    @torch.no_grad()
+    def bits(self, parameters: Mapping[str, Tensor]) -> float:
+        """Of a weight, with these weights."""
+        bits = self._fixed
+        for name, parts in self._parts.items():
+            for part in parts:
+                counts = part.counts(parameters[name][part.rows])
+                bits += float(counts.sum()) * entropy_of(counts, part.levels)[0]
+        return bits / self._weights
 
     def follow(self, parameters: Mapping[str, Tensor], update: int, since: int) -> None:
         """Count the codes after this update, `since` updates after the last time, and set the price anew."""
         self._count(parameters)
         aim = self.budget * (1 - BELOW)
         aim += (self._first_bits - aim) * max(0.0, 1 - update / (ARRIVAL * self._updates))
-        error = (self.bits - aim) / self.budget
+        error = (self._bits - aim) / self.budget
         self._integral = min(max(self._integral + since * INTEGRAL * error, -LARGEST), LARGEST)
         exponent = min(max(self._integral + PROPORTIONAL * error, -LARGEST), LARGEST)
         self._price = self._first_price * math.exp(exponent)
@@ -77,7 +88,8 @@ class Price:
     def add_gradients(self) -> None:
         """After a backward pass: the gradient of price * bits, added to that of every step.
 
-        The first price is the one at which both are as long.
+        The first price is the one at which the loss neither gains nor loses by larger steps all around, but as the
+        gradients of one batch are noisy, it is at least a part of that at which both are as long.
         """
         pairs = [
             (part.log_step, slope)
@@ -85,8 +97,11 @@ class Price:
             for part, slope in zip(parts, self._of_steps[name], strict=True)
         ]
         if not self._first_price:
-            of_loss = math.sqrt(sum(float(step.grad.square().sum()) for step, _ in pairs if step.grad is not None))
-            self._first_price = self._price = of_loss / max(math.hypot(*(slope for _, slope in pairs)), TINY)
+            of_loss = [0.0 if step.grad is None else float(step.grad.sum()) for step, _ in pairs]
+            of_bits = [slope for _, slope in pairs]
+            length = max(math.hypot(*of_bits), TINY)
+            across = -sum(a * b for a, b in zip(of_loss, of_bits, strict=True)) / length**2
+            self._first_price = self._price = max(across, LEAST * math.hypot(*of_loss) / length, TINY)
         for step, slope in pairs:
             if step.grad is not None:
                 step.grad += self._price * slope / step.numel()
@@ -110,10 +125,10 @@ class Price:
                 entropy, slope = entropy_of(counts, part.levels)
                 bits += entropy * float(counts.sum())
                 self._of_steps[name].append(slope * float(counts.sum()) / self._weights)
-        self.bits = bits / self._weights
+        self._bits = bits / self._weights
 
 
-KEPT = ("bits", "budget", "_first_bits", "_first_price", "_integral", "_price")
+KEPT = ("_bits", "budget", "_first_bits", "_first_price", "_integral", "_price")
 
 
 def entropy_of(counts: Tensor, levels: Tensor) -> tuple[float, float]:
@@ -132,12 +147,3 @@ def slopes_of(counts: Tensor, levels: Tensor) -> Tensor:
     right = bits[most:].cummax(0).values
     left = bits[: most + 1].flip(0).cummax(0).values.flip(0)
     return torch.cat([left[:-1], right]).diff() / levels.double().diff()
-
-
-def fixed_bits(model: Model, schemes: Mapping[str, Scheme | Clustered], coded: Mapping[str, Any]) -> tuple[float, int]:
-    """Bits of the weights file under these schemes that are not codes of `coded`, and how many weights there are."""
-    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    blank = {name: blank_matrix((shapes[name][0], shapes[name][1]), scheme) for name, scheme in schemes.items()}
-    size = weights_size(replace(model, tensors={**model.tensors, **blank}))
-    codes = sum(block.codes.nbytes for name in coded for block in blank[name].blocks)
-    return 8.0 * (size - codes), sum(math.prod(shape) for shape in shapes.values())

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from subbyte.compress.recipes.recipe import load_recipe, reasons, require_kind, resolve, resolved
+from subbyte.compress.recipes.budgets import parse_budget
+from subbyte.compress.recipes.recipe import Recipe, load_recipe, reasons, require_kind, resolve, resolved
 from subbyte.errors import ModelError, SchemeError, UsageError
 from subbyte.folders.converted import loading, saving
 from subbyte.folders.files import named_path
@@ -17,7 +18,8 @@ from subbyte.models.kinds import described
 from subbyte.models.model import Model, activations_of
 from subbyte.numbers.cores import available_cores
 from subbyte.numbers.matrices import blank_matrix
-from subbyte.numbers.schemes import Clustered, Scheme
+from subbyte.numbers.packed import PackedMatrix
+from subbyte.numbers.schemes import Clustered, Scheme, from_plain
 from subbyte.progress import Progress
 from subbyte.run.inspection import Inspection, inspect
 from subbyte.training.checkpoints import Checkpoints
@@ -66,7 +68,10 @@ def finetune(
     if any(one.default is MISSING and one.name not in texts for one in fields(of_texts)):
         raise ModelError(f"{model_folder}: is {described(model)}; {kind.refusal}")
     require_kind(chosen, model)
-    schemes = resolve(chosen, model)
+    started = open_model(texts["start"]) if texts.get("start") else None
+    schemes = resolve(chosen, model) if not chosen.budget else found_for_budget(chosen, model, started)
+    if chosen.budget:
+        given["bits"] = given.get("bits") or 8 * parse_budget(chosen.budget, model.parameters).bytes / model.parameters
     settings = from_table(of_settings, {**chosen.finetune, **given})
     check_shapes(model, schemes)
     out = named_path(out)
@@ -76,15 +81,18 @@ def finetune(
         raise UsageError(f"{working}: is in the folder to write; choose another one for the work")
     threads = threads or available_cores()
     torch.set_num_threads(threads)
-    job = Job(model, chosen, schemes, of_texts(**texts), settings, threads, seed, precision, progress)
-    task = kind(job)
     facts: dict[str, Any] = {"activations": chosen.activations, "recipe": resolved(chosen, schemes)}
+    if started:
+        refuse_other_start(started, facts["recipe"])
+    job = Job(model, chosen, schemes, of_texts(**texts), settings, threads, seed, precision, progress, started)
+    task = kind(job)
     run = {
         "model": str(model.folder), **facts, "finetune": asdict(settings), "seed": seed, "precision": precision,
         **asdict(job.texts),
     }  # fmt: skip
     kept = Checkpoints(working, run, resume=resume, force=force)
     trainer = task.trainer(kept)
+    packed = trainer.price is not None  # bits of codes are what they are worth
     history: list[dict[str, Any]] = []
     validated = 0
     if resume and (state := kept.load()):
@@ -111,21 +119,43 @@ def finetune(
         kept.log(**found)
         if trainer.complete:
             if all(found[kind.metric] > one[kind.metric] for one in history):
-                saving.save(current, kept.best, report={**report, "best": found}, force=kept.best.exists())
+                best_report = {**report, "best": found}
+                saving.save(current, kept.best, report=best_report, force=kept.best.exists(), packed=packed)
             history.append(found)
 
     if kind.first and not history and not trainer.update:
         keep_best()
     train(trainer, kept, history, validated, keep_best, progress, kind.metric)
-    if not history and (price := trainer.matrices.price):
+    if not history and trainer.price:
         raise UsageError(
-            f"{working}: no validated model was within the budget: {price.budget:.3f} bits of a weight, the last has "
-            f"{price.bits:.3f}; give more updates, a higher step_learning_rate, or a start of fewer bits"
+            f"{working}: no validated model was within the budget: {trainer.price.budget:.3f} bits of a weight, the "
+            f"last has {trainer.bits:.3f}; give more updates, a higher step_learning_rate, or a start of fewer bits"
         )
     best = replace(loading.load(kept.best), folder=model.folder)
-    saving.save(best, out, report={**report, "validations": history}, force=force)
+    saving.save(best, out, report={**report, "validations": history}, force=force, packed=packed)
     kept.clear()
     return inspect(out)
+
+
+def found_for_budget(recipe: Recipe, model: Model, started: Model | None) -> dict[str, Scheme | Clustered]:
+    """The schemes that `quantize` found for a recipe with a budget, as they are in what it made."""
+    if started is None:
+        raise UsageError(
+            f"recipe {recipe.name}: its steps are found by `subbyte quantize {model.folder} START --recipe "
+            f"{recipe.name}`; give the folder that it makes with --start START"
+        )
+    packed = {name: tensor for name, tensor in started.tensors.items() if isinstance(tensor, PackedMatrix)}
+    return {name: from_plain(packed[name].scheme) for name in resolve(recipe, model) if name in packed}
+
+
+def refuse_other_start(started: Model, recipe: Mapping[str, Any]) -> None:
+    """Raise UsageError unless a model can be what training by this recipe, which is resolved, begins with."""
+    if not started.compressed:
+        raise UsageError(f"{started.folder}: is not compressed; give a folder that quantize or finetune made")
+    if started.recipe.get("tensors") != recipe["tensors"]:
+        raise UsageError(
+            f"{started.folder}: was made by recipe {started.recipe.get('name')}, which is another than {recipe['name']}"
+        )
 
 
 def check_shapes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from subbyte.models.model import Model
 from subbyte.progress import Progress
 from subbyte.training.checkpoints import Checkpoints
+from subbyte.training.coded import Price
 from subbyte.training.matrices import Matrices
 
 SAVE_SECONDS = 120.0  # between checkpoints
@@ -27,8 +28,10 @@ class Trained(ABC):
 
     settings  with updates, validate_every and patience
     weights   all that is trained
+    price     of the bits of the model, where there is a budget
     """
 
+    price: Price | None = None
     settings: Any
     update: int
     weights: nn.Module
@@ -43,12 +46,17 @@ class Trained(ABC):
     @property
     def complete(self) -> bool:
         """Whether the model may be chosen: every matrix is rounded by now, and the budget is met, if there is one."""
-        return not self.matrices.price or self.matrices.price.met
+        return self.price is None or self.price.met(self.bits)
+
+    @property
+    def bits(self) -> float:
+        """Of a weight, as the budget counts."""
+        return self.price.bits(dict(self.matrices.parameters)) if self.price else 0.0
 
     @property
     def measured(self) -> dict[str, float]:
         """What is known of the model beside its quality: with a budget, the bits of a weight as `inspect` counts."""
-        return {"bits": round(self.matrices.price.bits, 4)} if self.matrices.price else {}
+        return {"bits": round(self.bits, 4)} if self.price else {}
 
     @abstractmethod
     def step(self) -> float:

@@ -20,7 +20,7 @@ class Matrices:
 
     rounded  those whose rounded values products use
     learned  those that are entropy coded, where their steps are learned: these are fitted once
-    price    of their bits
+    price    that is paid for bits now
     """
 
     price: Price | None = None
@@ -47,10 +47,10 @@ class Matrices:
         self.learned = {name: rounder for name, rounder in self.rounders.items() if rounder.coded}
         return [part.log_step for rounder in self.learned.values() for part in rounder.coded]
 
-    def hold(self, fixed: tuple[float, int], budget: float, updates: int) -> None:
-        """From now on a budget is kept to (coded.py), by what `add_gradients` adds."""
-        self.price = Price(self.learned, fixed, budget, updates)
-        self.price.start(self.parameters)
+    def hold(self, price: Price) -> None:
+        """From now on its budget is kept to, by what `add_gradients` adds."""
+        self.price = price
+        price.start(self.parameters)
 
     @torch.no_grad()
     def add_gradients(self) -> None:

@@ -14,6 +14,7 @@ COUNT, SHARE = (1, MOST), (0.0, 1.0)
 
 # of both kinds of model
 BITS_HELP = "a weight, the whole file counted, that `entropy_coded` matrices are trained to; 0: as many as at first"
+START_HELP = "Start from the codes and scales of this folder, made of MODEL by the same recipe."
 STEP_HELP = "of the logarithms of the steps of `entropy_coded`, at its highest"
 
 

@@ -20,6 +20,7 @@ class Job(Generic[Texts, Settings]):
     """What is to be done: a float32 model under a recipe, trained on texts.
 
     precision  of the products in training: float32 or bf16
+    started    the model under the recipe that training begins with, if one was given
     """
 
     model: Model
@@ -31,6 +32,7 @@ class Job(Generic[Texts, Settings]):
     seed: int
     precision: str
     progress: Progress | None
+    started: Model | None = None
 
 
 class Task(Protocol):

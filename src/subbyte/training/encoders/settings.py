@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, STEP_HELP, Declared, check
+from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, START_HELP, STEP_HELP, Declared, check
 
 Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
 Metric = Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"]
@@ -19,6 +19,7 @@ class Texts:
 
     train: Annotated[Path, Declared("labelled training texts (.tsv or .tsv.gz).")]
     valid: Annotated[Path, Declared("those on which the best model is chosen.")]
+    start: Annotated[Path | None, Declared(START_HELP, path="FOLDER")] = None
 
 
 @dataclass(frozen=True)

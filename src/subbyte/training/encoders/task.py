@@ -13,7 +13,7 @@ from subbyte.errors import ModelError, UsageError
 from subbyte.metrics import METRICS, OF_NUMBERS
 from subbyte.models.families import encoder_of
 from subbyte.models.kinds import label_names
-from subbyte.models.model import Model
+from subbyte.models.model import Model, Tensor
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
@@ -57,7 +57,15 @@ class EncoderTask:
         needed = recipe.activations == "static" or settings.calibrate
         batches = readable(self.tokenizer, self.texts.texts)[: settings.calibration_batches or None] if needed else []
         model = calibrated(self.model, recipe, batches, progress=phase(job.progress, "measuring ranges"))
-        rounded = rounded_by_outputs(model, job.schemes, batches, job.progress) if settings.calibrate else None
+        rounded: Mapping[str, Tensor] = {}
+        if job.started:
+            if model.permutation != job.started.permutation:
+                raise UsageError(
+                    f"{job.started.folder}: the axes of its matrices are in another order; leave out permute"
+                )
+            model, rounded = replace(model, activations=job.started.activations), job.started.tensors
+        elif settings.calibrate:
+            rounded = rounded_by_outputs(model, job.schemes, batches, job.progress)
         return EncoderTrainer(
             model, job.schemes, self.examples, settings,
             rounded=rounded, precision=job.precision, seed=job.seed,

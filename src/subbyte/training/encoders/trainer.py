@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from subbyte.compress.search.sized import other_bytes
 from subbyte.models.encoder import WORDS
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Float, Model, activations_of
@@ -22,7 +23,7 @@ from subbyte.numbers.grids import Grid
 from subbyte.numbers.matrices import quantize_matrix
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.coded import fixed_bits
+from subbyte.training.coded import Price
 from subbyte.training.encoders.activation_rounding import Quantizer
 from subbyte.training.encoders.batches import Batch, Example, endless, to_tensors
 from subbyte.training.encoders.distillation import attention_loss, soft_label_loss, state_loss, value_loss
@@ -47,7 +48,7 @@ class EncoderTrainer(Trained):
         examples: Sequence[Example],
         settings: EncoderFinetuning,
         *,
-        rounded: Mapping[str, PackedMatrix] | None = None,
+        rounded: Mapping[str, PackedMatrix | np.ndarray] | None = None,
         precision: str = "float32",
         seed: int = 0,
     ) -> None:
@@ -55,7 +56,8 @@ class EncoderTrainer(Trained):
 
         model    a float32 classifier. its grids are as they are at first. It is the teacher, too
         schemes  of the matrices that are rounded; {} rounds none: with no grids that is ordinary finetuning
-        rounded  matrices under their schemes whose codes and scales training starts from; default: the nearest
+        rounded  tensors that training starts from: matrices under their schemes, whose codes and scales are kept, and
+                 others as they are; default: those of `model`, rounded to the nearest
         precision  of products: float32 or bf16
         """
         torch.manual_seed(seed)
@@ -80,14 +82,18 @@ class EncoderTrainer(Trained):
         self.matrices = Matrices(self.parameters, schemes, settings.refit)
         self.steps = self.matrices.learn_steps()
         self.matrices.start(schemes, rounded or {})
+        for name, array in (rounded or {}).items():
+            if isinstance(array, np.ndarray) and array.shape == self.parameters[name].shape:
+                self.parameters[name].data = torch.from_numpy(array.copy())
         self.matrices.round(schemes)
         self.quantizers = {point: Quantizer(grid, settings.gradient, settings.blend) for point, grid in grids.items()}
         self.weights = nn.ModuleList(
             [nn.ParameterList(self.parameters.values()), *self.quantizers.values(), nn.ParameterList(self.steps)]
         )
         if self.matrices.learned:
-            fixed = fixed_bits(model, schemes, self.matrices.learned)
-            self.matrices.hold(fixed, settings.bits, settings.updates)
+            fixed = 8 * other_bytes(model, schemes)
+            self.price = Price(self.matrices.learned, fixed, model.parameters, settings.bits, settings.updates)
+            self.matrices.hold(self.price)
         self.update = 0
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)

@@ -7,6 +7,7 @@ they stand, rounded, or rounded with a gradient. Equal to the engine's arithmeti
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,17 @@ class Dropout:
     outputs: float = 0.0
     attention: float = 0.0
     activations: float = 0.0
+
+
+class Layer(NamedTuple):
+    """One of a stack: "encoder" or "decoder"."""
+
+    stack: str
+    number: int
+
+    def has(self, name: str) -> bool:
+        """Whether a tensor is its."""
+        return name.startswith(f"model.{self.stack}.layers.{self.number}.")
 
 
 @dataclass(frozen=True)
@@ -52,29 +64,54 @@ class Network:
         states = self._decode(weights, target, memory, seen)[wanted]
         return self._linear(weights, self._name(OUTPUT), BIAS, states)
 
-    def _encode(self, w: Weights, source: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's states [sentences, positions, width], and which positions are not filling [.., 1, 1, ..]."""
+    def layers(self) -> list[Layer]:
+        """All of them, in the order in which they are computed."""
         s = self.settings
+        counts = (("encoder", s.encoder_layers), ("decoder", s.decoder_layers))
+        return [Layer(stack, i) for stack, count in counts for i in range(count)]
+
+    def output(self, weights: Weights, source: Tensor, target: Tensor, wanted: Tensor, layer: Layer) -> Tensor:
+        """What a layer puts out, [tokens, width]; there is no gradient of what comes before it. As in `logits` else."""
+        before = torch.no_grad()
+        if layer.stack == "encoder":
+            with before:
+                x, seen = self._encode(weights, source, layer.number)
+            return self._encoder_layer(weights, layer.number, x, seen)[source >= 0]
+        with before:
+            memory, seen = self._encode(weights, source)
+            x = self._decode(weights, target, memory, seen, layer.number)
+        return self._decoder_layer(weights, layer.number, x, memory, seen)[wanted]
+
+    def _encode(self, w: Weights, source: Tensor, layers: int | None = None) -> tuple[Tensor, Tensor]:
+        """States [sentences, positions, width] behind the first layers, and which positions are not filling.
+
+        These are bool [sentences, 1, 1, positions].
+        """
         seen = (source >= 0)[:, None, None, :]
         x = self._embed(w, ENCODER, source.clamp(min=0))
-        for i in range(s.encoder_layers):
-            layer = f"model.encoder.layers.{i}"
-            x = self._attend(w, f"{layer}.self_attn", x, x, s.encoder_heads, seen)
-            x = self._feed_forward(w, layer, x)
+        for i in range(self.settings.encoder_layers if layers is None else layers):
+            x = self._encoder_layer(w, i, x, seen)
         return x, seen
 
-    def _decode(self, w: Weights, target: Tensor, memory: Tensor, seen: Tensor) -> Tensor:
-        s = self.settings
-        x = self._embed(w, DECODER, target, zero_start=s.zero_start)
-        for i in range(s.decoder_layers):
-            layer = f"model.decoder.layers.{i}"
-            if s.recurrent:
-                x = self._recur(w, layer, x)
-            else:
-                x = self._attend(w, f"{layer}.self_attn", x, x, s.decoder_heads, None)
-            x = self._attend(w, f"{layer}.encoder_attn", x, memory, s.decoder_heads, seen)
-            x = self._feed_forward(w, layer, x)
+    def _encoder_layer(self, w: Weights, i: int, x: Tensor, seen: Tensor) -> Tensor:
+        layer = f"model.encoder.layers.{i}"
+        x = self._attend(w, f"{layer}.self_attn", x, x, self.settings.encoder_heads, seen)
+        return self._feed_forward(w, layer, x)
+
+    def _decode(self, w: Weights, target: Tensor, memory: Tensor, seen: Tensor, layers: int | None = None) -> Tensor:
+        x = self._embed(w, DECODER, target, zero_start=self.settings.zero_start)
+        for i in range(self.settings.decoder_layers if layers is None else layers):
+            x = self._decoder_layer(w, i, x, memory, seen)
         return x
+
+    def _decoder_layer(self, w: Weights, i: int, x: Tensor, memory: Tensor, seen: Tensor) -> Tensor:
+        s, layer = self.settings, f"model.decoder.layers.{i}"
+        if s.recurrent:
+            x = self._recur(w, layer, x)
+        else:
+            x = self._attend(w, f"{layer}.self_attn", x, x, s.decoder_heads, None)
+        x = self._attend(w, f"{layer}.encoder_attn", x, memory, s.decoder_heads, seen)
+        return self._feed_forward(w, layer, x)
 
     def _name(self, name: str) -> str:
         return self.aliases.get(name, name)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from subbyte.errors import RecipeError
-from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, STEP_HELP, Declared, check
+from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, START_HELP, STEP_HELP, Declared, check
 
-Method = Literal["straight_through", "error_feedback", "periodic", "scales"]
+Method = Literal["straight_through", "error_feedback", "periodic", "scales", "blockwise"]
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,7 @@ class Texts:
             "[default: `--source` and `--target`]"
         ),
     ] = None
-    start: Annotated[
-        Path | None,
-        Declared("Start from the codes and scales of this folder, made of MODEL by the same recipe.", path="FOLDER"),
-    ] = None
+    start: Annotated[Path | None, Declared(START_HELP, path="FOLDER")] = None
     teacher_beam: Annotated[int, Declared("Beams with which MODEL translates `--source`.  [default: 1]", (1, 256))] = 1
 
 

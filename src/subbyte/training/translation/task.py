@@ -1,16 +1,13 @@
 """What the finetuning of a translation model brings: pairs of sentences, their trainer, and BLEU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar
 
 from subbyte.compress.calibration.translation import grams
 from subbyte.compress.calibration.words import count_words, word_frequencies
-from subbyte.compress.recipes.recipe import resolved
 from subbyte.compress.rounding import quantize_model
 from subbyte.errors import UsageError
-from subbyte.folders.opening import open_model
 from subbyte.metrics import score
 from subbyte.models.families import translation_of
 from subbyte.models.model import Model
@@ -25,6 +22,7 @@ from subbyte.text.tokenizer import load_tokenizer
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.task import Job
 from subbyte.training.translation.batches import MOST_TOKENS, Pair
+from subbyte.training.translation.blockwise import Blockwise
 from subbyte.training.translation.settings import DECLARED, Finetuning, Texts
 from subbyte.training.translation.trainer import Trainer
 
@@ -74,15 +72,15 @@ class TranslationTask:
             for name, scheme in job.schemes.items()
             if isinstance(scheme, Clustered) and name in counts
         }
-        rounded = None
-        if texts.start:
-            rounded = _started(texts.start, resolved(job.recipe, job.schemes))
+        rounded = job.started
+        if rounded:
             packed = {name: tensor for name, tensor in rounded.tensors.items() if isinstance(tensor, PackedMatrix)}
             clusters = {name: matrix.cluster for name, matrix in packed.items() if matrix.cluster is not None}
         elif job.settings.calibrate:
             sums = grams(model, self.tokenizer, read_lines(texts.source), phase(progress, "calibrating"))
             rounded = quantize_model(model, job.schemes, counts, sums, phase(progress, "rounding"))
-        return Trainer(
+        kind = Blockwise if job.settings.method == "blockwise" else Trainer
+        return kind(
             model, job.schemes, self.pairs, job.settings, clusters=clusters, rounded=rounded,
             activations=job.recipe.activations, precision=job.precision, seed=job.seed,
         )  # fmt: skip
@@ -119,15 +117,3 @@ class TranslationTask:
         if not pairs:
             raise UsageError(f"{self.job.texts.source}: has no sentence that the model can read")
         return pairs
-
-
-def _started(folder: Path, recipe: Mapping[str, Any]) -> Model:
-    """The compressed model that training starts from."""
-    found = open_model(folder)
-    if not found.compressed:
-        raise UsageError(f"{folder}: is not compressed; give a folder that quantize or finetune made")
-    if found.recipe.get("tensors") != recipe["tensors"]:
-        raise UsageError(
-            f"{folder}: was made by recipe {found.recipe.get('name')}, which is another than {recipe['name']}"
-        )
-    return found

@@ -6,6 +6,7 @@ straight_through  products use Q(W), the step moves W. W starts as the float32 w
 error_feedback    the same, W starts as Q(W). Aji & Heafield write it as a quantized weight and a residual R = W - Q(W)
                   that is added to the next step; that is this, step for step (tests/training/translation).
 periodic          products use W, and every `period` steps W becomes Q(W).
+blockwise         as straight_through, but a layer after the other: blockwise.py.
 scales            products use Q(W) times factors of its scales; the step moves these, and codes stay.
 """
 
@@ -19,11 +20,12 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from subbyte.compress.search.sized import other_bytes
 from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import Clustered, Scheme
-from subbyte.training.coded import fixed_bits
+from subbyte.training.coded import Price
 from subbyte.training.layers import dropout_share
 from subbyte.training.loop import Trained, falling
 from subbyte.training.matrices import Matrices, used
@@ -34,7 +36,7 @@ from subbyte.training.translation.settings import Finetuning
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-9
-SHADOWED = ("straight_through", "error_feedback")  # methods that keep weights behind the rounded ones
+SHADOWED = ("straight_through", "error_feedback", "blockwise")  # methods that keep weights behind the rounded ones
 WORDS = ("embedding", "output")  # roles that the first phase rounds
 PHASES: tuple[tuple[str, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))  # stacks that each rounds besides
 
@@ -120,7 +122,7 @@ class Trainer(Trained):
         exact = Network(self.shape, dict(model.aliases), round_inputs=False)
         dropout = _dropout(model.config) if settings.dropout else Dropout()
         network = replace(exact, round_inputs=bool(schemes) and activations == "int8", dropout=dropout)
-        teacher = exact if settings.distillation > 0 else None
+        teacher = exact if settings.distillation > 0 or settings.method == "blockwise" else None
         self.weights = Weights(model, network, teacher, settings)
         self.parameters = dict(self.weights.named())
         self.matrices = Matrices(self.parameters, schemes, settings.refit, clusters)
@@ -129,8 +131,9 @@ class Trainer(Trained):
         self.accelerator = Accelerator(cpu=True)
         self._start(rounded)
         if self.matrices.learned:
-            fixed = fixed_bits(model, schemes, self.matrices.learned)
-            self.matrices.hold(fixed, settings.bits, settings.updates)
+            fixed = 8 * other_bytes(model, schemes)
+            self.price = Price(self.matrices.learned, fixed, model.parameters, settings.bits, settings.updates)
+            self.matrices.hold(self.price)
         steps = set(self.weights.steps)
         self._others = [one for one in self.weights.parameters() if one.requires_grad and one not in steps]
         groups: list[dict[str, Any]] = [
@@ -142,19 +145,26 @@ class Trainer(Trained):
         self._batches = self._batches_from(0)
 
     def step(self) -> float:
-        s, batch = self.settings, to_tensors(next(self._batches), self.shape.decoder_start)
+        batch = to_tensors(next(self._batches), self.shape.decoder_start)
         for group in self.optimizer.param_groups:
-            group["lr"] = falling(group["most"], self.update, s.warmup, s.updates)
+            group["lr"] = self._rate(group["most"])
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
-            loss = self.loss(batch, self.matrices.rounded)
+            loss = self._loss_of(batch)
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self._others, s.clip_norm)
+        self.accelerator.clip_grad_norm_(self._others, self.settings.clip_norm)
         self.matrices.add_gradients()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update += 1
         self._after_step()
         return float(loss.detach())
+
+    def _rate(self, most: float) -> float:
+        """The rate of this update."""
+        return falling(most, self.update, self.settings.warmup, self.settings.updates)
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        return torch.as_tensor(self.loss(batch, self.matrices.rounded))
 
     @property
     def whole(self) -> bool:
