@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = """demo download quantize finetune pack inspect translate encode classify evaluate score analyze bench""".split()
+COMMANDS = (
+    "demo download quantize finetune pack inspect translate encode classify evaluate score analyze bench"
+).split()
 PROGRAM = [sys.executable, "-c", "from subbyte.cli.app import main; main()"]
 
 
