@@ -499,9 +499,25 @@ def change_pieces(data: bytes, rng: random.Random) -> bytes:
 # --- packed files
 
 
+XZ = 1  # what packs by more takes more memory at once than the sanitizers are told to allow
+
+
+def _by_xz(data: bytes) -> bytes:
+    return lzma.compress(data, preset=XZ)
+
+
+def _asking(data: bytes, size: int) -> bytes:
+    """The stream of xz with another dictionary in its header: 22 is 8 MiB, 28 64 MiB, 40 4 GiB, above that is none."""
+    out = bytearray(data)
+    end = 12 + 4 * out[12]  # of the block's header, where its sum is
+    out[16] = size
+    out[end : end + 4] = struct.pack("<I", zlib.crc32(out[12:end]))
+    return bytes(out)
+
+
 def change_packed(name: str) -> Callable[[bytes, random.Random], bytes]:
     """What is done to a packed file: its content changed and packed again, or the packing spoiled."""
-    pack, unpack = (gzip.compress, gzip.decompress) if name.endswith(".gz") else (lzma.compress, lzma.decompress)
+    pack, unpack = (gzip.compress, gzip.decompress) if name.endswith(".gz") else (_by_xz, lzma.decompress)
     plain = name.rpartition(".")[0]
 
     def change(data: bytes, rng: random.Random) -> bytes:
@@ -509,9 +525,9 @@ def change_packed(name: str) -> Callable[[bytes, random.Random], bytes]:
             case 0:
                 return pack(bytes(rng.choice((0, 1, 1 << 20, 1 << 24))))
             case 1:
-                return lzma.compress(rng.randbytes(100), preset=rng.choice((0, 6, 7, 9)))  # it asks for up to 65 MiB
+                return _asking(_by_xz(rng.randbytes(100)), rng.choice((0, 22, 24, 28, 40, 41, 255)))
             case 2:
-                return lzma.compress(data, rng.choice((lzma.FORMAT_ALONE, lzma.FORMAT_XZ)))
+                return lzma.compress(data, rng.choice((lzma.FORMAT_ALONE, lzma.FORMAT_XZ)), preset=XZ)
             case 3:
                 return data + rng.choice((data, data[:20], bytes(4), rng.randbytes(9)))
             case 4 | 5:
