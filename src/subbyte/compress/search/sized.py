@@ -81,7 +81,7 @@ def to_size(
     coded = ranged(model, schemes)
     limit = parse_budget(recipe.budget, model.parameters)
     shares: Shares = unmeasured(model, coded, frequencies)
-    fixed = other_bytes(model, {**schemes, **coded})
+    fixed = _other_bytes(model, {**schemes, **coded})
     _refuse(limit, model, shares, fixed)
     how = reading() if reading else None
     if how:
@@ -127,7 +127,7 @@ def file_size(model: Model) -> int:
     return round(size)
 
 
-def other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> float:
+def _other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> float:
     """What all takes but the codes of entropy coded matrices, about."""
     blank: dict[str, Tensor] = {
         name: blank_matrix(model.tensors[name].shape, scheme) for name, scheme in schemes.items()
