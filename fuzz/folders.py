@@ -26,7 +26,7 @@ from subbyte.folders.converted.loading import load
 from subbyte.models.translation import sinusoidal_positions
 
 Files = dict[str, bytes]
-KINDS = ("converted", "safetensors", "bergamot", "encoder")
+KINDS = ("converted", "safetensors", "bergamot", "encoder", "packed")
 WEIGHTS = "model.safetensors"
 
 SMALL: Mapping[str, Any] = {
@@ -56,6 +56,10 @@ bits = 4
 columns = 16
 operand = true
 """
+CODED: Mapping[str, Any] = {  # large enough to be coded, some of it in two chunks
+    **SMALL, "d_model": 64, "encoder_ffn_dim": 1100, "decoder_ffn_dim": 64,
+}  # fmt: skip
+CODED_ENCODER: Mapping[str, int] = {**ENCODER, "hidden_size": 96, "intermediate_size": 96}
 STUDENT: Mapping[str, str | None] = {
     "dim_emb": "8", "transformer_heads": "2", "transformer_dim_ffn": "12", "enc_depth": "1", "dec_depth": "1",
 }  # fmt: skip
@@ -90,6 +94,15 @@ def seeds(kind: str) -> tuple[Files, ...]:
                 _quantized(bert, home / "static.toml"),
                 _quantized(tiny_encoder_folder(home / "e", "bert", **ENCODER), "encoder4"),
                 _packed(_quantized(tiny_encoder_folder(home / "f", "bert", **ENCODER), "uniform4")),
+            ]
+        elif kind == "packed":
+            student = {**STUDENT, "dim_emb": "64", "transformer_dim_ffn": "64"}
+            folders = [
+                _converted(tiny_marian_folder(home / "a", **CODED), EVERY_KIND, packed=True),
+                _converted(tiny_marian_folder(home / "b", **CODED), "uniform4", packed=True),
+                _converted(_small_pieces(tiny_student_folder(home / "c", **student)), "uniform3", packed=True),
+                _converted(tiny_encoder_folder(home / "d", "bert", **CODED_ENCODER), "normal4", packed=True),
+                _converted(tiny_marian_folder(home / "e", **{**SMALL, "d_model": 32}), "uniform4", packed=True),
             ]
         else:
             untied = {**STUDENT, "tied_embeddings_all": None}

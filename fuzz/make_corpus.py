@@ -7,6 +7,7 @@ import json
 import random
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def main() -> None:
                 for key, (dtype, shape, data) in tensors_of(converted[WEIGHTS]).items()}  # fmt: skip
     length = 8 + int.from_bytes(converted[WEIGHTS][:8], "little")
     metadata = json.loads(converted[WEIGHTS][8:length])["__metadata__"]
+    packed = seeds("packed")[-1]
+    coded = tensors_of(packed[WEIGHTS])
+    start = 8 + int.from_bytes(packed[WEIGHTS][:8], "little")
+    manifest = json.loads(packed[WEIGHTS][8:start])["__metadata__"]
+    large = max((key for key in coded if ".coded" in key), key=lambda key: len(coded[key][2]))
+
+    def spoiled(change: Callable[[bytes], bytes]) -> Files:
+        """The packed folder with another array of coded codes, whose shape fits it."""
+        data = change(coded[large][2])
+        return {**packed, WEIGHTS: safetensors_file({**coded, large: ("U8", [len(data)], data)}, manifest)}
+
     cases: dict[str, Files] = {
         "beams-9999": edited(converted, generation, num_beams=9999),
         "beams-text": edited(converted, generation, num_beams="4"),
@@ -91,6 +103,15 @@ def main() -> None:
             plain[WEIGHTS][:8], "little")].replace(b'"model.shared.weight"', b'"a"'), b"")},
         "marian-count": {**student, name: student[name][:8] + struct.pack("<Q", 2**42 + 1) + student[name][16:]},
         "marian-data-strange": {**student, name: change_values(student[name], "int8", random.Random(4))},
+        "coded-symbols-beyond-bits": spoiled(lambda data: bytes([0, 255]) + data[2:]),
+        "coded-frequency-more": spoiled(lambda data: data[:2] + bytes([data[2] ^ 1]) + data[3:]),
+        "coded-words-missing": spoiled(lambda data: data[:-2]),
+        "coded-words-left": spoiled(lambda data: data + bytes(2)),
+        "coded-last-word": spoiled(lambda data: data[:-1] + bytes([data[-1] ^ 128])),
+        "coded-in-version-1": {**packed, WEIGHTS: safetensors_file(coded, {
+            "subbyte": manifest["subbyte"].replace('"format_version":2', '"format_version":1')})},
+        "coded-wide-ffn": edited(packed, settings, encoder_ffn_dim=131072),
+        "seed-packed": packed,
         "seed-converted": converted,
         "seed-safetensors": plain,
         "seed-bergamot": student,

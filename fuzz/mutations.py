@@ -260,7 +260,7 @@ def change_tensor(tensors: dict[str, tuple[Any, Any, bytes]], rng: random.Random
         case 1:
             tensors[str(rng.choice((*WORDS, *tensors, name + ".x")))] = tensors.pop(name)
         case 2:
-            tensors[name + rng.choice((".0", ".codes", ".zero", ".alphas", "2"))] = tensors[name]
+            tensors[name + rng.choice((".0", ".codes", ".coded", ".zero", ".alphas", "2"))] = tensors[name]
         case 3:
             tensors[name] = (rng.choice(("F32", "F16", "BF16", "I8", "U8", "BOOL", "F64", "I64", "Q4")), shape, data)
         case 4:
@@ -269,6 +269,9 @@ def change_tensor(tensors: dict[str, tuple[Any, Any, bytes]], rng: random.Random
         case 5 if len(shape) and shape[0] > 1:
             rows = rng.randrange(shape[0])
             tensors[name] = (dtype, [rows, *shape[1:]], data[: len(data) * rows // shape[0]])
+        case _ if ".coded" in name:
+            changed = change_coded(data, rng)
+            tensors[name] = (dtype, [len(changed)], changed)
         case _:
             tensors[name] = (dtype, shape, change_values(data, _width(dtype), rng))
 
@@ -302,6 +305,73 @@ def change_values(data: bytes, kind: str, rng: random.Random) -> bytes:
             start = rng.randrange(array.size)
             array[start : start + rng.choice((1, 8, 16, 64))] = new
     return array.tobytes() + data[array.size * width :]
+
+
+# --- entropy-coded codes
+
+
+def change_coded(data: bytes, rng: random.Random) -> bytes:
+    """A number of the table, of the lengths or of the states changed, words cut, added or exchanged; or just bytes."""
+    try:
+        table, lengths, chunks = _coded_parts(data)
+    except (ValueError, IndexError):
+        return change_bytes(data, rng)
+    symbols = [i for i, f in enumerate(table) if f]
+    low, high, at = data[0], data[1], rng.randrange(len(chunks))
+    number = rng.choice((0, 1, 2, 31, 32, 33, 127, 128, 16383, 16384, 32767, 65535, 65536, 2**31, 2**32 - 1))
+    match rng.randrange(11):
+        case 0:
+            low, high = rng.choice(((low + 1, high), (low, high + 1), (high, low), (0, high), (low, 255), (7, 7)))
+        case 1:  # another table that is one
+            first, second, some = rng.choice(symbols), rng.randrange(len(table)), rng.choice((1, 2, 100))
+            if table[first] > some:
+                table[first], table[second] = table[first] - some, min(table[second] + some, 32767)
+        case 2:
+            table[rng.randrange(len(table))] = min(number, 32767)
+        case 3:
+            lengths[at] = rng.choice((number, lengths[at] + 1, lengths[at] - 2, lengths[at] + 2, len(data)))
+        case 4:
+            other = rng.randrange(len(chunks))
+            lengths[at], lengths[other] = lengths[at] - number, lengths[other] + number
+        case 5:
+            chunks[at] = struct.pack("<I", number) * 8 + chunks[at][32:]
+        case 6:
+            lane = 4 * rng.randrange(8)
+            chunks[at] = chunks[at][:lane] + struct.pack("<I", number) + chunks[at][lane + 4 :]
+        case 7:
+            chunks[at] = chunks[at][: rng.choice((0, 31, 32, 34, len(chunks[at]) - 2, len(chunks[at]) - 1))]
+            lengths[at] = len(chunks[at])
+        case 8:
+            chunks[at] += rng.choice((b"\0", b"\0\0", b"\xff\xff", rng.randbytes(64)))
+            lengths[at] = len(chunks[at])
+        case 9:
+            words = 32 + 2 * rng.randrange(max(1, (len(chunks[at]) - 32) // 2))
+            chunks[at] = chunks[at][:words] + rng.randbytes(2) + chunks[at][words + 2 :]
+        case _:
+            return change_bytes(data, rng)
+    out = bytes([low & 255, high & 255])
+    out += b"".join(bytes([f]) if f < 128 else bytes([128 | f >> 8, f & 255]) for f in table)
+    return out + struct.pack(f"<{len(lengths)}I", *(length & 2**32 - 1 for length in lengths)) + b"".join(chunks)
+
+
+def _coded_parts(data: bytes) -> tuple[list[int], list[int], list[bytes]]:
+    """Table, lengths and chunks of coded codes that are whole."""
+    table, at = [], 2
+    for _ in range(data[0], data[1] + 1):
+        wide = data[at] >= 128
+        table.append((data[at] & 127) << 8 | data[at + 1] if wide else data[at])
+        at += 1 + wide
+    lengths: list[int] = []
+    while sum(lengths) < len(data) - at:
+        lengths.append(int.from_bytes(data[at : at + 4], "little"))
+        at += 4
+    if not lengths or sum(lengths) != len(data) - at:
+        raise ValueError("not whole")
+    chunks = []
+    for length in lengths:
+        chunks.append(data[at : at + length])
+        at += length
+    return table, lengths, chunks
 
 
 # --- Marian's container

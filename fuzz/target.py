@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from folders import Files, write_folder
+from folders import WEIGHTS, Files, tensors_of, write_folder
 
 import subbyte
 from subbyte.errors import FormatError, KernelError, ModelError, SchemeError
@@ -60,10 +60,13 @@ class Outcome:
 def memory_bound(files: Files, model: Model | None) -> int:
     """Bytes that opening may allocate: all files and 16 MiB; and for a folder that opens, what its shapes imply.
 
+    A coded array counts 129 times: a byte of it stands for at most 128 codes, which may take a byte each.
+
     Those are three copies of the weights in float32 (of the file, of the tensor, of one that is being turned), and for
     each word of the vocabularies a few objects of Python.
     """
-    bound = sum(len(data) * (UNPACKED if name.endswith(SUFFIXES) else 1) for name, data in files.items()) + SLACK
+    sizes = (len(data) * (UNPACKED if name.endswith(SUFFIXES) else 1) for name, data in files.items())
+    bound = sum(sizes) + 128 * coded_bytes(files) + SLACK
     if model is not None:
         values = sum(
             np.size(t) if isinstance(t, np.ndarray) else t.shape[0] * t.shape[1] for t in model.tensors.values()
@@ -74,6 +77,15 @@ def memory_bound(files: Files, model: Model | None) -> int:
             words = model.config["vocab_size"] + (model.config.get("decoder_vocab_size") or 0)
         bound += 12 * values + 2048 * words
     return bound
+
+
+def coded_bytes(files: Files) -> int:
+    """Bytes of the coded arrays of a folder."""
+    try:
+        tensors = tensors_of(files[WEIGHTS])
+        return sum(len(data) for name, (_, _, data) in tensors.items() if ".coded" in name)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
+        return 0
 
 
 def run_case(files: Files, folder: Path, number: int) -> Outcome:
@@ -163,3 +175,5 @@ def _steps(model: Model, tokenizer, folder: Path, number: int) -> Iterator[tuple
             yield "quantize", lambda: subbyte.quantize(folder, folder.with_name("out"), "uniform3", force=True)
         else:
             yield "save", lambda: saving.save(model, folder.with_name("out"), report={}, force=True)
+    if number % 8 == 5 and model.compressed:
+        yield "pack", lambda: subbyte.pack(folder, folder.with_name("out"), force=True)

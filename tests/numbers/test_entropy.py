@@ -200,10 +200,7 @@ def test_a_level_of_minus_128_is_refused() -> None:
      (3, 2**62, 256), (3, 2**62, 2**62), (3, 1, 2**63)],
 )  # fmt: skip
 def test_other_shapes_are_refused(bits: int, rows: int, cols: int) -> None:
-    data = parts().together()
-    if fault := entropy.fault_of(data, bits, rows, cols):
-        return
-    assert rows <= 600 and isinstance(again(data, bits, rows, cols), str), fault
+    assert isinstance(again(parts().together(), bits, rows, cols), str)
 
 
 def test_nothing_that_is_promised_is_allocated_before_it_is_possible() -> None:

@@ -14,11 +14,12 @@ from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, group_size,
 from subbyte.numbers.matrices import dequantize, quantize_matrix
 from subbyte.numbers.output_rounding import SWEEPS, Columns, columns_of, steps
 from subbyte.numbers.packed import PackedMatrix
-from subbyte.numbers.schemes import SCHEMES, Params, Scheme, from_plain
+from subbyte.numbers.schemes import SCHEMES, EntropyCoded, Params, Scheme, from_plain
 from subbyte.text.tokenizer import load_tokenizer
 
+NEAREST = {EntropyCoded: {"dead_zone": 0.0, "rate": 0.0}}  # by error alone, as all others
 SCHEMES_TRIED = [
-    kind(bits=bits, granularity=granularity)
+    kind(bits=bits, granularity=granularity, **NEAREST.get(kind, {}))
     for kind in SCHEMES.values()
     for bits in (2, 3, 4)
     for granularity in (PerTensor(), PerRow(), PerGroup(16))

@@ -30,8 +30,9 @@ def quantize(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="2.6bits (of each weight) or 3MB: the bits of each matrix are chosen by what the model is measured to "
-            "mind, and written to OUT/recipe.toml. Needs --calibration; takes minutes. R then says all but the bits.",
+            help="2.6bits (of each weight) or 3MB: codes are entropy coded, with steps by what the model is measured to "
+            "mind, which are written to OUT/recipe.toml; takes minutes. If R is of other families, its bits are chosen "
+            "so (needs --calibration).",
         ),
     ] = None,
     frequencies: Annotated[
@@ -72,8 +73,6 @@ def quantize(
     """
     if recipe is None and budget is None and no_check:
         raise typer.BadParameter("without --recipe presets are compared with MODEL; leave out --no-check, or name one")
-    if budget is not None and calibration is None:
-        raise typer.BadParameter("--budget needs --calibration, a text to measure what the model minds")
     if check and no_check:
         raise typer.BadParameter("--check and --no-check exclude each other")
     from subbyte.models.search_settings import parsed  # not for --help of them all

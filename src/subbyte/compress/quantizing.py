@@ -72,7 +72,7 @@ def quantize(
     recipe       the name of a preset, or a TOML file; default: the smallest preset that keeps the model's answers,
                  found by trying (choice.py), on texts that ship (calibration/shipped) and on `calibration`
     budget       the size of the weights, as "2.6bits" of each or "3MB" in all, of entropy coded matrices: their steps
-                 are chosen by what the model is measured to mind (takes some minutes) and written to recipe.toml in `out`;
+                 are chosen by what the model is measured to mind (takes minutes), and written to recipe.toml in `out`;
                  with a `recipe` of other families the bits are chosen so (needs `calibration`)
     force        `out` may be a converted folder that is replaced
     frequencies  a text (.gz too) whose words are counted for recipes with row clusters: a line is a source sentence, a

@@ -140,3 +140,9 @@ class Model:
     def compressed(self) -> bool:
         """Whether any of its matrices is packed."""
         return any(isinstance(tensor, PackedMatrix) for tensor in self.tensors.values())
+
+    @property
+    def entropy_coded(self) -> bool:
+        """Whether any of its matrices was made for an entropy coder, so that its folder is packed."""
+        packed = (tensor for tensor in self.tensors.values() if isinstance(tensor, PackedMatrix))
+        return any(matrix.entropy_coded for matrix in packed)

@@ -53,6 +53,11 @@ class PackedMatrix:
     scheme: Mapping[str, Any]
 
     @property
+    def entropy_coded(self) -> bool:
+        """Whether its codes are made for an entropy coder."""
+        return bool(self.scheme.get("family") == "entropy_coded")
+
+    @property
     def groups(self) -> int:
         return self.shape[1] // self.group_size
 

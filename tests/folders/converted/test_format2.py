@@ -31,7 +31,7 @@ MODEL = Model(
     tensors={
         "w": PackedMatrix(
             (8, 32), 32,
-            (Block(3, pack(SYMBOLS.reshape(8, 32), 3), np.full((1, 1), 0.5, np.float16), tuple(range(-3, 4)) + (3,)),),
+            (Block(3, pack(SYMBOLS.reshape(8, 32), 3), np.full((1, 1), 0.5, np.float16), (*range(-3, 4), 3)),),
             None, {"family": "uniform", "bits": 3},
         ),
         "p": PackedMatrix(

@@ -129,7 +129,7 @@ def test_what_is_left_out_is_never_opened(folders: Path, tmp_path: Path, kind: s
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_saved_again_a_folder_is_what_it_was(folders: Path, tmp_path: Path, kind: str) -> None:
-    """Plain from packed, and packed from plain; search settings and the card, but for its numbers, stay as they came."""
+    """Plain from packed, and packed from plain; search settings and the card but for its numbers stay as they came."""
     for first, second in (("packed", "plain"), ("plain", "packed"), ("packed", "packed")):
         model, out = loading.load(folders / kind / first), tmp_path / f"{first}-{second}"
         saving.save(model, out, report={"seed": 0}, packed=second == "packed")

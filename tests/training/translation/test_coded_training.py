@@ -171,7 +171,7 @@ family = "entropy_coded"
 bits = 8
 [finetune]
 warmup = 0
-step_learning_rate = 0.01
+step_learning_rate = 0.05
 """
 
 

@@ -81,7 +81,7 @@ def to_size(
     coded = ranged(model, schemes)
     limit = parse_budget(recipe.budget, model.parameters)
     shares: Shares = unmeasured(model, coded, frequencies)
-    fixed = _other_bytes(model, {**schemes, **coded})
+    fixed = other_bytes(model, {**schemes, **coded})
     _refuse(limit, model, shares, fixed)
     how = reading() if reading else None
     if how:
@@ -94,7 +94,7 @@ def to_size(
         packed = quantize_model(
             model, chosen, frequencies, how.sums if how else None, phase(progress, f"rounding to {recipe.name}")
         )
-        size = file_size(packed)
+        size = weights_size(packed)
         if abs(size - AIM * limit.bytes) <= (1 - AIM) * limit.bytes:
             break
         shares, taken = _corrected(shares, places, packed)
@@ -117,17 +117,7 @@ def to_size(
     return Found(recipe_text(plain_recipe, head, notes), expected, packed)
 
 
-def file_size(model: Model) -> int:
-    """Bytes of the weights file, codes counted as what they are worth."""
-    size = float(weights_size(model))
-    for matrix in model.tensors.values():
-        if isinstance(matrix, PackedMatrix) and is_coded(matrix):
-            for block in matrix.blocks:
-                size += block.rows * matrix.shape[1] * code_bits(block, matrix.shape[1]) / 8 - block.codes.nbytes
-    return round(size)
-
-
-def _other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> float:
+def other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> float:
     """What all takes but the codes of entropy coded matrices, about."""
     blank: dict[str, Tensor] = {
         name: blank_matrix(model.tensors[name].shape, scheme) for name, scheme in schemes.items()
@@ -135,15 +125,10 @@ def _other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> flo
     codes = sum(
         block.codes.nbytes
         for matrix in blank.values()
-        if isinstance(matrix, PackedMatrix) and is_coded(matrix)
+        if isinstance(matrix, PackedMatrix) and matrix.entropy_coded
         for block in matrix.blocks
     )
-    return float(weights_size(replace(model, tensors={**model.tensors, **blank})) - codes)
-
-
-def is_coded(matrix: PackedMatrix) -> bool:
-    """Whether its codes take what they are worth."""
-    return bool(matrix.scheme["family"] == "entropy_coded")
+    return float(weights_size(replace(model, tensors={**model.tensors, **blank}), packed=False) - codes)
 
 
 def _places(shares: Shares, room: float, memory: float) -> dict[str, list[Place]]:

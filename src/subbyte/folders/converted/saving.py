@@ -44,9 +44,9 @@ def refuse_output(source: Path, out: Path, *, force: bool) -> None:
     refuse_unwritable(out)
 
 
-def weights_size(model: Model, *, packed: bool = False) -> int:
-    """Bytes that the weights file of a quantized model has when it is saved."""
-    return len(file_of(model, producer(), packed=packed))
+def weights_size(model: Model, *, packed: bool | None = None) -> int:
+    """Bytes that the weights file of a quantized model has when it is saved; `packed` as in `save`."""
+    return len(file_of(model, producer(), packed=model.entropy_coded if packed is None else packed))
 
 
 def save(
@@ -56,21 +56,22 @@ def save(
     report: Mapping[str, Any],
     recipe: str | None = None,
     force: bool = False,
-    packed: bool = False,
+    packed: bool | None = None,
 ) -> None:
     """Write a quantized model as the folder `out`, all at once or not at all.
 
     report  plain data for report.json: recipe, bits and error of the tensors, seed, versions
     recipe  the text of recipe.toml, where the recipe was made for this model
     force   an older converted folder may be replaced, if nothing is in it but what was written then
-    packed  everything lies in as few bytes as can be, in format 2, vocabularies too; otherwise in format 1
+    packed  everything lies in as few bytes as can be, in format 2, vocabularies too; otherwise in format 1; default:
+            if matrices are made for an entropy coder
 
     Raises UsageError if `out` exists or is the source, ModelError if a matrix is not quantized, SubbyteError if the
     folder cannot be written (a full disk).
     """
     out = Path(out)
     refuse_output(model.folder, out, force=force)
-    files = _contents(model, report, recipe, packed=packed)
+    files = _contents(model, report, recipe, packed=model.entropy_coded if packed is None else packed)
     with new_folder(out, force=force) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
