@@ -194,8 +194,9 @@ def test_static_activations_need_a_text(classifier: Path, tmp_path: Path) -> Non
 
 
 def test_what_is_for_translation_is_refused(classifier: Path, text: Path, tmp_path: Path) -> None:
-    for options in ({"budget": "3bits", "calibration": text}, {"recipe": "int8", "frequencies": text}):
-        with pytest.raises(UsageError, match="are for translation models"):
+    chosen = {"recipe": "uniform4", "budget": "3bits", "calibration": text}
+    for options in (chosen, {"recipe": "int8", "frequencies": text}):
+        with pytest.raises(UsageError, match=r"for translation models.*leave"):
             subbyte.quantize(classifier, tmp_path / "out", **options)
 
 

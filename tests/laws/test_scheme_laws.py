@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -15,7 +16,7 @@ from subbyte.errors import SchemeError
 from subbyte.numbers.bits import pack, unpack
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, grouped
 from subbyte.numbers.matrices import dequantize, quantize_matrix
-from subbyte.numbers.schemes import SCHEMES, Scheme, from_plain, to_plain
+from subbyte.numbers.schemes import SCHEMES, EntropyCoded, Scheme, from_plain, to_plain
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))
 
@@ -128,6 +129,8 @@ def test_what_is_stored_keeps_the_contract_and_says_what_the_scheme_says(scheme:
 
 @over_all_schemes
 def test_no_other_code_is_nearer(scheme: Scheme) -> None:
+    if isinstance(scheme, EntropyCoded):
+        scheme = replace(scheme, dead_zone=0.0)  # which makes codes cheaper, not nearer
     w = grouped(gaussian(1, 4, 48), scheme.granularity)
     params = scheme.fit(w)
     chosen = abs(w - scheme.decode(scheme.encode(w, params), params))

@@ -12,7 +12,16 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, RowClusters, grouped  # noqa: E402
 from subbyte.numbers.matrices import CHUNK, dequantize, quantize_matrix  # noqa: E402
 from subbyte.numbers.packed import PackedMatrix  # noqa: E402
-from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Normal, Scheme, Uniform, to_plain  # noqa: E402
+from subbyte.numbers.schemes import (  # noqa: E402
+    BinaryCoding,
+    Clustered,
+    EntropyCoded,
+    Logarithmic,
+    Normal,
+    Scheme,
+    Uniform,
+    to_plain,
+)
 from subbyte.training.rounding import Rounded, Rounder  # noqa: E402
 
 GRANULARITIES = (PerTensor(), PerRow(), PerGroup(16))
@@ -24,11 +33,13 @@ PLAIN: list[Scheme] = [
     *(Normal(bits, granularity=g) for bits, g in product((2, 5), GRANULARITIES)),
     *(BinaryCoding(bits, granularity=g, rounds=3) for bits, g in product((1, 3), GRANULARITIES)),
     BinaryCoding(3, solver="greedy"),
+    *(EntropyCoded(bits, g, dead_zone=0.0) for bits, g in product((3, 4, 8), GRANULARITIES)),
 ]  # fmt: skip
 CLUSTERED = [
     Clustered(BinaryCoding(4, rounds=3), RowClusters(4, 2)),
     Clustered(Uniform(6, mode="affine"), RowClusters(4, 1.75)),
     Clustered(Uniform(4, mode="midrise", granularity=PerGroup(16)), RowClusters(2, 1)),
+    Clustered(EntropyCoded(4, dead_zone=0.0), RowClusters(2, 1), ((("step", 0.7),), (("bits", 8), ("step", 1.1)))),
 ]
 
 

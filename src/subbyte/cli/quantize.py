@@ -30,9 +30,9 @@ def quantize(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="2.6bits (of each weight) or 3MB: codes are entropy coded, with steps by what the model is measured to "
-            "mind, which are written to OUT/recipe.toml; takes minutes. If R is of other families, its bits are chosen "
-            "so (needs --calibration).",
+            help="2.6bits (of each weight) or 3MB: codes are entropy coded, with steps by what the model is measured "
+            "to mind, which are written to OUT/recipe.toml; takes minutes. If R is of other families, its bits are "
+            "chosen so (needs --calibration).",
         ),
     ] = None,
     frequencies: Annotated[

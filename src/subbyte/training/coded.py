@@ -10,8 +10,8 @@ the most frequent level they never fall: so few codes far out do not lead anywhe
 (entropy-constrained quantization, Chou, Lookabaugh & Gray 1989; as a loss, Agustsson et al. 2017). Counting all codes
 takes as long as rounding them, so it is done every few updates, and steps are led by the slopes of the last count.
 
-The price is found by a proportional-integral rule on its logarithm: an error of one percent of the budget is a factor
-of e at once, and one more after a hundred updates.
+The price is found by a proportional-integral rule on its logarithm: an error of half a percent of the budget is a
+factor of e at once, and one more after fifty updates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from subbyte.training.rounding import Rounder
 BELOW = 0.002  # of the budget: so much less is aimed at
 BEYOND = 0.005  # of the budget: so much more still meets it
 ARRIVAL = 0.4  # share of the updates after which bits are those of the budget
-PROPORTIONAL, INTEGRAL = 100.0, 1.0  # logarithms of the price for an error of the whole budget; at once, an update
+PROPORTIONAL, INTEGRAL = 200.0, 4.0  # logarithms of the price for an error of the whole budget; at once, an update
 LARGEST = 30.0  # logarithm of a factor of the first price
 LEAST = 0.1  # of the price at which both gradients are as long: the first one is no less
 UNSEEN = 0.5  # times that a code counts that does not occur
@@ -38,26 +38,30 @@ TINY = 1e-30
 class Price:
     """The bits of matrices that are entropy coded, and what a bit costs.
 
-    budget  bits of a weight, all of `fixed` counted
+    budget  bits of a weight
     """
 
     def __init__(
-        self, rounders: Mapping[str, Rounder], fixed: float, weights: int, budget: float, updates: int
+        self, rounders: Mapping[str, Rounder], weights: int, budget: float, updates: int, size: int = 0
     ) -> None:
-        """What the file has to hold.
+        """What the budget is for.
 
-        fixed    bits of it that are not codes of `rounders`
-        weights  of the model
-        budget   bits of a weight; 0: as many as at first
+        rounders  of the matrices whose steps follow it
+        weights   how many there are, in matrices that do not follow it too
+        budget    bits of a weight; 0: as many as at first
+        size      bytes of the weights file, as at first; 0: only the codes count
         """
         self._parts = {name: parts for name, one in rounders.items() if (parts := one.coded)}
-        self._fixed, self._weights, self.budget, self._updates = fixed, weights, budget, updates
+        self._weights, self.budget, self._updates, self._size = weights, budget, updates, size
+        self._other_bits = 0.0  # of the file, that are not codes of these matrices
         self._bits = self._first_bits = 0.0
         self._first_price = self._integral = self._price = 0.0
         self._of_steps: dict[str, list[float]] = {}  # d bits / d log s
 
     def start(self, parameters: Mapping[str, Tensor]) -> None:
         """Count the codes that training starts from."""
+        if self._size:
+            self._other_bits = 8 * self._size - self.bits(parameters) * self._weights
         self._count(parameters)
         self._first_bits, self.budget = self._bits, self.budget or self._bits
 
@@ -68,7 +72,7 @@ class Price:
     @torch.no_grad()
     def bits(self, parameters: Mapping[str, Tensor]) -> float:
         """Of a weight, with these weights."""
-        bits = self._fixed
+        bits = self._other_bits
         for name, parts in self._parts.items():
             for part in parts:
                 counts = part.counts(parameters[name][part.rows])
@@ -117,7 +121,7 @@ class Price:
             setattr(self, name, value)
 
     def _count(self, parameters: Mapping[str, Tensor]) -> None:
-        bits = self._fixed
+        bits = self._other_bits
         for name, parts in self._parts.items():
             self._of_steps[name] = []
             for part in parts:

@@ -25,7 +25,7 @@ from subbyte.numbers.schemes import BinaryCoding, Clustered, Logarithmic, Unifor
 
 NAMES = """encoder4 int8 uniform4 uniform3 uniform2 log4 log3 log2 log1 binary4 binary3 binary2 binary1 normal4 normal3
            nmt-mixed nmt-mixed-r1 nmt-mixed-r4 student4 student4.4 student8 normal5 encoder5
-           encoder6""".split()
+           encoder6 coded4 coded3.5 coded3 coded2.5""".split()
 
 
 ENCODERS = (

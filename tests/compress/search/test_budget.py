@@ -181,8 +181,8 @@ def test_the_least_budget_is_possible(tiny_folder):
 
 
 def test_a_budget_needs_a_text_and_something_must_say_the_bits(tiny_folder, tmp_path):
-    with pytest.raises(UsageError, match="needs a calibration text"):
-        subbyte.quantize(tiny_folder, tmp_path / "out", budget="9bits")
+    with pytest.raises(UsageError, match="a budget with recipe uniform4 needs a calibration text"):
+        subbyte.quantize(tiny_folder, tmp_path / "out", "uniform4", budget="9bits")
     with pytest.raises(UsageError, match="name a recipe, or leave the check on"):
         subbyte.quantize(tiny_folder, tmp_path / "out", check=False)
 

@@ -128,7 +128,7 @@ def other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> floa
         if isinstance(matrix, PackedMatrix) and matrix.entropy_coded
         for block in matrix.blocks
     )
-    return float(weights_size(replace(model, tensors={**model.tensors, **blank}), packed=False) - codes)
+    return float(weights_size(replace(model, tensors={**model.tensors, **blank}), packed=True) - codes)
 
 
 def _places(shares: Shares, room: float, memory: float) -> dict[str, list[Place]]:

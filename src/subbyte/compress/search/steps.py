@@ -19,6 +19,7 @@ NARROW, WIDE = WIDTHS
 CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
 KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
 STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
+SMOOTHED = 16  # steps on either side, half of the way between two knots
 SAMPLE = 1 << 13  # weights that they are computed with
 FAR = 30.0  # times, that a loss may be from what is expected of so many weights, either way
 TURNS = 40  # of a bisection
@@ -44,11 +45,19 @@ class Curve:
             found = [_rounded(sample, replace(scheme, bits=codes, step=float(step))) for step in (*KNOTS, PROBE)]
             entropies, squares = np.array(found).T
             logs = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
-            bits.append(np.interp(np.log(STEPS), np.log(KNOTS), entropies[:-1]))
-            errors.append(np.exp(np.interp(np.log(STEPS), np.log(KNOTS), logs[:-1])))
+            bits.append(_between(entropies[:-1]))
+            errors.append(np.exp(_between(logs[:-1])))
             unit = float(np.exp(logs[-1])) if codes == NARROW else unit
         narrow, wide = errors
         return cls(np.array(bits), np.array([narrow, np.where(narrow > CLIPPED * wide, wide, np.inf)]) / unit)
+
+
+def _between(at_knots: Array) -> Array:
+    """At STEPS, smoothed: where a curve has a bend, many shares would choose one step."""
+    found = np.interp(np.log(STEPS), np.log(KNOTS), at_knots)
+    padded = np.pad(found, SMOOTHED, mode="reflect", reflect_type="odd")
+    smooth: Array = np.convolve(padded, np.full(2 * SMOOTHED + 1, 1 / (2 * SMOOTHED + 1)), mode="valid")
+    return smooth
 
 
 def _rounded(w: Array, scheme: EntropyCoded) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subbyte.compress.search.sized import other_bytes
+from subbyte.folders.converted.saving import weights_size
 from subbyte.models.encoder import WORDS
 from subbyte.models.families import encoder_of
 from subbyte.models.model import Float, Model, activations_of
@@ -91,13 +91,13 @@ class EncoderTrainer(Trained):
             [nn.ParameterList(self.parameters.values()), *self.quantizers.values(), nn.ParameterList(self.steps)]
         )
         if self.matrices.learned:
-            fixed = 8 * other_bytes(model, schemes)
-            self.price = Price(self.matrices.learned, fixed, model.parameters, settings.bits, settings.updates)
+            size = weights_size(self.model(), packed=True)
+            self.price = Price(self.matrices.learned, model.parameters, settings.bits, settings.updates, size)
             self.matrices.hold(self.price)
         self.update = 0
+        self._packed_words: PackedMatrix | None = None
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
-        self._packed_words: PackedMatrix | None = None
 
     def step(self) -> float:
         batch = to_tensors(next(self._batches))

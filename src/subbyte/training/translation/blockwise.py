@@ -80,7 +80,7 @@ class Blockwise(Trainer):
         self.matrices.price = None
         if rounders:
             weights = sum(self.parameters[name].numel() for name in rounders)
-            self.matrices.hold(Price(rounders, 0.0, weights, 0.0, self.each))
+            self.matrices.hold(Price(rounders, weights, 0.0, self.each))
 
     def _names(self, layer: Layer) -> list[str]:
         return [name for name in self.matrices.rounders if layer.has(name)]

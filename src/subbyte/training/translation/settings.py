@@ -71,6 +71,8 @@ class Finetuning:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.phases and self.method == "blockwise":
+            raise RecipeError("[finetune]: blockwise has an order of its own, and does not go with phases = true")
         if self.phases and self.updates < 3:
             raise RecipeError(f"[finetune]: updates is {self.updates}; three phases need at least 3")
 

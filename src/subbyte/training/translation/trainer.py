@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from subbyte.compress.search.sized import other_bytes
+from subbyte.errors import RecipeError
+from subbyte.folders.converted.saving import weights_size
 from subbyte.models.families import translation_of
 from subbyte.models.model import Model
 from subbyte.numbers.packed import PackedMatrix
@@ -131,8 +132,8 @@ class Trainer(Trained):
         self.accelerator = Accelerator(cpu=True)
         self._start(rounded)
         if self.matrices.learned:
-            fixed = 8 * other_bytes(model, schemes)
-            self.price = Price(self.matrices.learned, fixed, model.parameters, settings.bits, settings.updates)
+            size = weights_size(self.model(), packed=True)
+            self.price = Price(self.matrices.learned, model.parameters, settings.bits, settings.updates, size)
             self.matrices.hold(self.price)
         steps = set(self.weights.steps)
         self._others = [one for one in self.weights.parameters() if one.requires_grad and one not in steps]
@@ -206,6 +207,8 @@ class Trainer(Trained):
         tensors = rounded.tensors if rounded else {}
         if method in SHADOWED:
             self.weights.train_steps(self.matrices)
+        if self.settings.phases and self.matrices.learned:
+            raise RecipeError("[finetune]: phases do not go with entropy_coded matrices, which share one budget")
         self.matrices.start(names, tensors)
         for name, value in tensors.items():
             if isinstance(value, np.ndarray) and name not in self.matrices.rounders:
