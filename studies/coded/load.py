@@ -43,10 +43,10 @@ def main(work: str) -> None:
             saving.save(model, folder, report={}, force=True, packed=name == "packed")
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-        alone = True
+        fifo = True
     except OSError:
-        alone = False
-    record: dict[str, object] = {"alone": alone, "load_average": os.getloadavg()[0]}
+        fifo = False
+    record: dict[str, object] = {"fifo": fifo, "load_average": os.getloadavg()[0]}
     for name, folder in folders.items():
         opening, laying, processor = [], [], []
         for _ in range(TIMES):
