@@ -12,7 +12,7 @@ from subbyte.folders.opening import open_model
 from subbyte.numbers.gram_sums import GramSums
 from subbyte.numbers.granularity import PerGroup, PerRow, PerTensor, group_size, grouped
 from subbyte.numbers.matrices import dequantize, quantize_matrix
-from subbyte.numbers.output_rounding import SWEEPS, Columns, columns_of, steps
+from subbyte.numbers.output_rounding import SWEEPS, Columns, columns_of, steps, within
 from subbyte.numbers.packed import PackedMatrix
 from subbyte.numbers.schemes import SCHEMES, EntropyCoded, Params, Scheme, from_plain
 from subbyte.text.tokenizer import load_tokenizer
@@ -56,6 +56,19 @@ def test_inputs_that_have_nothing_in_common_change_nothing(scheme):
     np.testing.assert_array_equal(dequantize(kept), dequantize(plain))
 
 
+@pytest.mark.parametrize("granularity", [PerTensor(), PerRow(), PerGroup(16)], ids=str)
+def test_what_is_out_of_reach_does_not_move_the_others(granularity):
+    """A weight of 1,000 root mean squares is lost; its row stays near to what it was."""
+    scheme, (w, x) = EntropyCoded(8, granularity, step=0.2), (weights(), inputs())
+    gram = (x.T @ x).astype(np.float64)
+    far = w.copy()
+    far[3, 5] = 1000 * np.sqrt(np.mean(w**2))
+    scale = EntropyCoded(8, granularity, step=0.2).fit(grouped(far, granularity))["scale"]
+    lost = abs(dequantize(quantize_matrix(far, scheme, gram=gram)) - w)
+    lost[3, 5] = 0
+    assert lost[3].max() < 4 * float(scale.max())
+
+
 def test_every_cluster_is_rounded_with_its_own_bits():
     scheme = from_plain({"family": "uniform", "bits": 4, "clusters": {"count": 3, "ratio": 2}})
     w, x = weights(), inputs()
@@ -82,6 +95,8 @@ def defined(w: np.ndarray, columns: Columns, scheme: Scheme, params: Params) -> 
     shape = (1, 1, rows) if scheme.granularity == PerTensor() else (rows, 1, 1)
     size = group_size(scheme.granularity, cols)
     found = np.empty_like(w)
+    if isinstance(scheme, EntropyCoded):
+        w = within(w, steps(scheme, params)[1], size)
 
     def rounded(at: int, values: np.ndarray) -> np.ndarray:
         group = at // size

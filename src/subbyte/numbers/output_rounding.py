@@ -58,6 +58,8 @@ class Columns:
         if isinstance(scheme, EntropyCoded) and rate:  # which does what a dead zone is for
             scheme = replace(scheme, dead_zone=0.0)
         codes, values, borders = steps(scheme, params)
+        if isinstance(scheme, EntropyCoded):  # whose range may be far too small for a few weights
+            w = within(w, values, size)
 
         def numbered(sweeps: int, shift: Array | None = None) -> Array:
             return _core.compensate(
@@ -121,6 +123,18 @@ def steps(scheme: Scheme, params: Params) -> tuple[Array, Array, Array]:
         borders = np.where(high, below, np.where(low, _above(borders), borders))
     borders = np.maximum.accumulate(np.where(lower < upper, borders, np.float32(-np.inf)), axis=-1)
     return scheme.encode(values, params), values, borders
+
+
+def within(w: Array, values: Array, size: int) -> Array:
+    """The weights, those out of reach as the outermost values, [rows, groups, 2**bits], of groups of so many columns.
+
+    They are lost anyway. Where one is a hundred times as large as the others, which encoders have, all others of its
+    row would be moved far away for the sake of its outputs.
+    """
+    rows, cols = w.shape
+    low, high = (np.broadcast_to(values[..., end, None], (rows, cols // size, size)) for end in (0, -1))
+    clipped: Array = np.clip(w.reshape(low.shape), low, high).reshape(w.shape)
+    return clipped
 
 
 def _above(x: Array) -> Array:

@@ -19,6 +19,7 @@ NARROW, WIDE = WIDTHS
 CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
 KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
 STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
+OUTLIERS = 4.0  # root mean squares, from which on none is left out
 SMOOTHED = 16  # steps on either side, half of the way between two knots
 SAMPLE = 1 << 13  # weights that they are computed with
 FAR = 30.0  # times, that a loss may be from what is expected of so many weights, either way
@@ -39,10 +40,11 @@ class Curve:
     @classmethod
     def of(cls, w: Array, scheme: EntropyCoded) -> "Curve":
         """Of float32 weights [any], for a scheme whose bits and step count for nothing."""
-        sample = w.ravel()[:: max(1, w.size // SAMPLE)].reshape(1, 1, -1)
+        values, counts = _sample(w.ravel())
         bits, errors, unit = [], [], 1.0
         for codes in WIDTHS:
-            found = [_rounded(sample, replace(scheme, bits=codes, step=float(step))) for step in (*KNOTS, PROBE)]
+            at = (replace(scheme, bits=codes, step=float(step)) for step in (*KNOTS, PROBE))
+            found = [_rounded(values, counts, one) for one in at]
             entropies, squares = np.array(found).T
             logs = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
             bits.append(_between(entropies[:-1]))
@@ -60,12 +62,22 @@ def _between(at_knots: Array) -> Array:
     return smooth
 
 
-def _rounded(w: Array, scheme: EntropyCoded) -> tuple[float, float]:
-    """Entropy of the codes, in bits, and squared error."""
-    params = scheme.fit(w)
-    codes = scheme.encode(w, params)
-    wrong = np.subtract(w, scheme.decode(codes, params), dtype=np.float64)
-    return entropy(np.bincount(codes.ravel())), float(np.square(wrong).sum())
+def _sample(w: Array) -> tuple[Array, Array]:
+    """Some of many weights, in root mean squares of all, and how many each stands for; all of those far out."""
+    w = w / max(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)))), np.finfo(np.float32).tiny)
+    out = abs(w) > OUTLIERS
+    near = w[~out]
+    chosen = near if near.size <= SAMPLE else np.random.default_rng(0).choice(near, SAMPLE)
+    counts = np.repeat([1.0, near.size / max(chosen.size, 1)], [int(out.sum()), chosen.size])
+    return np.concatenate([w[out], chosen]).astype(np.float32), counts
+
+
+def _rounded(values: Array, counts: Array, scheme: EntropyCoded) -> tuple[float, float]:
+    """Entropy of the codes, in bits, and squared error; of values in root mean squares."""
+    params = {"scale": np.full((1, 1), scheme.step, np.float32)}
+    codes = scheme.encode(values[None, None], params)
+    wrong = np.subtract(values, scheme.decode(codes, params).ravel(), dtype=np.float64)
+    return entropy(np.bincount(codes.ravel(), counts)), float(counts @ np.square(wrong))
 
 
 def entropy(counts: Array) -> float:
