@@ -109,6 +109,20 @@ def test_slopes_lead_to_the_most_frequent_level_even_where_a_rarer_one_is_betwee
     assert slopes[2] == pytest.approx(math.log2(9 / 100))
 
 
+@over_schemes
+def test_weights_are_pulled_to_levels_of_fewer_bits(scheme: Scheme | Clustered) -> None:
+    matrices, _ = learned(scheme, matrix())
+    before = matrices.parameters["w"].detach().clone()
+    price = Price(matrices.learned, 20 * 48, 0.5, updates=10)
+    matrices.hold(price)
+    bits = price.bits(matrices.parameters)
+    with torch.no_grad():
+        price.follow(matrices.parameters, 10, 8, 0.005)  # far beyond the budget: at the full rate
+    moved = matrices.parameters["w"].detach() - before
+    assert float(moved.abs().mean()) == pytest.approx(8 * 0.005, rel=1e-3)
+    assert price.bits(matrices.parameters) < bits
+
+
 @pytest.mark.parametrize("budget, rises", [(2.0, True), (4.0, False)])
 def test_the_price_rises_while_the_budget_is_not_met_and_falls_while_there_is_room(budget: float, rises: bool) -> None:
     matrices, steps = learned(EntropyCoded(8, step=0.5), matrix())
@@ -118,7 +132,7 @@ def test_the_price_rises_while_the_budget_is_not_met_and_falls_while_there_is_ro
     matrices.add_gradients()
     assert float(steps[0].grad) == pytest.approx(0, abs=1e-6)  # the first price: nothing is gained by another step
     for update in range(10, 60, 8):
-        price.follow(matrices.parameters, update, 8)
+        price.follow(matrices.parameters, update, 8, 0.0)
         steps[0].grad = torch.full_like(steps[0], 0.01)
         matrices.add_gradients()
         assert (float(steps[0].grad) < 0) is rises

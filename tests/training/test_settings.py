@@ -69,7 +69,7 @@ def test_settings_are_checked_wherever_they_come_from() -> None:
 @pytest.mark.parametrize(
     "table, message",
     [
-        ({"bach_size": 3}, "[finetune]: 'bach_size' is not a key; did you mean 'batch_size'?; there are: updates "),
+        ({"bach_size": 3}, "[finetune]: 'bach_size' is not a key; did you mean 'batch_size'?; there are: method "),
         ({"gradient": "ste"}, "[finetune]: gradient is 'ste', should be one of learned lsq mse mse_exact blend fixed"),
         ({"warmup": 1.5}, "[finetune]: warmup is 1.5, should be a number from 0 to 1"),
         ({"relation_layer": 0.5}, "[finetune]: relation_layer is 0.5, should be a whole number from -256 to 255"),

@@ -10,6 +10,10 @@ the most frequent level they never fall: so few codes far out do not lead anywhe
 (entropy-constrained quantization, Chou, Lookabaugh & Gray 1989; as a loss, Agustsson et al. 2017). Counting all codes
 takes as long as rounding them, so it is done every few updates, and steps are led by the slopes of the last count.
 
+Weights are pulled after each count, not by their gradients: Adam divides by the size of these, so that words that no
+batch has would lose all their bits at once, and others none. The pull is a share of the learning rate, the same for all
+blocks, whose steps say already what an error costs there (as weight decay is in AdamW, Loshchilov & Hutter 2019).
+
 The price is found by a proportional-integral rule on its logarithm: an error of half a percent of the budget is a
 factor of e at once, and one more after fifty updates.
 """
@@ -29,7 +33,8 @@ BELOW = 0.002  # of the budget: so much less is aimed at
 BEYOND = 0.005  # of the budget: so much more still meets it
 ARRIVAL = 0.4  # share of the updates after which bits are those of the budget
 PROPORTIONAL, INTEGRAL = 200.0, 4.0  # logarithms of the price for an error of the whole budget; at once, an update
-LARGEST = 30.0  # logarithm of a factor of the first price
+LARGEST = 6.0  # logarithm of a factor of the first price: beyond it all steps grow as fast as they can
+PULL = 0.1  # share of the learning rate by which weights move to fewer bits, in the mean, at the first price
 LEAST = 0.1  # of the price at which both gradients are as long: the first one is no less
 UNSEEN = 0.5  # times that a code counts that does not occur
 TINY = 1e-30
@@ -79,15 +84,23 @@ class Price:
                 bits += float(counts.sum()) * entropy_of(counts, part.levels)[0]
         return bits / self._weights
 
-    def follow(self, parameters: Mapping[str, Tensor], update: int, since: int) -> None:
-        """Count the codes after this update, `since` updates after the last time, and set the price anew."""
-        self._count(parameters)
+    @torch.no_grad()
+    def follow(self, parameters: Mapping[str, Tensor], update: int, since: int, rate: float) -> None:
+        """Count the codes after this update, `since` updates after the last time; set the price anew; pull weights.
+
+        rate  of their learning
+        """
+        slopes = self._count(parameters)
         aim = self.budget * (1 - BELOW)
         aim += (self._first_bits - aim) * max(0.0, 1 - update / (ARRIVAL * self._updates))
         error = (self._bits - aim) / self.budget
         self._integral = min(max(self._integral + since * INTEGRAL * error, -LARGEST), LARGEST)
         exponent = min(max(self._integral + PROPORTIONAL * error, -LARGEST), LARGEST)
         self._price = self._first_price * math.exp(exponent)
+        pace = since * rate * min(1.0, PULL * math.exp(exponent))
+        for name, parts in self._parts.items():
+            for part, of_part in zip(parts, slopes[name], strict=True):
+                part.pull(parameters[name], of_part, pace)
 
     def add_gradients(self) -> None:
         """After a backward pass: the gradient of price * bits, added to that of every step.
@@ -120,16 +133,20 @@ class Price:
         for name, value in state.items():
             setattr(self, name, value)
 
-    def _count(self, parameters: Mapping[str, Tensor]) -> None:
-        bits = self._other_bits
+    def _count(self, parameters: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+        """Bits, and how they change with steps; returns the slopes between levels."""
+        bits, slopes = self._other_bits, {}
         for name, parts in self._parts.items():
-            self._of_steps[name] = []
-            for part in parts:
-                counts = part.counts(parameters[name][part.rows])
-                entropy, slope = entropy_of(counts, part.levels)
-                bits += entropy * float(counts.sum())
-                self._of_steps[name].append(slope * float(counts.sum()) / self._weights)
+            counts = [part.counts(parameters[name][part.rows]) for part in parts]
+            sizes = [float(one.sum()) for one in counts]
+            found = [entropy_of(one, part.levels) for one, part in zip(counts, parts, strict=True)]
+            bits += sum(size * entropy for size, (entropy, _) in zip(sizes, found, strict=True))
+            self._of_steps[name] = [
+                size * of_step / self._weights for size, (_, of_step) in zip(sizes, found, strict=True)
+            ]
+            slopes[name] = [slopes_of(one, part.levels) for one, part in zip(counts, parts, strict=True)]
         self._bits = bits / self._weights
+        return slopes
 
 
 KEPT = ("_bits", "budget", "_first_bits", "_first_price", "_integral", "_price")

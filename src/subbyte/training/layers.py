@@ -46,8 +46,3 @@ def dropout_share(config: Mapping[str, Any], name: str, default: float) -> float
 def norm(w: Weights, name: str, x: Tensor, epsilon: float) -> Tensor:
     """The layer norm of this name, float32."""
     return F.layer_norm(x.float(), x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], epsilon)
-
-
-def relative_error(found: Tensor, aim: Tensor) -> Tensor:
-    """The squared error by the squares of what is aimed at."""
-    return F.mse_loss(found.float(), aim.float()) / aim.float().square().mean()

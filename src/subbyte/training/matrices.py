@@ -71,8 +71,11 @@ class Matrices:
             self._fitted[name] = 0
 
     @torch.no_grad()
-    def fit(self, names: Iterable[str], update: int, *, follow: bool = False) -> None:
-        """Fit what is due after this update; the scales of others follow, every FOLLOW updates or with `follow`."""
+    def fit(self, names: Iterable[str], update: int, *, follow: bool = False, rate: float = 0.0) -> None:
+        """Fit what is due after this update; the scales of others follow, every FOLLOW updates or with `follow`.
+
+        rate  of weights, in this update
+        """
         for name in names:
             if name in self.learned and name in self._fitted:
                 self.rounders[name].settle()
@@ -82,7 +85,7 @@ class Matrices:
             elif follow or update % FOLLOW == 0:
                 self.rounders[name].rescale(self.parameters[name])
         if self.price and update % FOLLOW == 0:
-            self.price.follow(self.parameters, update, FOLLOW)
+            self.price.follow(self.parameters, update, FOLLOW, rate)
 
     @torch.no_grad()
     def overwrite(self, names: Iterable[str]) -> None:

@@ -187,6 +187,7 @@ class CodedPart(_Part):
         borders = (self.levels[1:] + self.levels[:-1]) / 2
         self._code = torch.searchsorted(borders, halves, right=True)
         self._level = self.levels[self._code].float()
+        self._gap = torch.searchsorted(self.levels, halves + 0.25, right=True)  # between which two levels a half is
         self.log_step = nn.Parameter(torch.zeros(scales_of(scheme.granularity, shape)))
 
     def fit(self, w: Tensor) -> None:
@@ -210,6 +211,14 @@ class CodedPart(_Part):
             found = self._halves(self._grouped(w[rows]), self._known(rows))
             halves += torch.bincount(found.flatten(), minlength=len(halves))
         return torch.zeros(len(self.levels), dtype=torch.int64).index_add_(0, self._code, halves)
+
+    def pull(self, w: Tensor, slopes: Tensor, pace: float) -> None:
+        """Move the weights of these rows of `w` down the slopes between levels, by `pace` in the mean."""
+        slope = torch.cat([slopes[:1], slopes, slopes[-1:]])[self._gap].float()
+        rows = w[self.rows]
+        halves = self._halves(self._grouped(rows), self._known())
+        moved = slope[halves].reshape(rows.shape)
+        w[self.rows] = rows.sub_(moved, alpha=pace / max(float(moved.abs().mean()), TINY))
 
     def of_step(self, gradient: Tensor, w: Tensor, rounded: Tensor) -> Tensor:
         """With s the step and q a level: s (q - w / s), or s q where w is beyond all levels (Esser et al. 2020)."""

@@ -168,8 +168,8 @@ class Quantizer(nn.Module):
         """After a backward pass: make the gradients of the parameters those that were asked for."""
         if self.gradient == "lsq":
             for parameter in (self.scale, self.zero):
-                if parameter.requires_grad:
-                    parameter.grad = _given(parameter) / math.sqrt(self._elements * self.limit)
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad / math.sqrt(self._elements * self.limit)
         elif self._error:
             self.steps += 1
             of_error = (self._error[0], self._error[1] * self.limit)  # z is limit times its parameter

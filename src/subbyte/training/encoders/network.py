@@ -95,6 +95,16 @@ class EncoderNetwork:
             logits = at("classifier", self._linear(w, "classifier", y))
         return Result(x, logits, tuple(heads), tuple(outputs))
 
+    def output(self, weights: Weights, tokens: Tokens, layer: int, at: At = unchanged, read: At = unchanged) -> Tensor:
+        """What a layer puts out, [tokens, width]; there is no gradient of what comes before it. As in `run` else."""
+        seen = _Seen(tokens.seen)
+        with torch.no_grad():
+            x, point = self._embed(weights, tokens, at), "embeddings.output"
+            for i in range(layer):
+                x, _ = self._layer(weights, i, x, point, seen, at, read)
+                point = f"layers.{i}.output"
+        return self._layer(weights, layer, x, point, seen, at, read)[0]
+
     def _embed(self, w: Weights, tokens: Tokens, at: At) -> Tensor:
         s = self.settings
         x = F.embedding(tokens.ids[tokens.seen], w[WORDS])

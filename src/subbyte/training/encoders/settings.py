@@ -8,6 +8,7 @@ from subbyte.errors import RecipeError
 from subbyte.training.settings import BITS_HELP, COUNT, MOST, SHARE, START_HELP, STEP_HELP, Declared, check
 
 Gradient = Literal["learned", "lsq", "mse", "mse_exact", "blend", "fixed"]
+Method = Literal["straight_through", "blockwise"]
 Metric = Literal["auto", "accuracy", "f1", "matthews", "pearson", "spearman", "correlation"]
 SCALE_RATE = 1e-3  # of logarithms of scales
 WEIGHT = (0.0, 1e6)  # of a loss
@@ -31,6 +32,7 @@ class EncoderFinetuning:
 
     models: ClassVar[str] = "encoders"
 
+    method: Annotated[Method, Declared("all at once, or one layer after the other", option=True)] = "straight_through"
     updates: Annotated[int, Declared("steps of the optimizer", COUNT, option=True)] = 1000
     batch_size: Annotated[int, Declared("texts or pairs of an update", (1, 10**6), option=True)] = 16
     max_length: Annotated[int, Declared("tokens; what is longer is cut, in training", (4, 10**6))] = 128
@@ -70,7 +72,7 @@ class EncoderFinetuning:
 
     def __post_init__(self) -> None:
         check(self)
-        if not self.distils and self.label_loss == 0:
+        if not self.distils and self.label_loss == 0 and self.method != "blockwise":
             raise RecipeError("[finetune]: all losses have the weight 0; give one of them another")
 
     @property

@@ -22,6 +22,7 @@ from subbyte.text.encoder_tokenizer import EncoderTokenizer, load_encoder_tokeni
 from subbyte.text.labelled import LabelledText, class_numbers, numbers, read_labelled
 from subbyte.training.checkpoints import Checkpoints
 from subbyte.training.encoders.batches import Example
+from subbyte.training.encoders.blockwise import EncoderBlockwise
 from subbyte.training.encoders.settings import DECLARED, EncoderFinetuning, Metric, Texts
 from subbyte.training.encoders.trainer import EncoderTrainer
 from subbyte.training.task import Job
@@ -66,7 +67,8 @@ class EncoderTask:
             model, rounded = replace(model, activations=job.started.activations), job.started.tensors
         elif settings.calibrate:
             rounded = rounded_by_outputs(model, job.schemes, batches, job.progress)
-        return EncoderTrainer(
+        kind = EncoderBlockwise if settings.method == "blockwise" else EncoderTrainer
+        return kind(
             model, job.schemes, self.examples, settings,
             rounded=rounded, precision=job.precision, seed=job.seed,
         )  # fmt: skip

@@ -69,7 +69,7 @@ class EncoderTrainer(Trained):
         rounds = not isinstance(model.activations, Float)
         self.dynamic = frozenset(product_inputs(self.shape)) - grids.keys() if rounds else frozenset()
         self.network = replace(exact, dropout=_dropout(model.config) if settings.dropout else Dropout())
-        self.teacher = exact if settings.distils else None
+        self.teacher = exact if settings.distils or settings.method == "blockwise" else None
         self.words = _words(schemes.get(WORDS), examples, self.shape.vocab_size)
         trained = {WORDS: self.words.rows} if self.words else {}
         self.parameters: dict[str, nn.Parameter] = {
@@ -81,8 +81,12 @@ class EncoderTrainer(Trained):
         self.original = {name: value.detach().clone() for name, value in kept.items()}
         self.matrices = Matrices(self.parameters, schemes, settings.refit)
         self.steps = self.matrices.learn_steps()
-        self.matrices.start(schemes, rounded or {})
-        for name, array in (rounded or {}).items():
+        self._packed_words: PackedMatrix | None = None
+        tensors = dict(rounded or {})
+        if self.words and isinstance(words := tensors.pop(WORDS, None), PackedMatrix):
+            self._packed_words = words
+        self.matrices.start(schemes, tensors)
+        for name, array in tensors.items():
             if isinstance(array, np.ndarray) and array.shape == self.parameters[name].shape:
                 self.parameters[name].data = torch.from_numpy(array.copy())
         self.matrices.round(schemes)
@@ -95,7 +99,6 @@ class EncoderTrainer(Trained):
             self.price = Price(self.matrices.learned, model.parameters, settings.bits, settings.updates, size)
             self.matrices.hold(self.price)
         self.update = 0
-        self._packed_words: PackedMatrix | None = None
         self.optimizer = self._optimizer()
         self._batches = endless(examples, settings.batch_size, seed)
 
@@ -110,15 +113,23 @@ class EncoderTrainer(Trained):
             quantizer.settle()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
         self.matrices.add_gradients()
-        share = falling(1.0, self.update, round(self.settings.warmup * self.settings.updates), self.settings.updates)
+        share = self._share()
         for group in self.optimizer.param_groups:
             group["lr"] = group["most"] * share
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update += 1
-        self.matrices.fit(self.matrices.rounders, self.update)
-        self.matrices.round(self.matrices.rounders)
+        self._after_step()
         return float(loss.detach())
+
+    def _share(self) -> float:
+        """Of the highest rates, those of this update."""
+        updates = self.settings.updates
+        return falling(1.0, self.update, round(self.settings.warmup * updates), updates)
+
+    def _after_step(self) -> None:
+        self.matrices.fit(self.matrices.rounders, self.update, rate=self.optimizer.param_groups[0]["lr"])
+        self.matrices.round(self.matrices.rounders)
 
     def grids(self) -> dict[str, Grid]:
         """The grids of activations as they stand."""

@@ -34,9 +34,10 @@ class Layer(NamedTuple):
     stack: str
     number: int
 
-    def has(self, name: str) -> bool:
-        """Whether a tensor is its."""
-        return name.startswith(f"model.{self.stack}.layers.{self.number}.")
+    @property
+    def prefix(self) -> str:
+        """Of the names of its tensors."""
+        return f"model.{self.stack}.layers.{self.number}."
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ class Trainer(Trained):
         if method not in SHADOWED:
             return
         joining = [name for name in names if name not in self.matrices.rounded]
-        self.matrices.fit(names, self.update)
+        self.matrices.fit(names, self.update, rate=self.optimizer.param_groups[0]["lr"])
         if method == "error_feedback":  # what joins starts from its rounded values, too
             self.matrices.overwrite(joining)
         self.matrices.round(names)
