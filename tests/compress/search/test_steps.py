@@ -83,6 +83,15 @@ def test_memory_is_bounded_where_it_is_asked_for():
     assert memory(allot(shares, room, 4)) == 4
 
 
+def test_room_that_widths_leave_is_taken_by_steps():
+    """Two large shares, one of which would need all the memory: the other's step is not kept from being finer."""
+    shares = [Share(1 << 14, Curve.of(weights(0), SCHEME), 0.1), Share(1 << 14, Curve.of(weights(1), SCHEME), 0.09)]
+    for bits in np.arange(2.6, 3.5, 0.1):
+        room = 2 * bits * (1 << 14)
+        places = allot(shares, room, 6)
+        assert 0.99 * room < taken(shares, places) <= room
+
+
 def test_noise_is_expected_to_be_like_the_rest_and_what_is_clear_stays():
     found = expected([0.1, 0.0, 0.1], [0.001, 0.001, 0.15], [100, 100, 100])
     assert found[0] == pytest.approx(0.1, rel=0.01)

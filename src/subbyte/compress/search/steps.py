@@ -154,6 +154,10 @@ def allot(shares: Sequence[Share], room: float, memory: float = WIDE) -> list[Pl
             fits = _taken(wide, now) <= memory * weights.sum()
             low, high = (low, price) if fits else (price, high)
         found = at_price(high)
+    # Widths come in jumps, which may leave room: for these widths steps are chosen again.
+    chosen = np.arange(len(WIDTHS)) == (found // len(STEPS))[:, None]
+    cost = np.where(chosen[..., None], losses, np.inf)
+    found = _bisected(lambda price: (cost + np.exp(price) * bits).reshape(len(shares), -1), bits, room, least, most)
     return [divmod(int(at), len(STEPS)) for at in found]
 
 
