@@ -136,7 +136,8 @@ TEST(rows_become_narrow_where_that_saves_memory) {
   CHECK((widths(5, 5).first == std::vector<int>{4}));
   CHECK((widths(80, 63).first == std::vector<int>{8}));
   CHECK((widths(80, 64).first == std::vector<int>{4, 8}));
-  CHECK((widths(800, 200).first == std::vector<int>{8}));
+  CHECK((widths(800, 190).first == std::vector<int>{8}));
+  CHECK((widths(800, 210).first == std::vector<int>{4, 8}));
   CHECK((widths(800, 400).first == std::vector<int>{4, 8}));
   CHECK(widths(800, 0).second - widths(800, 400).second >= 400 * cols / 2 - 800 * sizeof(uint32_t) - 16);
 }

@@ -116,15 +116,15 @@ bool is_narrow(const int8_t* levels, size_t cols) {
 }
 
 // Rows stored with 8 bits whose levels all lie in -8..7 become 4 bits wide: levels for an entropy coder are stored as
-// int8, and few rows of them need that. Only where it saves an eighth, what `outputs` take subtracted. The rows that
-// stay are returned, or none if all became narrow.
+// int8, and few rows of them need that. Only where it saves a sixteenth beyond what `outputs` take. The rows that stay
+// are returned, or none if all became narrow.
 std::vector<Joined> narrow(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, const Places& places) {
   if (joined.source.bits != 8) return {};
   std::vector<uint32_t> narrow, wide;
   for (uint32_t row : joined.outputs)
     (is_narrow(sources[places.block(row)].bytes + places.at[row] * cols, cols) ? narrow : wide).push_back(row);
   const size_t rows = joined.outputs.size(), outputs = wide.empty() ? 0 : rows * sizeof(uint32_t);
-  if (narrow.size() < std::min(kFewRows, rows) || narrow.size() * cols / 2 < rows * cols / 8 + outputs) return {};
+  if (narrow.size() < std::min(kFewRows, rows) || narrow.size() * cols / 2 < rows * cols / 16 + outputs) return {};
   std::vector<Joined> rest;
   if (!wide.empty()) rest.push_back({joined.source, joined.members, std::move(wide), {}, {}, {}});
   joined.outputs = std::move(narrow);
