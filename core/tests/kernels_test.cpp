@@ -146,8 +146,8 @@ TEST(compensation_is_that_of_the_reference) {
     const std::vector<float> w = random.numbers(rows * cols);
     std::vector<uint8_t> numbers(rows * cols);
     Threads threads(2);
-    compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(), nullptr, values.data(), rows, cols, 1,
-                levels, 2, true},
+    compensate({w.data(), order.data(), spread.data(), gram.data(), borders.data(), nullptr, values.data(), rows, cols,
+                1, levels, 2, true},
                kernels, threads, numbers.data());
     return std::vector<float>(numbers.begin(), numbers.end());
   });

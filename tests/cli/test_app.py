@@ -49,13 +49,13 @@ def test_version(run):
         ["nonsense"],
         ["quantize", "only-one"],
         ["quantize", "a", "b", "--no-check"],  # no recipe
-        ["quantize", "a", "b", "--budget", "3MB"],  # no calibration text
+        ["quantize", "a", "b", "--budget"],  # no size
         ["translate", "a", "--threads", "0"],
         ["translate", "a", "--threads", "many"],
         ["translate", "a", "--activations", "int9"],
         ["translate", "a", "--beam", "4"],
         ["evaluate", "a", "--task", "sing", "--source", "x", "--reference", "y"],
-        ["finetune", "a", "b"],  # of a later version: not even a stub
+        ["finetune", "a", "b"],  # no recipe
     ],
 )
 def test_wrong_usage_exits_with_2(run, arguments):
