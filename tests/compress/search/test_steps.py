@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,21 +35,40 @@ def test_the_entropy_is_that_of_a_coin_and_of_nothing():
 def test_a_curve_says_what_rounding_takes_and_costs(step):
     w, at = weights(), int(np.abs(STEPS - step).argmin())
     curve = Curve.of(w, SCHEME)
-    for place, bits in enumerate(WIDTHS):
-        packed = quantize_matrix(w, EntropyCoded(bits, step=float(STEPS[at])))
-        probe = quantize_matrix(w, EntropyCoded(4, step=PROBE))
-        error, unit = (np.square(w - dequantize(one)).sum() for one in (packed, probe))
-        values = np.unique(dequantize(packed), return_counts=True)[1]
+    packed = [quantize_matrix(w, EntropyCoded(bits, step=float(STEPS[at]))) for bits in WIDTHS]
+    probe = quantize_matrix(w, EntropyCoded(8, step=PROBE))
+    narrow, wide, unit = (np.square(w - dequantize(one)).sum() for one in (*packed, probe))
+    for place, one in enumerate(packed):
+        values = np.unique(dequantize(one), return_counts=True)[1]
         assert curve.bits[place, at] == pytest.approx(entropy(values), abs=0.03)
-        if np.isfinite(curve.errors[place, at]):  # between knots errors that clip are not straight
-            assert curve.errors[place, at] == pytest.approx(error / unit, rel=0.15)
+    assert curve.errors[at] == pytest.approx(wide / unit, rel=0.15)
+    assert curve.against_probe(float(STEPS[at])) == pytest.approx(curve.errors[at])
+    assert curve.clipped[at] == pytest.approx(narrow / wide, rel=0.3)  # between knots they are not straight
     assert entropy(values) == pytest.approx(2.05 - np.log2(step), abs=0.2)  # what the scheme promises
 
 
+def test_memory_is_that_of_rows_with_levels_too_large():
+    w = weights()
+    w[:16] = np.clip(w[:16], -0.5, 0.5)  # a quarter of the rows is small
+    curve = Curve.of(w, SCHEME)
+    assert (curve.memory[0] == 4).all() and (np.diff(curve.memory[1]) <= 0).all()
+    rms = np.sqrt(np.square(w).mean())
+    for step in (0.05, 0.1, 0.4, 1.0):
+        at = int(np.abs(STEPS - step).argmin())
+        levels = np.abs(np.round(w / (rms * STEPS[at]))).max(axis=1)
+        assert curve.memory[1, at] == pytest.approx(4 + 4 * (levels > 7).mean(), abs=0.26)
+    assert curve.memory[1, 0] == 8 and curve.memory[1, -1] == 4
+
+
 def test_wide_codes_are_for_steps_at_which_narrow_ones_clip():
-    normal, heavy = (np.isfinite(Curve.of(weights(heavy=one), SCHEME).errors[1]) for one in (False, True))
-    assert normal[STEPS < 0.3].all() and not normal[STEPS > 0.6].any()
-    assert heavy.sum() > normal.sum()
+    def wide(share: Share) -> np.ndarray:
+        return np.isfinite(share.losses()[1])
+
+    normal, heavy = (Share(1, Curve.of(weights(heavy=one), SCHEME), 1.0) for one in (False, True))
+    assert wide(normal)[STEPS < 0.3].all() and not wide(normal)[STEPS > 0.6].any()
+    assert wide(heavy).sum() > wide(normal).sum()
+    told = replace(normal, clipped=np.full(len(STEPS), 50.0))  # a weight out of reach spoils the outputs
+    assert wide(told).all() and (told.losses()[0] >= 50 * told.losses()[1] * (1 - 1e-9)).all()
 
 
 def test_a_choice_takes_its_room_and_no_other_of_its_size_loses_less():
