@@ -47,7 +47,9 @@ def clustered(rng: np.random.Generator, rows: int, cols: int) -> _core.Matrix:
         n = int((cluster == i).sum())
         scale, zero = rng.uniform(0.001, 0.1, (n, 1)).astype(np.float32), rng.integers(-99, 99, (n, 1), np.int8)
         if bits == 8:
-            blocks.append((8, rng.integers(-127, 128, (n, cols), np.int8), scale, None, None, zero))
+            levels = rng.integers(-127, 128, (n, cols), np.int8)
+            levels[:, 0] = rng.choice([-100, 100], n)  # what lies in -8..7 would not run with 8 bits
+            blocks.append((8, levels, scale, None, None, zero))
         else:
             planes = rng.integers(0, 256, (bits, n, (cols + 7) // 8), np.uint8)
             blocks.append((bits, planes, scale, rng.integers(-127, 128, 2**bits, np.int8), None, zero))
@@ -71,7 +73,7 @@ def check(w: _core.Matrix, x: Array, bias: Array, banned: list[int], isa: str, t
 def adversaries(rng: np.random.Generator, rows: int, cols: int) -> dict[str, tuple[_core.Matrix, Array]]:
     """Matrices with biases, made to mislead bounds and break ties."""
     levels = np.clip(np.rint(rng.standard_normal((rows, cols)) * 35), -127, 127)
-    levels[:, 0] = rng.choice([-40, 40], rows)  # what lies in -8..7 would not run with 8 bits
+    levels[:, 0] = rng.choice([-40, 40], rows)
     extreme = rng.choice([-127, 127], (rows, cols))
     scale = rng.uniform(1e-4, 1, (rows, 1)).astype(np.float16).astype(np.float32)
     scale[rng.integers(0, rows, rows // 4)] = 0
