@@ -77,8 +77,9 @@ void coarsen_step(const Table& table, const uint8_t* levels, uint8_t* codes, uin
 }  // namespace
 
 std::unique_ptr<Screen> Screen::of(const Matrix& w, const std::vector<float>& bias) {
-  const auto wide = [](const Matrix::Part& part) { return part.packed.width == 8; };
-  if (w.dense() || w.groups() != 1 || std::none_of(w.parts().begin(), w.parts().end(), wide)) return nullptr;
+  size_t wide = 0;
+  for (const Matrix::Part& part : w.parts()) wide += part.packed.width == 8 ? part.packed.rows : 0;
+  if (w.dense() || w.groups() != 1 || 2 * wide < w.rows()) return nullptr;
   for (float b : bias)
     if (!(std::fabs(b) < kHuge)) return nullptr;
   // A scale times an integer must neither overflow nor become too small to be a normal number; float16 cannot.

@@ -1,4 +1,5 @@
-// A weight matrix in memory: float32 rows, or low-bit codes laid out for the kernels. Low-bit stays low-bit.
+// A weight matrix in memory: float32 rows, or low-bit codes laid out for the kernels. Low-bit stays low-bit, and rows
+// stored with 8 bits that need 4 at most run with 4: a matrix has a part for each width and meaning of codes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
