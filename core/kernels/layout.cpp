@@ -203,4 +203,20 @@ void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* code
   });
 }
 
+void lay_out_narrow_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes) {
+  const std::vector<int8_t> no_row(cols);
+  for (size_t row = 0; row < rows; row += 2) {  // a byte holds the codes of two rows
+    const int8_t* low = levels + row * cols;
+    const int8_t* high = row + 1 < rows ? low + cols : no_row.data();
+    const size_t in_block = row % kTile;
+    uint8_t* step = codes + row / kTile * steps_of(cols) * 128 + in_block % 4 / 2 * 64 + in_block / 4 * 16;
+    for (size_t begin = 0; begin < cols; begin += kTile, low += kTile, high += kTile, step += 128) {
+      const auto store = [&](size_t count) {
+        for (size_t i = 0; i < count; ++i) step[i] = static_cast<uint8_t>((low[i] & 15) | (high[i] & 15) << 4);
+      };
+      cols - begin < kTile ? store(cols - begin) : store(kTile);
+    }
+  }
+}
+
 }  // namespace subbyte

@@ -34,4 +34,7 @@ void lay_out_step(const uint8_t* codes, uint8_t* step);
 // Lays out int8 levels [rows, cols] as width 8.
 void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes);
 
+// Lays out int8 levels [rows, cols] in -8..7 as width 4: a code is the low 4 bits of its level.
+void lay_out_narrow_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes);
+
 }  // namespace subbyte

@@ -48,10 +48,22 @@ namespace {
 struct Joined {
   BlockSource source;
   std::vector<size_t> members;    // blocks of the file
-  std::vector<uint32_t> outputs;  // the row of the matrix that each row is; empty: in order
+  std::vector<uint32_t> outputs;  // the row of the matrix that each row is; empty in the end: in order
   std::vector<uint8_t> codes;
   std::vector<float> scale;
   std::vector<int8_t> zero;
+};
+
+// Where a file has each row of a matrix.
+struct Places {
+  const uint8_t* cluster;
+  std::vector<uint32_t> at;  // [rows] the row within its block
+
+  Places(const uint8_t* cluster, size_t rows) : cluster(cluster), at(rows) {
+    uint32_t next[256] = {};
+    for (size_t row = 0; row < rows; ++row) at[row] = next[block(row)]++;
+  }
+  size_t block(size_t row) const { return cluster ? cluster[row] : 0; }
 };
 
 bool alike(const BlockSource& a, const BlockSource& b) {
@@ -59,18 +71,17 @@ bool alike(const BlockSource& a, const BlockSource& b) {
   return a.bits == 8 || std::equal(a.levels, a.levels + (size_t{1} << a.bits), b.levels);
 }
 
-// Copies the rows of all members into one source, in the order of the matrix.
-void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, size_t groups, const uint8_t* cluster) {
-  const BlockSource& first = sources[joined.members[0]];
+// Copies the rows that it has of all members into one source, in the order of the matrix.
+void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, size_t groups, const Places& places) {
+  const BlockSource& first = joined.source;
   const size_t rows = joined.outputs.size(), planes = first.bytes ? 1 : first.bits;
   const size_t row_bytes = first.bytes ? cols : (cols + 7) / 8;
   joined.codes.resize(planes * rows * row_bytes);
   joined.scale.resize(rows * groups);
   if (first.zero) joined.zero.resize(rows * groups);
-  std::vector<size_t> next(sources.size());
   for (size_t row = 0; row < rows; ++row) {
-    const size_t b = cluster[joined.outputs[row]], at = next[b]++;
-    const BlockSource& from = sources[b];
+    const size_t at = places.at[joined.outputs[row]];
+    const BlockSource& from = sources[places.block(joined.outputs[row])];
     const uint8_t* codes = from.bytes ? reinterpret_cast<const uint8_t*>(from.bytes) : from.planes;
     for (size_t plane = 0; plane < planes; ++plane)
       std::memcpy(joined.codes.data() + (plane * rows + row) * row_bytes, codes + (plane * from.rows + at) * row_bytes,
@@ -81,13 +92,45 @@ void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, 
       if (first.zero) joined.zero[row * groups + group] = from.zero[one];
     }
   }
-  joined.source = first;
   joined.source.rows = rows;
   joined.source.planes = first.bytes ? nullptr : joined.codes.data();
   joined.source.bytes = first.bytes ? reinterpret_cast<const int8_t*>(joined.codes.data()) : nullptr;
   joined.source.scale = joined.scale.data();
   joined.source.zero = first.zero ? joined.zero.data() : nullptr;
   joined.source.per_tensor = false;
+}
+
+// The level of each code of a narrow row: a code is the low 4 bits of a level.
+constexpr int8_t kNarrow[16] = {0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1};
+constexpr size_t kFewRows = 64;  // fewer are not worth a part of their own
+
+bool is_narrow(const int8_t* levels, size_t cols) {
+  constexpr size_t kPiece = 64;  // most rows that are not are known after one
+  for (size_t begin = 0; begin < cols; begin += kPiece) {
+    uint8_t beyond = 0;
+    for (size_t col = begin; col < std::min(begin + kPiece, cols); ++col)
+      beyond |= static_cast<uint8_t>(levels[col] + 8) & 0xf0;
+    if (beyond) return false;
+  }
+  return true;
+}
+
+// Rows stored with 8 bits whose levels all lie in -8..7 become 4 bits wide: levels for an entropy coder are stored as
+// int8, and few rows of them need that. Only where it saves a sixteenth beyond what `outputs` take. The rows that stay
+// are returned, or none if all became narrow.
+std::vector<Joined> narrow(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, const Places& places) {
+  if (joined.source.bits != 8) return {};
+  std::vector<uint32_t> narrow, wide;
+  for (uint32_t row : joined.outputs)
+    (is_narrow(sources[places.block(row)].bytes + places.at[row] * cols, cols) ? narrow : wide).push_back(row);
+  const size_t rows = joined.outputs.size(), outputs = wide.empty() ? 0 : rows * sizeof(uint32_t);
+  if (narrow.size() < std::min(kFewRows, rows) || narrow.size() * cols / 2 < rows * cols / 16 + outputs) return {};
+  std::vector<Joined> rest;
+  if (!wide.empty()) rest.push_back({joined.source, joined.members, std::move(wide), {}, {}, {}});
+  joined.outputs = std::move(narrow);
+  joined.source.bits = 4;
+  joined.source.levels = kNarrow;
+  return rest;
 }
 
 std::vector<Joined> join(const std::vector<BlockSource>& sources, size_t rows, size_t cols, size_t groups,
@@ -100,10 +143,13 @@ std::vector<Joined> join(const std::vector<BlockSource>& sources, size_t rows, s
     if (place[b] == found.size()) found.push_back({sources[b], {}, {}, {}, {}, {}});
     found[place[b]].members.push_back(b);
   }
-  if (!cluster) return found;
-  for (size_t row = 0; row < rows; ++row) found[place[cluster[row]]].outputs.push_back(static_cast<uint32_t>(row));
+  const Places places(cluster, rows);
+  for (size_t row = 0; row < rows; ++row) found[place[places.block(row)]].outputs.push_back(static_cast<uint32_t>(row));
+  for (size_t b = 0, joined = found.size(); b < joined; ++b)
+    for (Joined& wide : narrow(found[b], sources, cols, places)) found.push_back(std::move(wide));
   for (Joined& joined : found)
-    if (joined.members.size() > 1) fill(joined, sources, cols, groups, cluster);
+    if (joined.members.size() > 1 || joined.outputs.size() < joined.source.rows)
+      fill(joined, sources, cols, groups, places);
   if (found.size() == 1) found[0].outputs.clear();
   return found;
 }
@@ -123,7 +169,9 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
     const size_t width = source.bits > 4 ? 8 : source.bits;
 
     block.codes.grow(row_blocks * steps * 32 * width);
-    if (source.bytes)
+    if (source.bytes && width == 4)
+      lay_out_narrow_bytes(source.bytes, source.rows, cols, block.codes.data());
+    else if (source.bytes)
       lay_out_bytes(source.bytes, source.rows, cols, block.codes.data());
     else if (width == 8)
       lay_out_wide_planes(source.planes, source.bits, source.rows, cols, source.levels, block.codes.data());

@@ -139,6 +139,38 @@ def test_row_clusters_equal_their_rows(isa, widths):
     np.testing.assert_allclose(expected, x @ values.T + bias, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("cols, groups, affine", [(80, 1, False), (96, 3, False), (272, 1, True), (128, 2, True)])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_narrow_rows_of_8_bits_equal_their_rows(isa, cols, groups, affine, clustered):
+    """Rows whose levels all lie in -8..7 run with 4 bits beside others, and give what they give with 8."""
+    rng = np.random.default_rng([5, cols, groups])
+    rows, size = 150, cols // groups
+    codes = rng.integers(-8, 8, (rows, cols), dtype=np.int8)
+    wide = np.arange(rows) % 3 == 1
+    codes[wide, rng.integers(0, cols, wide.sum())] = rng.choice(np.array([-127, -9, 8, 127], np.int8), wide.sum())
+    scale = rng.uniform(0.01, 0.1, (rows, groups)).astype(np.float32)
+    zero = rng.integers(-127, 128, (rows, groups), dtype=np.int8) if affine else None
+
+    def block(where):
+        return (8, codes[where], scale[where], None, None, zero[where] if affine else None)
+
+    cluster = rng.integers(0, 2, rows).astype(np.uint8) if clustered else None
+    blocks = [block(cluster == 0), block(cluster == 1)] if clustered else [block(slice(None))]
+    matrix = _core.Matrix.packed(rows, cols, size, blocks, cluster)
+    assert matrix.bytes < 0.8 * rows * cols + rows * (groups * 5 + 4) + 32 * (cols + groups * 5)
+    alone = [_core.Matrix.packed(2, cols, size, [block([r, 1])]) for r in range(rows)]  # row 1 keeps both at 8 bits
+    np.testing.assert_array_equal(matrix.rows(range(rows)), np.concatenate([one.rows([0]) for one in alone]))
+    bias = rng.standard_normal(rows, dtype=np.float32)
+    for m, activations in product((1, 5, 17), ("int8", "float32")):
+        x = inputs(m, cols)
+        expected = [
+            _core.linear(one, x, bias[[r, 1]], isa="reference", activations=activations)[:, :1]
+            for r, one in enumerate(alone)
+        ]
+        found = _core.linear(matrix, x, bias, isa=isa, activations=activations)
+        np.testing.assert_array_equal(found.view(np.int32), np.concatenate(expected, axis=1).view(np.int32))
+
+
 @pytest.mark.parametrize("activations", ["int8", "float32"])
 def test_threads_and_batches_do_not_change_a_bit(activations):
     matrix, _, _ = example(700, 512, 4, 4, "alphas")

@@ -1,6 +1,6 @@
 """What `quantize` asks of a translation model: its rounded form under a recipe, and how far that agrees with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +19,20 @@ from subbyte.compress.search.sized import Reading, apart, to_size
 from subbyte.compress.translation_agreement import KEPT, Asked, ask, described
 from subbyte.models import marian
 from subbyte.models.model import Model
+from subbyte.models.translation import BIAS, OUTPUT
+from subbyte.numbers.arrays import Array
+from subbyte.numbers.matrices import dequantize
 from subbyte.numbers.output_rounding import Columns, columns_of
+from subbyte.numbers.packed import PackedMatrix
 from subbyte.progress import Progress, phase
-from subbyte.run.likelihood import log_probabilities, translations
+from subbyte.run.likelihood import translations
 from subbyte.run.translation_engine import Engine
+from subbyte.text.batches import DEFAULT_BATCH_SIZE, in_batches
 from subbyte.text.lines import read_lines
 from subbyte.text.marian_files import source_language
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
+
+MOST_LOGITS = 1 << 26  # that are kept while models are compared: 2,000 tokens of 32,000 words
 
 
 class TranslationTask:
@@ -90,11 +97,40 @@ class TranslationTask:
 
 
 def _nats(sentences: Sequence[Sequence[int]], base: Model) -> Lost:
-    """What a changed model loses of the log-probability of each token of the translations of `base`."""
+    """How far a changed model's probabilities of words are from those of `base`, at tokens of its translations.
+
+    That is their Kullback-Leibler divergence, which is nothing but what changed: the log-probability of the token that
+    is there rises and falls by chance as well, and takes several times the text to tell as much.
+    """
     engine = Engine(base)
-    targets = translations(engine, sentences)
-    before = np.array(log_probabilities(engine, sentences, targets))
-    return lambda changed: before - np.array(log_probabilities(Engine(changed), sentences, targets))
+    bias = np.asarray(base.tensors[BIAS], np.float32).ravel()
+    most = MOST_LOGITS // len(bias)
+    batches, tokens = [], 0
+    for some in in_batches(sentences, DEFAULT_BATCH_SIZE):
+        if tokens < most:
+            targets = translations(engine, some)
+            batches.append((some, targets))
+            tokens += sum(map(len, targets))
+
+    def logs(model: Model) -> Iterator[Array]:
+        """Log-probabilities of all words, batch by batch."""
+        ran = Engine(model)
+        stored = model.tensors[model.aliases.get(OUTPUT, OUTPUT)]
+        words = dequantize(stored) if isinstance(stored, PackedMatrix) else np.asarray(stored)
+        for some, targets in batches:
+            (states,) = ran.inputs(some, targets, [OUTPUT])
+            found = states @ words.T + bias
+            found -= found.max(axis=1, keepdims=True)
+            found -= np.log(np.exp(found).sum(axis=1, keepdims=True))
+            yield found
+
+    before = list(logs(base))
+
+    def lost(changed: Model) -> Array:
+        pairs = zip(before, logs(changed), strict=True)
+        return np.concatenate([(np.exp(first) * (first - then)).sum(axis=1) for first, then in pairs])
+
+    return lost
 
 
 def languages(model: Model, tokenizer: Tokenizer) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What a model loses when one share of its weights after the other is rounded coarsely, for the choice of steps.
 
 A share are the rows of a matrix that will have a step of their own: all of them, or a range of words. The other
-matrices are in int8, which loses nearly nothing and is several times as fast as float32.
+matrices are in int8, which loses nearly nothing. Activations stay float32: rounded to int8 they fall otherwise wherever
+anything before them changes at all, and that is more than most matrices lose.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +12,19 @@ import numpy as np
 
 from subbyte.compress.calibration.words import WORD_ROLES
 from subbyte.compress.rounding import quantize_model
-from subbyte.compress.search.steps import NARROW, PROBE, STEPS, Curve, Share, entropy, expected
-from subbyte.models.model import Model, Tensor
+from subbyte.compress.search.steps import (
+    NARROW,
+    PROBE,
+    STEPS,
+    TINY,
+    WIDE,
+    Curve,
+    Share,
+    entropy,
+    expected,
+    root_mean_square,
+)
+from subbyte.models.model import Model, Tensor, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.bits import unpack
 from subbyte.numbers.granularity import RowClusters
@@ -26,6 +38,9 @@ LARGEST = 100.0  # what is worse than that, or has no number, has lost as much
 FEWEST_WORDS = 1024  # of a matrix that is measured by ranges
 RANGES = RowClusters(count=7, ratio=2)  # of words by falling frequency
 BASE = Uniform(bits=8, range="minmax")
+FINER = 0.5  # octaves: a range of words has half as many as the next, which occur twice as often, as if by Zipf's law
+PROBED = (0.2, 0.3, 0.45, 0.65, 1.0)  # steps at which narrow and wide codes are compared
+ROWS = 128  # of a share that they are compared on
 
 Lost = Callable[[Model], Array]  # a changed model -> float [tokens or texts], what each of them loses by the change
 
@@ -86,26 +101,53 @@ def measured(
     shares = unmeasured(model, schemes, frequencies)
     told = counting(progress, sum(map(len, shares.values())))
     base = quantize_model(model, {name: BASE for name in model.roles if isinstance(model.tensors[name], np.ndarray)})
+    base = replace(base, activations=activations_of("float32"))
     lost = asked(base)
-    losses, noise, extras = [], [], []
+    losses, noise = [], []
     for name, scheme in schemes.items():
-        coarse = replace(plain(scheme), bits=NARROW, step=PROBE)
-        probe = replace(scheme, scheme=coarse) if isinstance(scheme, Clustered) else coarse
+        coarse = replace(plain(scheme), bits=WIDE, step=PROBE)
+        steps = [PROBE * 2 ** (FINER * (i + 2 - len(shares[name]))) for i in range(len(shares[name]))]
+        if isinstance(scheme, Clustered):
+            probe: Scheme | Clustered = replace(scheme, scheme=coarse, each=tuple((("step", step),) for step in steps))
+        else:
+            probe, steps = coarse, [PROBE]
         packed = quantize_model(model, {name: probe}, frequencies, sums).tensors[name]
         assert isinstance(packed, PackedMatrix)
-        for share, block, tensor in zip(shares[name], packed.blocks, _one_by_one(model, name, packed), strict=True):
+        told_of = zip(shares[name], steps, packed.blocks, _one_by_one(model, name, packed), strict=True)
+        for i, (share, step, block, tensor) in enumerate(told_of):
             found = np.nan_to_num(lost(replace(base, tensors={**base.tensors, name: tensor})), nan=LARGEST)
-            found = found.clip(-LARGEST, LARGEST)
+            found = found.clip(-LARGEST, LARGEST) / share.curve.against_probe(step)
             losses.append(float(found.mean()))
             noise.append(float(found.std() / np.sqrt(len(found))))
-            extras.append(code_bits(block, packed.shape[1]) - float(np.interp(PROBE, STEPS, share.curve.bits[0])))
+            extra = code_bits(block, packed.shape[1]) - float(np.interp(step, STEPS, share.curve.bits[1]))
+            rows = slice(None) if packed.cluster is None else packed.cluster == i
+            w = np.asarray(model.tensors[name], np.float32)[rows]
+            shares[name][i] = replace(share, extra=extra, clipped=_clipped(w, coarse, sums.get(name)))
             told()
     weights = [share.weights for of_matrix in shares.values() for share in of_matrix]
-    rest = iter(zip(expected(losses, noise, weights), extras, strict=True))
+    rest = iter(expected(losses, noise, weights))
     return {
-        name: [replace(share, loss=loss, extra=extra) for share, (loss, extra) in zip(of_matrix, rest, strict=False)]
+        name: [replace(share, loss=loss) for share, loss in zip(of_matrix, rest, strict=False)]
         for name, of_matrix in shares.items()
     }
+
+
+def _clipped(w: Array, scheme: EntropyCoded, gram: Array | Columns | None) -> Array | None:
+    """The squared error of outputs in narrow codes against that in wide ones, at each of STEPS; from some rows of w."""
+    if gram is None:
+        return None
+    columns = gram if isinstance(gram, Columns) else Columns.of(gram)
+    some = w[:: -(-len(w) // ROWS)]
+    unit = root_mean_square(w) / root_mean_square(some)
+
+    def error(bits: int, step: float) -> float:
+        rounded = dequantize(quantize_matrix(some, replace(scheme, bits=bits, step=step * unit), None, columns))
+        wrong = (some - rounded)[:, columns.order].astype(np.float64)
+        return float(((wrong @ columns.gram) * wrong).sum())
+
+    ratios = [error(NARROW, step) / max(error(WIDE, step), TINY) for step in PROBED]
+    found: Array = np.exp(np.interp(np.log(STEPS), np.log(PROBED), np.log(np.maximum(ratios, 1))))
+    return found
 
 
 def code_bits(block: Block, cols: int) -> float:

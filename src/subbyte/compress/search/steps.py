@@ -13,9 +13,10 @@ import numpy as np
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.schemes import EntropyCoded
 
-PROBE = 0.9  # the step that losses are measured at, about 2.2 bits: where they are clear, and not yet of another kind
+PROBE = 0.6  # the step of wide codes that losses are told for: about 2.7 bits, where they grow with its square
 WIDTHS = (4, 8)  # bits of a code in memory
 NARROW, WIDE = WIDTHS
+FITTING = 7.5  # steps from zero up to which a row of wide codes takes no more memory than narrow ones
 CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
 KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
 STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
@@ -24,34 +25,44 @@ SMOOTHED = 16  # steps on either side, half of the way between two knots
 SAMPLE = 1 << 13  # weights that they are computed with
 FAR = 30.0  # times, that a loss may be from what is expected of so many weights, either way
 TURNS = 40  # of a bisection
+TINY = 1e-38
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What rounding some weights takes and costs in codes of each of WIDTHS and at each of STEPS, uncompensated.
+    """What rounding some weights takes and costs at each of STEPS, uncompensated.
 
-    bits    [widths, steps], entropy of the codes
-    errors  likewise: squared, against that of narrow codes at the step PROBE; infinite for wide ones that are no better
+    bits     [widths, steps], entropy of the codes
+    errors   [steps], squared, of wide codes, against that at the step PROBE
+    clipped  [steps], the error of narrow codes against that of wide ones; at least 1
+    memory   [widths, steps], bits of a code in memory: rows of small levels are held narrow (core/weights/weights.hpp)
     """
 
     bits: Array
     errors: Array
+    clipped: Array
+    memory: Array
 
     @classmethod
     def of(cls, w: Array, scheme: EntropyCoded) -> "Curve":
-        """Of float32 weights [any], for a scheme whose bits and step count for nothing."""
-        values, counts = _sample(w.ravel())
-        bits, errors, unit = [], [], 1.0
+        """Of float32 weights [rows, cols], for a scheme whose bits and step count for nothing."""
+        rms = root_mean_square(w)
+        values, counts = _sample(w.ravel() / np.float32(rms))
+        bits, logs = [], []
         for codes in WIDTHS:
             at = (replace(scheme, bits=codes, step=float(step)) for step in (*KNOTS, PROBE))
-            found = [_rounded(values, counts, one) for one in at]
-            entropies, squares = np.array(found).T
-            logs = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
+            entropies, squares = np.array([_rounded(values, counts, one) for one in at]).T
             bits.append(_between(entropies[:-1]))
-            errors.append(np.exp(_between(logs[:-1])))
-            unit = float(np.exp(logs[-1])) if codes == NARROW else unit
-        narrow, wide = errors
-        return cls(np.array(bits), np.array([narrow, np.where(narrow > CLIPPED * wide, wide, np.inf)]) / unit)
+            logs.append(np.log(np.maximum(squares, np.finfo(np.float64).tiny)))
+        narrow, wide = (_between(one[:-1]) for one in logs)
+        beyond = np.sort(abs(w).max(axis=1)) / rms
+        held = 1 - np.searchsorted(beyond, FITTING * STEPS) / len(beyond)
+        memory = np.array([np.full_like(STEPS, NARROW), NARROW + (WIDE - NARROW) * held])
+        return cls(np.array(bits), np.exp(wide - logs[1][-1]), np.exp(np.maximum(narrow - wide, 0)), memory)
+
+    def against_probe(self, step: float) -> float:
+        """The error at a step against that at the step PROBE."""
+        return float(np.exp(np.interp(np.log(step), np.log(STEPS), np.log(self.errors))))
 
 
 def _between(at_knots: Array) -> Array:
@@ -63,8 +74,7 @@ def _between(at_knots: Array) -> Array:
 
 
 def _sample(w: Array) -> tuple[Array, Array]:
-    """Some of many weights, in root mean squares of all, and how many each stands for; all of those far out."""
-    w = w / max(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)))), np.finfo(np.float32).tiny)
+    """Some of many weights in root mean squares, and how many each stands for; all of those far out."""
     out = abs(w) > OUTLIERS
     near = w[~out]
     chosen = near if near.size <= SAMPLE else np.random.default_rng(0).choice(near, SAMPLE)
@@ -80,6 +90,11 @@ def _rounded(values: Array, counts: Array, scheme: EntropyCoded) -> tuple[float,
     return entropy(np.bincount(codes.ravel(), counts)), float(counts @ np.square(wrong))
 
 
+def root_mean_square(w: Array) -> float:
+    """Of weights; never 0."""
+    return max(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)))), TINY)
+
+
 def entropy(counts: Array) -> float:
     """Bits of one of so many codes, by how often each occurs."""
     some = counts[counts > 0]
@@ -92,14 +107,16 @@ class Share:
 
     weights  how many
     curve    of them
-    loss     expected of the model at the step PROBE, in any unit that adds up
+    loss     expected of the model at the step PROBE in wide codes, in any unit that adds up
     extra    bits that a code was found to take more than the curve says
+    clipped  as the curve's, of the error of outputs, where they are kept: a weight out of reach may be all that matters
     """
 
     weights: int
     curve: Curve
     loss: float
     extra: float = 0.0
+    clipped: Array | None = None
 
     def bits(self) -> Array:
         """Of a code, [widths, steps]."""
@@ -107,9 +124,10 @@ class Share:
         return found
 
     def losses(self) -> Array:
-        """Likewise."""
-        found: Array = self.loss * self.curve.errors
-        return found
+        """Likewise; infinite for wide codes that are no better than narrow ones."""
+        wide = self.loss * self.curve.errors
+        clipped = self.curve.clipped if self.clipped is None else np.maximum(self.clipped, self.curve.clipped)
+        return np.array([wide * clipped, np.where(clipped > CLIPPED, wide, np.inf)])
 
 
 def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[int]) -> list[float]:
@@ -131,12 +149,12 @@ Place = tuple[int, int]  # of a width in WIDTHS and of a step in STEPS
 def allot(shares: Sequence[Share], room: float, memory: float = WIDE) -> list[Place]:
     """Where each share's width and step are, with the least loss of all that take `room` bits, or hardly less.
 
-    memory  bits of a code in memory that they may have in the mean; narrow codes are always possible
+    memory  bits of a code in memory that they may take in the mean; narrow codes are always possible
     """
     weights = np.array([share.weights for share in shares], float)
     bits = np.array([share.weights * share.bits() for share in shares])
     losses = np.array([share.losses() for share in shares])
-    wide = weights[:, None, None] * np.array(WIDTHS)[:, None] + 0 * bits
+    wide = np.array([share.weights * share.curve.memory for share in shares])
     least = float(np.log(losses.min() / weights.sum() / 1e6 + np.finfo(np.float64).tiny))
     most = float(np.log(1e6 * losses.min(axis=(1, 2)).max() + 1e6 * losses[:, 0].max()))
 
