@@ -8,7 +8,7 @@ namespace subbyte {
 namespace {
 
 constexpr size_t kChunk = 65536;     // weights, at most, but for a single row
-constexpr size_t kLanes = 8;         // states; symbol i of a chunk belongs to state i mod 16
+constexpr size_t kLanes = 8;         // states; symbol i of a chunk belongs to state i mod 8
 constexpr uint32_t kTotalBits = 14;  // frequencies sum to 2^14
 constexpr uint32_t kTotal = 1u << kTotalBits;
 constexpr uint32_t kLow = 1u << 16;  // states are at least this, and below 2^32
