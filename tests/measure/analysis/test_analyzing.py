@@ -97,10 +97,10 @@ def test_translation_models_have_blocks_and_what_a_search_gives_them(tiny_folder
     for block in found["blocks"]:
         assert block["lost"]["2"] >= block["lost"]["3"] >= block["lost"]["4"] > 0
     searched = [one for one in found["sizes"] if one["measured"] is None]
-    assert [one["name"] for one in searched] == ["--budget 9bits", "--budget 8bits"]
+    assert [one["name"] for one in searched] == ["--recipe normal4 --budget 9bits", "--recipe normal4 --budget 8bits"]
     assert searched[0]["expected"] < searched[1]["expected"]
     for one in searched:
-        average = float(one["name"].removeprefix("--budget ").removesuffix("bits"))
+        average = float(one["name"].removeprefix("--recipe normal4 --budget ").removesuffix("bits"))
         assert one["bits"] <= average
         given = [block["given"][f"{average:g}"] * block["weights"] for block in found["blocks"]]
         assert sum(given) / sum(block["weights"] for block in found["blocks"]) <= average

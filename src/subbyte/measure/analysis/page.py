@@ -44,7 +44,9 @@ TOLD = (
     "outputs on a part of the texts are kept, and ranges are from it (quantize --calibration); else they go to the "
     "nearest level. Distances are from the other texts."
 )
-TOLD_SEARCHED = f"{TOLD} What a search (quantize --budget) expects is what the matrices lose one by one, added up."
+TOLD_SEARCHED = (
+    f"{TOLD} What a search (quantize --recipe normal4 --budget) expects is what the matrices lose one by one, added up."
+)
 
 Cell = str | int | float
 

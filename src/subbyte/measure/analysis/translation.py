@@ -25,6 +25,7 @@ from subbyte.run.likelihood import log_probabilities, translations
 from subbyte.run.translation_engine import Engine
 from subbyte.text.tokenizer import Tokenizer, load_tokenizer
 
+SEARCHED = "normal4"  # the recipe of which --budget searches the widths of OFFERED
 OFFERED: tuple[Scheme, ...] = (Normal(2), Normal(3), Normal(4), Normal(5), Normal(6))
 BLOCK_BITS = (4, 3, 2)
 AVERAGES = (5.0, 4.0, 3.0, 2.5)  # bits of a weight, headers and scales included, that a search spends
@@ -109,7 +110,7 @@ def _searched(model: Model, costs: Mapping[str, Sequence[Cost]], blocks: Sequenc
         if count > limit:  # there is nothing so small
             continue
         expected = short(sum(option.loss for option in chosen.values()))
-        found.append(size(f"--budget {average:g}bits", model, count) | {"expected": expected})
+        found.append(size(f"--recipe {SEARCHED} --budget {average:g}bits", model, count) | {"expected": expected})
         for block in blocks:
             names = grouped[block["block"]]
             bits = sum(_bits(chosen[name]) * weights_of(model, [name]) for name in names) / block["weights"]
