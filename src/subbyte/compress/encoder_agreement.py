@@ -63,8 +63,7 @@ def answers(model: Model, texts: Texts) -> Answers:
 
 def agreement(source: Answers, result: Answers) -> EncoderAgreement:
     """How far the answers of two encoders to the same texts agree."""
-    norms = np.linalg.norm(source.vectors, axis=1) * np.linalg.norm(result.vectors, axis=1)
-    cosines = np.einsum("ij,ij->i", source.vectors, result.vectors, dtype=np.float64) / np.maximum(norms, 1e-12)
+    cosines = _cosines(source, result)
     labels = None
     if source.scores is None or result.scores is None:
         measured, distances = "vectors", 1 - cosines
@@ -89,16 +88,21 @@ def agreement(source: Answers, result: Answers) -> EncoderAgreement:
     }
 
 
+def _cosines(source: Answers, result: Answers) -> Array:
+    """Of the vectors of each text."""
+    norms = np.linalg.norm(source.vectors, axis=1) * np.linalg.norm(result.vectors, axis=1)
+    dots = np.einsum("ij,ij->i", source.vectors, result.vectors, dtype=np.float64)
+    cosines: Array = dots / np.maximum(norms, 1e-12)
+    return cosines
+
+
 def distances(source: Answers, result: Answers) -> Array:
     """float64 [texts]: what grows with the square of a small difference of the answers, for sums of many of them.
 
     Of vectors 1 - cosine, of labels the Kullback-Leibler divergence, of a number half the squared difference.
     """
     if source.scores is None or result.scores is None:
-        norms = np.linalg.norm(source.vectors, axis=1) * np.linalg.norm(result.vectors, axis=1)
-        dots = np.einsum("ij,ij->i", source.vectors, result.vectors, dtype=np.float64)
-        far: Array = 1 - dots / np.maximum(norms, 1e-12)
-        return far
+        return 1 - _cosines(source, result)
     p, q = source.scores.astype(np.float64), result.scores.astype(np.float64)
     if source.activation == "none":
         squares: Array = np.square((p - q) / max(float(p.std()), 1e-6)).sum(1) / 2

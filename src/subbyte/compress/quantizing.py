@@ -118,7 +118,7 @@ def quantize(
     found = None
     if given and given.budget:
         found = task.sized(given, progress)
-    elif budget is not None and calibration is not None:
+    elif given and budget is not None and calibration is not None:
         found = task.searched(budget, Path(calibration), given, progress)
     if given is None:
         result = choice.choose(task, progress)

@@ -49,10 +49,10 @@ class TranslationTask:
         self._sums: Mapping[str, Columns] | None = None
         self._asked: Asked | None = None
 
-    def searched(self, budget: str, calibration: Path, recipe: Recipe | None, progress: Progress | None) -> Found:
+    def searched(self, budget: str, calibration: Path, recipe: Recipe, progress: Progress | None) -> Found:
         """The recipe whose weights file fits into a budget, with the least loss on the calibration text."""
         return search(
-            self.model, self.tokenizer, budget, read_lines(calibration), text=calibration.name, recipe=recipe,
+            self.model, self.tokenizer, budget, read_lines(calibration), recipe, text=calibration.name,
             frequencies=self.frequencies, progress=progress,
         )  # fmt: skip
 

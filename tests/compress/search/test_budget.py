@@ -16,8 +16,8 @@ from subbyte.compress.calibration.translation import grams
 from subbyte.compress.recipes.recipe import load_recipe, parse_recipe, resolve
 from subbyte.compress.rounding import quantize_model
 from subbyte.compress.search import sensitivity
-from subbyte.compress.search.budget import OFFERED, blank_size, choice, offered, parse_budget
-from subbyte.compress.search.choosing import Cost
+from subbyte.compress.search.budget import blank_size, choice, offered, parse_budget
+from subbyte.compress.search.choosing import Cost, widths
 from subbyte.compress.search.sensitivity import measure
 from subbyte.errors import UsageError
 from subbyte.folders.converted.saving import weights_size
@@ -27,6 +27,7 @@ from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.schemes import BinaryCoding, Normal, Uniform
 from subbyte.text.tokenizer import load_tokenizer
 
+OFFERED = (*widths(Normal(1)), *widths(BinaryCoding(1))[1:], *widths(Uniform(2, mode="affine"))[1:])
 LINES = [f"a dog runs past {n} houses" for n in range(40)]
 FAST = """[[tensors]]
 match = "*"
@@ -103,7 +104,7 @@ def test_a_blank_model_has_the_size_of_a_real_one(tmp_path, student):
 
 def test_the_choice_fits_closely_and_never_loses_more_for_more(tiny_folder):
     model = open_model(tiny_folder)
-    schemes = offered(model, None)
+    schemes = dict.fromkeys(model.roles, OFFERED)
     costs = costs_of(model, schemes)
     ends = [blank_size(model, {name: several[i] for name, several in schemes.items()}) for i in (0, -1)]
     losses = []
@@ -153,11 +154,8 @@ def test_the_budget_is_kept_and_the_recipe_gives_the_same_model(tmp_path, text, 
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
-def test_without_a_recipe_both_families_are_offered(tiny_folder):
-    model = open_model(tiny_folder)
-    assert {(type(one), one.bits) for one in OFFERED} >= {(Normal, 1), (BinaryCoding, 2), (Uniform, 3), (Uniform, 8)}
-    assert offered(model, None) == {name: [*OFFERED] for name in model.roles}
-    mixed = offered(model, load_recipe("nmt-mixed"))
+def test_every_width_of_the_recipe_is_offered(tiny_folder):
+    mixed = offered(open_model(tiny_folder), load_recipe("nmt-mixed"))
     assert mixed[translation.SHARED] == [BinaryCoding(bits) for bits in (1, 2, 3, 4)]
 
 
@@ -174,7 +172,7 @@ def test_too_small_a_budget_is_refused_before_the_work(tiny_folder, tmp_path, te
 
 def test_the_least_budget_is_possible(tiny_folder):
     model = open_model(tiny_folder)
-    schemes = offered(model, None)
+    schemes = dict.fromkeys(model.roles, OFFERED)
     least = blank_size(model, {name: BinaryCoding(1) for name in schemes})
     chosen = choice(model, schemes, costs_of(model, schemes), least)
     assert blank_size(model, {name: option.scheme for name, option in chosen.items()}) <= least

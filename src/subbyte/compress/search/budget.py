@@ -19,7 +19,7 @@ from subbyte.models.model import Model, activations_of
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.matrices import blank_matrix
 from subbyte.numbers.packed import PackedMatrix
-from subbyte.numbers.schemes import BinaryCoding, Clustered, Normal, Scheme, Uniform
+from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Progress, phase
 from subbyte.run.translation_engine import Engine
 from subbyte.text.tokenizer import Tokenizer
@@ -27,11 +27,6 @@ from subbyte.text.tokenizer import Tokenizer
 ARRAY_HEADER = 70  # bytes, about, that an array takes in the header of the file, its name not counted
 SLACK = 100  # bytes, of each matrix, that this may be wrong by
 HELD_OUT = 3  # one of so many sentences is not rounded for, but measured on
-
-# what a matrix may be without a recipe that says so: whichever loses less
-OFFERED: tuple[Scheme, ...] = (
-    *widths(Normal(1)), *widths(BinaryCoding(1))[1:], *widths(Uniform(2, mode="affine"))[1:]
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,10 +43,8 @@ class Found:
     packed: Model | None = None
 
 
-def offered(model: Model, recipe: Recipe | None) -> dict[str, list[Scheme]]:
-    """Matrix name -> all that it may be stored as: the recipe's scheme at every width, or OFFERED."""
-    if recipe is None:
-        return {name: [*OFFERED] for name in model.roles}
+def offered(model: Model, recipe: Recipe) -> dict[str, list[Scheme]]:
+    """Matrix name -> all that it may be stored as: the recipe's scheme at every width."""
     schemes = resolve(recipe, model)
     return {name: widths(one.scheme if isinstance(one, Clustered) else one) for name, one in schemes.items()}
 
@@ -61,9 +54,9 @@ def search(
     tokenizer: Tokenizer,
     budget: str,
     lines: Iterable[str],
+    recipe: Recipe,
     *,
     text: str = "the calibration text",
-    recipe: Recipe | None = None,
     frequencies: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> Found:
@@ -71,14 +64,14 @@ def search(
 
     lines        the calibration text, and `text` what it is called
     recipe       says what family, granularity and other options each matrix has, and the activations; its bits and
-                 clusters count for nothing. Default: OFFERED, a scale a row, int8
+                 clusters count for nothing
     frequencies  matrix name -> counts of its words, for clusters
     progress     called while the text is read, then while models are measured
     """
     parameters = model.parameters
     limit = parse_budget(budget, parameters)
     schemes = offered(model, recipe)
-    activations = recipe.activations if recipe else "int8"
+    activations = recipe.activations
     model = replace(model, activations=activations_of(activations))  # the file says so, and every byte of it counts
     _refuse(limit, model, schemes, parameters)
 
