@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ SMALL: dict[str, Any] = {
     "d_model": 16, "encoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "decoder_attention_heads": 2,
     "dropout": 0.1,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tiny products are slower on several, where other tests run beside them."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import subbyte  # noqa: E402
 from builders.tiny_encoder import tiny_encoder_folder  # noqa: E402
+from builders.training_runs import assert_goes_on  # noqa: E402
 from subbyte.compress.calibration.encoders import readable  # noqa: E402
 from subbyte.compress.encoder_rounding import calibrated  # noqa: E402
 from subbyte.compress.recipes.recipe import load_recipe, resolve  # noqa: E402
@@ -51,11 +52,6 @@ batch_size = 8
 validate_every = 12
 output_distillation = 1
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +98,7 @@ def test_what_is_saved_is_what_products_used(place: Path, method: str) -> None:
 def test_a_restored_run_goes_on_as_if_it_had_not_stopped(
     place: Path, tmp_path: Path, method: str, gradient: str
 ) -> None:
-    trainer = trainer_of(place, method=method, gradient=gradient)
-    for _ in range(24):
-        trainer.step()
-        if trainer.update in (3, 15):
-            torch.save(trainer.state(), tmp_path / f"{trainer.update}.pt")
-    for stopped in (3, 15):
-        other = trainer_of(place, method=method, gradient=gradient)
-        other.restore(torch.load(tmp_path / f"{stopped}.pt", weights_only=True))
-        while other.update < 24:
-            other.step()
-        found = other.weights.state_dict()
-        for name, value in trainer.weights.state_dict().items():
-            np.testing.assert_array_equal(found[name].numpy(), value.numpy(), err_msg=name)
+    assert_goes_on(lambda: trainer_of(place, method=method, gradient=gradient), (3, 15), 24, tmp_path)
 
 
 def test_bits_become_those_of_the_budget(place: Path) -> None:

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from builders.tiny_marian import tiny_marian_folder  # noqa: E402
+from builders.training_runs import assert_goes_on, some_pairs  # noqa: E402
 from subbyte.compress.quantizing import quantize  # noqa: E402
 from subbyte.compress.recipes.recipe import parse_recipe, resolve  # noqa: E402
 from subbyte.errors import RecipeError, UsageError  # noqa: E402
@@ -23,7 +24,7 @@ from subbyte.models.model import Model  # noqa: E402
 from subbyte.numbers.matrices import dequantize  # noqa: E402
 from subbyte.numbers.packed import PackedMatrix  # noqa: E402
 from subbyte.training.job import finetune  # noqa: E402
-from subbyte.training.translation.batches import FILL, Pair, to_tensors  # noqa: E402
+from subbyte.training.translation.batches import FILL, to_tensors  # noqa: E402
 from subbyte.training.translation.blockwise import Blockwise  # noqa: E402
 from subbyte.training.translation.network import Layer, Network  # noqa: E402
 from subbyte.training.translation.settings import Finetuning  # noqa: E402
@@ -54,16 +55,6 @@ SETTINGS = Finetuning(
 @pytest.fixture
 def model(small: Path) -> Model:
     return open_model(small)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def some_pairs(count: int = 30) -> list[Pair]:
-    rng = np.random.default_rng(2)
-    return [Pair(*([*map(int, rng.integers(3, 90, rng.integers(2, 7))), 0] for _ in range(2))) for _ in range(count)]
 
 
 def trainer_of(model: Model, method: str = "straight_through", **changes: Any) -> Trainer:
@@ -112,19 +103,7 @@ def test_what_is_saved_is_what_products_used(model: Model, method: str) -> None:
 
 @over_methods
 def test_a_restored_run_goes_on_as_if_it_had_not_stopped(model: Model, method: str, tmp_path: Path) -> None:
-    trainer = trainer_of(model, method, updates=20)
-    for _ in range(20):
-        trainer.step()
-        if trainer.update in (3, 11):
-            torch.save(trainer.state(), tmp_path / f"{trainer.update}.pt")
-    for stopped in (3, 11):
-        other = trainer_of(model, method, updates=20)
-        other.restore(torch.load(tmp_path / f"{stopped}.pt", weights_only=True))
-        while other.update < 20:
-            other.step()
-        found = other.weights.state_dict()
-        for name, value in trainer.weights.state_dict().items():
-            np.testing.assert_array_equal(found[name].numpy(), value.numpy(), err_msg=name)
+    assert_goes_on(lambda: trainer_of(model, method, updates=20), (3, 11), 20, tmp_path)
 
 
 def test_layers_are_trained_one_after_the_other_and_come_nearer_to_the_float_ones(model: Model) -> None:

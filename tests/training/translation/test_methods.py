@@ -16,6 +16,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
+from builders.training_runs import assert_goes_on, some_pairs  # noqa: E402
 from subbyte.compress.recipes.recipe import parse_recipe, resolve  # noqa: E402
 from subbyte.compress.rounding import quantize_model  # noqa: E402
 from subbyte.folders.opening import open_model  # noqa: E402
@@ -60,16 +61,6 @@ def model(small: Path) -> Model:
 def gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimizer is W - rate * gradient."""
     monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def some_pairs(count: int = 30) -> list[Pair]:
-    rng = np.random.default_rng(2)
-    return [Pair(*([*map(int, rng.integers(3, 90, rng.integers(2, 7))), 0] for _ in range(2))) for _ in range(count)]
 
 
 def trainer_of(model: Model, method: str, recipe: str = MIXED, rounded: Model | None = None, **changes: Any) -> Trainer:
@@ -271,31 +262,11 @@ def test_trained_scales_leave_codes_alone(model: Model) -> None:
 
 @pytest.mark.parametrize("method", ["straight_through", "error_feedback", "periodic", "scales"])
 @pytest.mark.parametrize("phases", [False, True])
-def test_a_restored_run_goes_on_as_if_it_had_not_stopped(model: Model, method: str, phases: bool) -> None:
+def test_a_restored_run_goes_on_as_if_it_had_not_stopped(
+    model: Model, method: str, phases: bool, tmp_path: Path
+) -> None:
     options: dict[str, Any] = {"dropout": True, "refit": 3, "period": 2, "distillation": 0.5, "phases": phases}
-    trainer = trainer_of(model, method, **options)
-    states = []
-    for _ in range(8):
-        trainer.step()
-        if trainer.update in (1, 6):
-            states.append({key: value for key, value in _copied(trainer.state()).items()})
-    for state in states:
-        other = trainer_of(model, method, **options)
-        other.restore(state)
-        while other.update < 8:
-            other.step()
-        found = other.weights.state_dict()
-        for name, value in trainer.weights.state_dict().items():
-            np.testing.assert_array_equal(found[name].numpy(), value.numpy(), err_msg=name)
-
-
-def _copied(state: Any) -> Any:
-    """As a file would hold it: later steps do not change it."""
-    if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [_copied(value) for value in state]
-    return state.clone() if isinstance(state, torch.Tensor) else state
+    assert_goes_on(lambda: trainer_of(model, method, **options), (1, 6), 8, tmp_path)
 
 
 def test_bf16_trains_in_the_process_that_trained_in_float32(model: Model) -> None:
