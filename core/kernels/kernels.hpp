@@ -28,16 +28,26 @@ constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
 //   width 3   64 bytes as width 2 with the codes' two low bits, then 4 x 8 bytes as width 1 with their high bits
 //   width 2   64 bytes, bits 2q and 2q + 1 are quad q
 //   width 1   8 bytes a quad, bit 16 * r + c
+// A weight whose level is beyond those of its codes: its code stands for the nearest one.
+struct Exception {
+  uint16_t col;
+  uint8_t row;  // of its block
+  int8_t more;  // its level is that of its code and so much more
+};
+
 struct Packed {
-  const uint8_t* codes;   // [row_blocks, steps, 32 * width]
-  const float* scale;     // [groups, 16 * row_blocks]
-  const int8_t* zero;     // [groups, 16 * row_blocks]; null: all 0
-  const int8_t* levels;   // [16] the level of each code, shared by all rows; null at width 8 and with alphas
-  const uint8_t* alphas;  // [groups, row_blocks, width, 16] binary coding; level = sum of +-alpha; null otherwise
-  size_t rows;            // without padding
-  size_t steps;           // ceil(columns / 16)
-  size_t groups;          // steps is a multiple of groups, or groups is 1
-  int width;              // 1, 2, 3, 4 or 8 bits a code
+  const uint8_t* codes;         // [row_blocks, steps, 32 * width]
+  const float* scale;           // [groups, 16 * row_blocks]
+  const int8_t* zero;           // [groups, 16 * row_blocks]; null: all 0
+  const int8_t* levels;         // [16] the level of each code, shared by all rows; null at width 8 and with alphas
+  const uint8_t* alphas;        // [groups, row_blocks, width, 16] binary coding; level = sum of +-alpha; null otherwise
+  size_t rows;                  // without padding
+  size_t steps;                 // ceil(columns / 16)
+  size_t groups;                // steps is a multiple of groups, or groups is 1
+  int width;                    // 1, 2, 3, 4 or 8 bits a code
+  int spacing;                  // width 2 to 4, if the level of code c is levels[0] + spacing * c; 0: it is not
+  const Exception* exceptions;  // by rows and columns; null: there are none
+  const uint32_t* first_exception;  // [row_blocks + 1] of each block
 };
 
 // y[i, row] = (sum over groups g of float(sum over k in g of x[i, k] * (level[row, k] - zero[row, g])) * scale[row, g])
@@ -49,7 +59,7 @@ struct LinearInt8 {
   const int32_t* x_sum;     // [m, groups]      sum of x over each group
   const float* x_scale;     // [m]
   const float* bias;        // [outputs] or null (then nothing is added)
-  const uint32_t* outputs;  // [rows] the output each row is; null: row r is output r
+  const uint32_t* outputs;  // [rows] the output each row is, rising; null: row r is output r
   float* y;                 // [m, y_stride]
   size_t m, y_stride;
   size_t block_begin, block_end;  // row blocks to do

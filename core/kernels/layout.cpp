@@ -148,7 +148,11 @@ int level_of(const Packed& w, size_t row, size_t group, uint8_t code) {
 int level_at(const Packed& w, size_t row, size_t col) {
   const size_t in_block = row % kTile, at = 16 * (in_block / 4) + col % kTile;
   const uint8_t* step = w.codes + (row / kTile * w.steps + col / kTile) * 32 * w.width;
-  return level_of(w, row, col / kTile / (w.steps / w.groups), code_at(step, w.width, in_block % 4, at));
+  int level = level_of(w, row, col / kTile / (w.steps / w.groups), code_at(step, w.width, in_block % 4, at));
+  for_exceptions(w, row / kTile, [&](const Exception& one) {
+    if (one.row == in_block && one.col == col) level += one.more;
+  });
+  return level;
 }
 
 void codes_of_row(const Packed& w, size_t row, uint8_t* codes) {
@@ -203,19 +207,45 @@ void lay_out_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* code
   });
 }
 
-void lay_out_narrow_bytes(const int8_t* levels, size_t rows, size_t cols, uint8_t* codes) {
-  const std::vector<int8_t> no_row(cols);
-  for (size_t row = 0; row < rows; row += 2) {  // a byte holds the codes of two rows
-    const int8_t* low = levels + row * cols;
-    const int8_t* high = row + 1 < rows ? low + cols : no_row.data();
-    const size_t in_block = row % kTile;
-    uint8_t* step = codes + row / kTile * steps_of(cols) * 128 + in_block % 4 / 2 * 64 + in_block / 4 * 16;
-    for (size_t begin = 0; begin < cols; begin += kTile, low += kTile, high += kTile, step += 128) {
-      const auto store = [&](size_t count) {
-        for (size_t i = 0; i < count; ++i) step[i] = static_cast<uint8_t>((low[i] & 15) | (high[i] & 15) << 4);
-      };
-      cols - begin < kTile ? store(cols - begin) : store(kTile);
+std::vector<Exception> lay_out_levels(const int8_t* levels, size_t bits, size_t rows, size_t cols, uint8_t* codes,
+                                      uint32_t* first) {
+  const size_t share = 8 / bits;  // rows whose codes are in one byte
+  const int low = -(1 << (bits - 1)), high = -low - 1;
+  std::vector<Exception> beyond;
+  for (size_t row = 0; row < rows; ++row, levels += cols) {
+    if (row % kTile == 0) *first++ = static_cast<uint32_t>(beyond.size());
+    const size_t quad = row % 4, shift = quad % share * bits;
+    uint8_t* step = codes + row / kTile * steps_of(cols) * 32 * bits + quad / share * 64 + row % kTile / 4 * 16;
+    for (size_t begin = 0; begin < cols; begin += kTile, step += 32 * bits) {
+      const size_t count = std::min(kTile, cols - begin);
+      uint8_t far = 0;
+      for (size_t i = 0; i < count; ++i) {
+        const int level = levels[begin + i], near = std::clamp(level, low, high);
+        far |= static_cast<uint8_t>(level != near);
+        step[i] = static_cast<uint8_t>(step[i] | (near - low) << shift);
+      }
+      for (size_t i = 0; far && i < count; ++i) {
+        const int level = levels[begin + i], more = level - std::clamp(level, low, high);
+        if (more)
+          beyond.push_back(
+              {static_cast<uint16_t>(begin + i), static_cast<uint8_t>(row % kTile), static_cast<int8_t>(more)});
+      }
     }
+  }
+  *first = static_cast<uint32_t>(beyond.size());
+  return beyond;
+}
+
+void unpack_levels(const uint8_t* planes, size_t bits, size_t rows, size_t cols, const int8_t* levels, size_t row,
+                   size_t begin, size_t count, int8_t* out) {
+  const size_t row_bytes = (cols + 7) / 8;
+  for (size_t col = begin; col < begin + count; col += 8) {
+    uint64_t eight = 0;
+    for (size_t k = 0; k < bits; ++k)
+      eight |= static_cast<uint64_t>(planes[(k * rows + row) * row_bytes + col / 8]) << (8 * k);
+    uint8_t code[8];
+    store_8(code, transpose(eight));
+    for (size_t i = 0; i < std::min(size_t{8}, begin + count - col); ++i) *out++ = levels[code[i]];
   }
 }
 

@@ -44,10 +44,9 @@ Result<std::shared_ptr<Matrix>> Matrix::packed(size_t rows, size_t cols, size_t 
 
 namespace {
 
-// Blocks of a file whose codes mean the same, as one: rows of several steps are stored apart, but run at one width.
+// Rows whose codes mean the same, as one block: rows of several steps are stored apart, but run at one width.
 struct Joined {
-  BlockSource source;
-  std::vector<size_t> members;    // blocks of the file
+  BlockSource source;             // how they run; its arrays are those below, or the file's
   std::vector<uint32_t> outputs;  // the row of the matrix that each row is; empty in the end: in order
   std::vector<uint8_t> codes;
   std::vector<float> scale;
@@ -66,92 +65,174 @@ struct Places {
   size_t block(size_t row) const { return cluster ? cluster[row] : 0; }
 };
 
+// Codes that are levels, counted from the lowest: of 2 and 4 bits, and of 8, where a code is the level itself. Rows
+// move to the narrowest of these widths that has all their levels. (3 bits save memory too, but take longer to unpack.)
+constexpr size_t kWidths[] = {2, 4, 8};
+constexpr size_t kWidest = 2;  // of kWidths
+constexpr int8_t kLevels[] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+constexpr size_t kFewExceptions = 64;  // one weight in so many, of a row
+
+constexpr int lowest(size_t bits) { return -(1 << (bits - 1)); }
+const int8_t* levels_of(size_t bits) { return kLevels + 8 + lowest(bits); }
+
+// The place in kWidths of a block whose codes are levels; kWidest + 1 of others.
+size_t width_of(const BlockSource& source) {
+  if (source.bits == 8) return kWidest;
+  for (size_t width = 0; width < kWidest && source.levels; ++width)
+    if (source.bits == kWidths[width] &&
+        std::equal(source.levels, source.levels + (1 << source.bits), levels_of(source.bits)))
+      return width;
+  return kWidest + 1;
+}
+
 bool alike(const BlockSource& a, const BlockSource& b) {
   if (a.bits != b.bits || a.alphas || b.alphas || !a.zero != !b.zero) return false;
   return a.bits == 8 || std::equal(a.levels, a.levels + (size_t{1} << a.bits), b.levels);
 }
 
-// Copies the rows that it has of all members into one source, in the order of the matrix.
-void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, size_t groups, const Places& places) {
-  const BlockSource& first = joined.source;
-  const size_t rows = joined.outputs.size(), planes = first.bytes ? 1 : first.bits;
-  const size_t row_bytes = first.bytes ? cols : (cols + 7) / 8;
+// The place in kWidths of the narrowest that has nearly all levels of a row, `most` if that is none before it.
+size_t narrowest(const BlockSource& source, size_t row, size_t cols, size_t most) {
+  constexpr size_t kPiece = 64;  // most rows that stay are known after one
+  int8_t piece[kPiece];
+  size_t found = 0, beyond[kWidest] = {};
+  for (size_t begin = 0; begin < cols && found < most; begin += kPiece) {
+    const size_t count = std::min(kPiece, cols - begin);
+    const int8_t* levels = source.bytes ? source.bytes + row * cols + begin : piece;
+    if (!source.bytes)
+      unpack_levels(source.planes, source.bits, source.rows, cols, source.levels, row, begin, count, piece);
+    for (size_t width = found; width < most; ++width) {
+      const int low = lowest(kWidths[width]);
+      uint8_t far = 0;
+      for (size_t i = 0; i < count; ++i)
+        far = static_cast<uint8_t>(far + (static_cast<uint8_t>(levels[i] - low) >> kWidths[width] != 0));
+      beyond[width] += far;
+    }
+    while (found < most && beyond[found] > cols / kFewExceptions) ++found;
+  }
+  return found;
+}
+
+// Copies the rows that it has into arrays of its own, in the order of the matrix: int8 levels, or the planes of a file.
+// Rows of levels that are wider than the block stay blank.
+void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, size_t groups, const Places& places,
+          const std::vector<uint8_t>& width) {
+  BlockSource& own = joined.source;
+  const bool zero = own.zero, bytes = width_of(own) <= kWidest;
+  const size_t rows = joined.outputs.size(), planes = bytes ? 1 : own.bits, row_bytes = bytes ? cols : (cols + 7) / 8;
   joined.codes.resize(planes * rows * row_bytes);
   joined.scale.resize(rows * groups);
-  if (first.zero) joined.zero.resize(rows * groups);
+  if (zero) joined.zero.resize(rows * groups);
   for (size_t row = 0; row < rows; ++row) {
     const size_t at = places.at[joined.outputs[row]];
     const BlockSource& from = sources[places.block(joined.outputs[row])];
-    const uint8_t* codes = from.bytes ? reinterpret_cast<const uint8_t*>(from.bytes) : from.planes;
-    for (size_t plane = 0; plane < planes; ++plane)
-      std::memcpy(joined.codes.data() + (plane * rows + row) * row_bytes, codes + (plane * from.rows + at) * row_bytes,
-                  row_bytes);
+    uint8_t* to = joined.codes.data() + row * row_bytes;
+    if (bytes && kWidths[width[joined.outputs[row]]] > own.bits)
+      std::memset(to, 0, cols);
+    else if (bytes && !from.bytes)
+      unpack_levels(from.planes, from.bits, from.rows, cols, from.levels, at, 0, cols, reinterpret_cast<int8_t*>(to));
+    else if (bytes)
+      std::memcpy(to, from.bytes + at * cols, cols);
+    else
+      for (size_t plane = 0; plane < planes; ++plane)
+        std::memcpy(to + plane * rows * row_bytes, from.planes + (plane * from.rows + at) * row_bytes, row_bytes);
     for (size_t group = 0; group < groups; ++group) {
       const size_t one = from.per_tensor ? 0 : at * groups + group;
       joined.scale[row * groups + group] = from.scale[one];
-      if (first.zero) joined.zero[row * groups + group] = from.zero[one];
+      if (zero) joined.zero[row * groups + group] = from.zero[one];
     }
   }
-  joined.source.rows = rows;
-  joined.source.planes = first.bytes ? nullptr : joined.codes.data();
-  joined.source.bytes = first.bytes ? reinterpret_cast<const int8_t*>(joined.codes.data()) : nullptr;
-  joined.source.scale = joined.scale.data();
-  joined.source.zero = first.zero ? joined.zero.data() : nullptr;
-  joined.source.per_tensor = false;
+  own.rows = rows;
+  own.planes = bytes ? nullptr : joined.codes.data();
+  own.bytes = bytes ? reinterpret_cast<const int8_t*>(joined.codes.data()) : nullptr;
+  own.scale = joined.scale.data();
+  own.zero = zero ? joined.zero.data() : nullptr;
+  own.per_tensor = false;
 }
 
-// The level of each code of a narrow row: a code is the low 4 bits of a level.
-constexpr int8_t kNarrow[16] = {0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1};
-constexpr size_t kFewRows = 64;  // fewer are not worth a part of their own
-
-bool is_narrow(const int8_t* levels, size_t cols) {
-  constexpr size_t kPiece = 64;  // most rows that are not are known after one
-  for (size_t begin = 0; begin < cols; begin += kPiece) {
-    uint8_t beyond = 0;
-    for (size_t col = begin; col < std::min(begin + kPiece, cols); ++col)
-      beyond |= static_cast<uint8_t>(levels[col] + 8) & 0xf0;
-    if (beyond) return false;
+// Rows of codes that are levels, as one block of the width that takes the least memory, with blank rows in the place of
+// those that need more: these follow in blocks of their own. So the rows of the first one are where products want them.
+// width: of each row of the matrix, in kWidths.
+void by_width(const std::vector<uint32_t>& rows, const std::vector<uint8_t>& width, const BlockSource& source,
+              size_t cols, std::vector<Joined>& found) {
+  std::vector<uint32_t> beyond[kWidest + 1];
+  for (uint32_t row : rows) beyond[width[row]].push_back(row);
+  size_t best = 0, least = ~size_t{0};
+  for (size_t base = 0; base <= kWidest; ++base) {
+    size_t bits = rows.size() * cols * kWidths[base];
+    for (size_t more = base + 1; more <= kWidest; ++more)
+      bits += beyond[more].size() * (cols * kWidths[more] + 8 * sizeof(uint32_t));
+    if (bits <= least) {
+      best = base;
+      least = bits;
+    }
   }
-  return true;
-}
-
-// Rows stored with 8 bits whose levels all lie in -8..7 become 4 bits wide: levels for an entropy coder are stored as
-// int8, and few rows of them need that. Only where it saves a sixteenth beyond what `outputs` take. The rows that stay
-// are returned, or none if all became narrow.
-std::vector<Joined> narrow(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, const Places& places) {
-  if (joined.source.bits != 8) return {};
-  std::vector<uint32_t> narrow, wide;
-  for (uint32_t row : joined.outputs)
-    (is_narrow(sources[places.block(row)].bytes + places.at[row] * cols, cols) ? narrow : wide).push_back(row);
-  const size_t rows = joined.outputs.size(), outputs = wide.empty() ? 0 : rows * sizeof(uint32_t);
-  if (narrow.size() < std::min(kFewRows, rows) || narrow.size() * cols / 2 < rows * cols / 16 + outputs) return {};
-  std::vector<Joined> rest;
-  if (!wide.empty()) rest.push_back({joined.source, joined.members, std::move(wide), {}, {}, {}});
-  joined.outputs = std::move(narrow);
-  joined.source.bits = 4;
-  joined.source.levels = kNarrow;
-  return rest;
+  for (size_t own = best; own <= kWidest; ++own) {
+    if (own != best && beyond[own].empty()) continue;
+    found.push_back({source, own == best ? rows : std::move(beyond[own]), {}, {}, {}});
+    found.back().source.bits = kWidths[own];
+    found.back().source.levels = own < kWidest ? levels_of(kWidths[own]) : nullptr;
+  }
 }
 
 std::vector<Joined> join(const std::vector<BlockSource>& sources, size_t rows, size_t cols, size_t groups,
                          const uint8_t* cluster) {
+  const Places places(cluster, rows);
   std::vector<Joined> found;
-  std::vector<size_t> place(sources.size());
+  std::vector<uint32_t> of_levels[2];  // rows without zeros and with them
+  std::vector<uint8_t> width(rows);
+  std::vector<size_t> place(sources.size()), widest(sources.size());
+  const BlockSource* first[2] = {};
   for (size_t b = 0; b < sources.size(); ++b) {
+    widest[b] = width_of(sources[b]);
+    if (widest[b] <= kWidest) {
+      first[sources[b].zero != nullptr] = &sources[b];
+      continue;
+    }
     for (place[b] = 0; place[b] < found.size(); ++place[b])
       if (alike(found[place[b]].source, sources[b])) break;
-    if (place[b] == found.size()) found.push_back({sources[b], {}, {}, {}, {}, {}});
-    found[place[b]].members.push_back(b);
+    if (place[b] == found.size()) found.push_back({sources[b], {}, {}, {}, {}});
   }
-  const Places places(cluster, rows);
-  for (size_t row = 0; row < rows; ++row) found[place[places.block(row)]].outputs.push_back(static_cast<uint32_t>(row));
-  for (size_t b = 0, joined = found.size(); b < joined; ++b)
-    for (Joined& wide : narrow(found[b], sources, cols, places)) found.push_back(std::move(wide));
-  for (Joined& joined : found)
-    if (joined.members.size() > 1 || joined.outputs.size() < joined.source.rows)
-      fill(joined, sources, cols, groups, places);
-  if (found.size() == 1) found[0].outputs.clear();
+  for (size_t row = 0; row < rows; ++row) {
+    const size_t b = places.block(row);
+    if (widest[b] <= kWidest) width[row] = static_cast<uint8_t>(narrowest(sources[b], places.at[row], cols, widest[b]));
+    std::vector<uint32_t>& outputs =
+        widest[b] > kWidest ? found[place[b]].outputs : of_levels[sources[b].zero != nullptr];
+    outputs.push_back(static_cast<uint32_t>(row));
+  }
+  for (int zero = 0; zero < 2; ++zero)
+    if (first[zero]) by_width(of_levels[zero], width, *first[zero], cols, found);
+  for (Joined& joined : found) {
+    const size_t b = places.block(joined.outputs[0]);
+    const bool whole =
+        std::all_of(joined.outputs.begin(), joined.outputs.end(), [&](uint32_t row) { return places.block(row) == b; });
+    if (!whole || joined.outputs.size() != sources[b].rows || joined.source.bits != sources[b].bits)
+      fill(joined, sources, cols, groups, places, width);
+    if (joined.outputs.size() == rows) joined.outputs.clear();
+  }
   return found;
+}
+
+// Whether a row has the last of all codes: its bit is set in every plane.
+bool has_last(const BlockSource& source, size_t cols) {
+  const size_t size = source.rows * ((cols + 7) / 8);
+  uint8_t last = 0;
+  for (size_t at = 0; at < size; ++at) {
+    uint8_t set = 255;
+    for (size_t bit = 0; bit < source.bits; ++bit) set &= source.planes[bit * size + at];
+    last |= set;
+  }
+  return last != 0;
+}
+
+// What each level is above that of the code before, if that is the same for all; of symmetric levels the last code may
+// be left over. Else 0.
+int spacing_of(const BlockSource& source, size_t cols) {
+  if (!source.levels || source.bits < 2 || source.bits > 4) return 0;
+  const int last = (1 << source.bits) - 1, spacing = source.levels[1] - source.levels[0];
+  for (int code = 1; code < last; ++code)
+    if (source.levels[code] != source.levels[0] + spacing * code) return 0;
+  const bool even = source.levels[last] == source.levels[0] + spacing * last;
+  return even || (source.planes && !has_last(source, cols)) ? spacing : 0;
 }
 
 }  // namespace
@@ -169,8 +250,9 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
     const size_t width = source.bits > 4 ? 8 : source.bits;
 
     block.codes.grow(row_blocks * steps * 32 * width);
-    if (source.bytes && width == 4)
-      lay_out_narrow_bytes(source.bytes, source.rows, cols, block.codes.data());
+    if (source.bytes && width < 8)
+      block.exceptions = lay_out_levels(source.bytes, source.bits, source.rows, cols, block.codes.data(),
+                                        block.first_exception.grow(row_blocks + 1));
     else if (source.bytes)
       lay_out_bytes(source.bytes, source.rows, cols, block.codes.data());
     else if (width == 8)
@@ -202,7 +284,10 @@ Matrix::Matrix(size_t rows, size_t cols, size_t group_size, const std::vector<Bl
                            source.rows,
                            steps,
                            groups_,
-                           static_cast<int>(width)};
+                           static_cast<int>(width),
+                           spacing_of(source, cols),
+                           block.exceptions.empty() ? nullptr : block.exceptions.data(),
+                           block.first_exception.data()};
     parts_.push_back({packed, block.outputs.empty() ? nullptr : block.outputs.data()});
   }
 }
@@ -221,13 +306,20 @@ void Matrix::unpack_row(const Packed& w, size_t row, float* out) const {
     for (size_t col = group * group_size; col < (group + 1) * group_size; ++col)
       out[col] = w.width < 8 ? value[codes[col]] : static_cast<float>(static_cast<int8_t>(codes[col]) - zero) * scale;
   }
+  for_exceptions(w, row / kTile, [&](const Exception& one) {
+    if (one.row != row % kTile) return;
+    const size_t group = one.col / group_size;
+    const int level = level_of(w, row, group, codes[one.col]) + one.more;
+    out[one.col] = static_cast<float>(level - zero_at(w, row, group)) * scale_at(w, row, group);
+  });
 }
 
 size_t Matrix::bytes() const {
   size_t total = dense_.bytes();
   for (const Block& block : blocks_)
     total += block.codes.bytes() + block.alphas.bytes() + block.scale.bytes() + block.zero.bytes() +
-             block.levels.bytes() + block.outputs.size() * sizeof(uint32_t);
+             block.levels.bytes() + block.outputs.size() * sizeof(uint32_t) + block.first_exception.bytes() +
+             block.exceptions.size() * sizeof(Exception);
   return total;
 }
 
@@ -236,7 +328,8 @@ void Matrix::row(size_t index, float* out) const {
     std::memcpy(out, dense_.data() + index * stride_, cols_ * sizeof(float));
     return;
   }
-  for (const Part& part : parts_) {
+  for (auto place = parts_.rbegin(); place != parts_.rend(); ++place) {  // the last that has it
+    const Part& part = *place;
     size_t row = index;
     if (part.outputs) {
       const uint32_t* end = part.outputs + part.packed.rows;

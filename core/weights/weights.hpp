@@ -1,5 +1,6 @@
 // A weight matrix in memory: float32 rows, or low-bit codes laid out for the kernels. Low-bit stays low-bit, and rows
-// stored with 8 bits that need 4 at most run with 4: a matrix has a part for each width and meaning of codes.
+// stored with 8 bits that need 4 at most, but for a few weights, run with 4: a matrix has a part for each width and
+// meaning of codes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -97,6 +98,8 @@ class Matrix {
     Buffer<float> scale;
     Buffer<int8_t> zero, levels;
     std::vector<uint32_t> outputs;
+    std::vector<Exception> exceptions;
+    Buffer<uint32_t> first_exception;
   };
   size_t rows_, cols_, stride_ = 0, groups_ = 1;
   Buffer<float> dense_;

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
+SCALE = re.compile(r"\.scale(\.\d+)?$")
 TYPES = {"U8": "B", "I8": "b", "F16": "e", "F32": "f"}
 Arrays = dict[str, tuple[str, list[int], bytes]]  # name -> type, shape, bytes
 
@@ -26,11 +28,12 @@ def read(path: Path) -> dict[str, Any]:
         start, stop = entry["data_offsets"]
         arrays[name] = entry["dtype"], entry["shape"], data[8 + length + start : 8 + length + stop]
     found: dict[str, Any] = {}
-    matrices = sorted({name.split(".scale")[0] for name, (kind, _, _) in arrays.items() if kind == "F16"})
+    scales = {name for name, (kind, _, _) in arrays.items() if kind == "F16" and SCALE.search(name)}
+    matrices = sorted({SCALE.sub("", name) for name in scales})
     for name, index in zip(matrices, manifest["tensors"], strict=True):
         found[name] = matrix(arrays, name, manifest["formats"][index])
     for name, (kind, _, _) in arrays.items():
-        if kind == "F32":
+        if kind in ("F32", "F16") and name not in scales:
             found[name] = values(arrays, name)
     return found
 

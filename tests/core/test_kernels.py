@@ -116,6 +116,39 @@ def test_the_largest_sums_do_not_overflow(isa, value, sign):
     np.testing.assert_array_equal(_core.linear(matrix, x, isa=isa), _core.linear(matrix, x, isa="reference"))
 
 
+@pytest.mark.parametrize("spacing", [1, 2, 3])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_evenly_spaced_levels_equal_the_reference(isa, bits, symmetric, spacing):
+    """Codes meet inputs as they are; of symmetric levels the last code is left over, or used after all."""
+    rng = np.random.default_rng(bits)
+    levels = (np.arange(2**bits, dtype=np.int8) - 2 ** (bits - 1) + symmetric) * np.int8(spacing)
+    if symmetric:
+        levels[-1] = levels[-2]
+    for most in (2**bits - symmetric, 2**bits):
+        code = rng.integers(0, most, (37, 176), dtype=np.uint8)
+        planes = np.packbits(np.stack([code >> p & 1 for p in range(bits)]), axis=-1, bitorder="little")
+        scale = rng.uniform(0.01, 0.1, (37, 1)).astype(np.float32)
+        matrix = _core.Matrix.packed(37, 176, 176, [(bits, planes, scale, levels, None, None)])
+        np.testing.assert_array_equal(matrix.rows(range(37)), levels[code] * scale)
+        for m in (1, 2, 3, 4, 9):
+            x = inputs(m, 176)
+            np.testing.assert_array_equal(_core.linear(matrix, x, isa=isa), _core.linear(matrix, x, isa="reference"))
+
+
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_the_largest_sums_of_evenly_spaced_levels_do_not_overflow(isa, width):
+    cols = 65536
+    planes = np.full((width, 16, cols // 8), 255, np.uint8)
+    levels = np.arange(2**width, dtype=np.int8) - 2 ** (width - 1)
+    matrix = _core.Matrix.packed(16, cols, cols, [(width, planes, np.ones((16, 1), np.float32), levels, None, None)])
+    for sign in (-1, 1):
+        x = np.full((1, cols), sign * 127, np.float32)
+        np.testing.assert_array_equal(
+            _core.linear(matrix, x, isa=isa)[0], np.float32(sign * 127 * int(levels[-1]) * cols)
+        )
+
+
 @pytest.mark.parametrize("widths", [(4, 2, 1), (4, 2, 4)])
 def test_row_clusters_equal_their_rows(isa, widths):
     """Clusters, also those that run as one, give each row what a matrix of that row alone gives."""
@@ -141,13 +174,16 @@ def test_row_clusters_equal_their_rows(isa, widths):
 
 @pytest.mark.parametrize("cols, groups, affine", [(80, 1, False), (96, 3, False), (272, 1, True), (128, 2, True)])
 @pytest.mark.parametrize("clustered", [False, True])
-def test_narrow_rows_of_8_bits_equal_their_rows(isa, cols, groups, affine, clustered):
-    """Rows whose levels all lie in -8..7 run with 4 bits beside others, and give what they give with 8."""
+@pytest.mark.parametrize("lowest", [-8, -2])
+def test_narrow_rows_of_8_bits_equal_their_rows(isa, cols, groups, affine, clustered, lowest):
+    """Rows whose levels nearly all lie in -8..7, or in -2..1, run with 4 or 2 bits, and give what they give with 8."""
     rng = np.random.default_rng([5, cols, groups])
     rows, size = 150, cols // groups
-    codes = rng.integers(-8, 8, (rows, cols), dtype=np.int8)
-    wide = np.arange(rows) % 3 == 1
-    codes[wide, rng.integers(0, cols, wide.sum())] = rng.choice(np.array([-127, -9, 8, 127], np.int8), wide.sum())
+    codes = rng.integers(lowest, -lowest, (rows, cols), dtype=np.int8)
+    few = np.arange(rows) % 3 == 1
+    codes[few, rng.integers(0, cols, few.sum())] = rng.choice(np.array([-127, -9, 8, 127], np.int8), few.sum())
+    wide = np.arange(rows) % 6 == 0
+    codes[wide] = rng.choice(np.array([-127, -9, 8, 127], np.int8), (wide.sum(), cols))
     scale = rng.uniform(0.01, 0.1, (rows, groups)).astype(np.float32)
     zero = rng.integers(-127, 128, (rows, groups), dtype=np.int8) if affine else None
 
@@ -158,13 +194,16 @@ def test_narrow_rows_of_8_bits_equal_their_rows(isa, cols, groups, affine, clust
     blocks = [block(cluster == 0), block(cluster == 1)] if clustered else [block(slice(None))]
     matrix = _core.Matrix.packed(rows, cols, size, blocks, cluster)
     assert matrix.bytes < 0.8 * rows * cols + rows * (groups * 5 + 4) + 32 * (cols + groups * 5)
-    alone = [_core.Matrix.packed(2, cols, size, [block([r, 1])]) for r in range(rows)]  # row 1 keeps both at 8 bits
+    alone = [
+        _core.Matrix.packed(4, cols, size, [block([r, 0, 6, 12])]) for r in range(rows)
+    ]  # the others keep it at 8 bits
+    assert all(one.bytes >= 16 * cols for one in alone)
     np.testing.assert_array_equal(matrix.rows(range(rows)), np.concatenate([one.rows([0]) for one in alone]))
     bias = rng.standard_normal(rows, dtype=np.float32)
     for m, activations in product((1, 5, 17), ("int8", "float32")):
         x = inputs(m, cols)
         expected = [
-            _core.linear(one, x, bias[[r, 1]], isa="reference", activations=activations)[:, :1]
+            _core.linear(one, x, bias[[r, 0, 6, 12]], isa="reference", activations=activations)[:, :1]
             for r, one in enumerate(alone)
         ]
         found = _core.linear(matrix, x, bias, isa=isa, activations=activations)

@@ -133,7 +133,7 @@ def test_few_rows_are_read(isa: str, threads: int) -> None:
 
 
 def test_the_lowest_of_equals_is_chosen(isa: str) -> None:
-    levels = np.zeros((40, 16), np.int8)
+    levels = np.full((40, 16), -100, np.int8)
     levels[[7, 20, 33]] = 100
     w, x, bias = matrix(levels), np.ones((1, 16), np.float32), np.zeros(40, np.float32)
     for banned, greatest in (([], 7), ([7], 20), ([7, 20], 33), ([7, 20, 33], 0), (list(range(40)), NONE)):

@@ -3,21 +3,31 @@
 // The including file has defined
 //   kFewInputs                                   inputs that one pass over the codes of a block can serve
 //   expand<width>(w, block, bias, out)           levels plus bias of one block, [steps, quad, 64]
-//   int8_block<width, inputs>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus kBias, which
-//                                                stand in a.scratch
+//   int8_block<width, inputs, even>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus
+//                                                        kBias, which stand in a.scratch; even: by the spacing of
+//                                                        levels
 #pragma once
 #include "kernels/lanes/vectors.hpp"
+#include "kernels/layout.hpp"
 
 namespace subbyte {
 namespace {
 
 // int8_block for n inputs, 1 <= n <= inputs.
-template <int width, size_t inputs>
+template <int width, size_t inputs, bool even = false>
 inline void int8_inputs(const LinearInt8& a, size_t block, size_t first, size_t n) {
   if constexpr (inputs > 1) {
-    if (n < inputs) return int8_inputs<width, inputs - 1>(a, block, first, n);
+    if (n < inputs) return int8_inputs<width, inputs - 1, even>(a, block, first, n);
   }
-  int8_block<width, inputs>(a, block, first);
+  int8_block<width, inputs, even>(a, block, first);
+}
+
+// Makes expanded levels of a block what its exceptions are.
+inline void add_exceptions(const Packed& w, size_t block, uint8_t* levels) {
+  for_exceptions(w, block, [=](const Exception& one) {
+    uint8_t& level = levels[one.col / kTile * 256 + 64 * (one.row % 4) + 16 * (one.row / 4) + one.col % kTile];
+    level = static_cast<uint8_t>(level + one.more);
+  });
 }
 
 // Few inputs: codes are unpacked in registers. Many: once into scratch, then met by kFewInputs at a time.
@@ -26,10 +36,14 @@ void int8_blocks(const LinearInt8& a) {
   if (a.m == 0) return;
   for (size_t block = a.block_begin; block < a.block_end; ++block) {
     if (a.m <= kFewInputs) {
-      int8_inputs<width, kFewInputs>(a, block, 0, a.m);
+      if (width >= 2 && width <= 4 && a.w.spacing)
+        int8_inputs<width, kFewInputs, true>(a, block, 0, a.m);
+      else
+        int8_inputs<width, kFewInputs>(a, block, 0, a.m);
       continue;
     }
     expand<width>(a.w, block, kBias, a.scratch);
+    add_exceptions(a.w, block, a.scratch);
     for (size_t i = 0; i < a.m; i += kFewInputs)
       int8_inputs<0, kFewInputs>(a, block, i, a.m - i < kFewInputs ? a.m - i : kFewInputs);
   }
@@ -87,8 +101,14 @@ void linear_dense(const LinearDense& a) {
 }
 
 // Signed levels of one block of codes, [steps, quad, 64].
+template <int width>
 inline void expand_levels(const Packed& w, size_t block, uint8_t* out) {
-  SUBBYTE_BY_WIDTH(w.width, expand, w, block, 0, out)
+  expand<width>(w, block, 0, out);
+  add_exceptions(w, block, out);
+}
+
+inline void expand_block(const Packed& w, size_t block, uint8_t* out) {
+  SUBBYTE_BY_WIDTH(w.width, expand_levels, w, block, out)
 }
 
 template <size_t inputs>
@@ -115,7 +135,7 @@ void float_block(const LinearFloat& a, size_t block, size_t first) {
 
 void linear_float(const LinearFloat& a) {
   for (size_t block = a.block_begin; block < a.block_end; ++block) {
-    expand_levels(a.w, block, a.scratch);
+    expand_block(a.w, block, a.scratch);
     size_t i = 0;
     for (; i + kDenseInputs <= a.m; i += kDenseInputs) float_block<kDenseInputs>(a, block, i);
     for (; i < a.m; ++i) float_block<1>(a, block, i);

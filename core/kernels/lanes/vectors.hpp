@@ -82,12 +82,14 @@ inline F32x16 exp_of(F32x16 x) {
   return where_greater(x, low, p * power_of_two(n));
 }
 
-// Bias and scatter of 16 results of one input.
+// Bias and scatter of 16 results of one input. Most rows that have neighbours in a matrix have them among its parts
+// too.
 inline void finish(float* y, F32x16 v, const float* bias, const uint32_t* outputs, size_t row, size_t rows) {
   const size_t n = rows - row < kTile ? rows - row : kTile;
-  if (!outputs) {
-    if (bias) v = v + load_upto(bias + row, n);
-    store_upto(y + row, v, n);
+  if (!outputs || outputs[row + n - 1] - outputs[row] == n - 1) {
+    const size_t first = outputs ? outputs[row] : row;
+    if (bias) v = v + load_upto(bias + first, n);
+    store_upto(y + first, v, n);
     return;
   }
   float lane[kTile];

@@ -2,6 +2,7 @@
 // product with few inputs would leave tiles mostly empty, and stays with that too.
 #include <algorithm>
 
+#include "kernels/layout.hpp"
 #include "kernels/x86/levels_avx512.hpp"
 
 namespace subbyte {
@@ -40,6 +41,10 @@ void expand_tiles(const Packed& w, size_t block, uint8_t* out) {
       _mm512_store_si512(out + s * 256 + 192, _mm512_unpackhi_epi64(c, d));
     }
   }
+  for_exceptions(w, block, [=](const Exception& one) {
+    uint8_t& level = out[one.col / kTile * 256 + one.col % kTile / 4 * 64 + one.row * 4 + one.col % 4];
+    level = static_cast<uint8_t>(level + one.more);
+  });
   for (size_t s = w.steps; s % kTileSteps != 0; ++s)
     for (int i = 0; i < 4; ++i) _mm512_store_si512(out + s * 256 + 64 * i, _mm512_setzero_si512());
 }

@@ -15,6 +15,8 @@ from subbyte.numbers.output_rounding import Columns
 from subbyte.numbers.schemes import Clustered, Scheme
 from subbyte.progress import Steps, counting
 
+HALF_LIMIT = 65504.0  # the largest float16
+
 
 def under(
     recipe: Recipe,
@@ -62,6 +64,21 @@ def quantize_model(
         except SchemeError as error:
             raise SchemeError(f"{name}: {error}") from None
         rounded(w.size)
+    return in_few_bytes(replace(model, tensors=tensors))
+
+
+def in_few_bytes(model: Model) -> Model:
+    """The model; if its matrices are entropy coded, with its vectors rounded to float16, where they are in its range.
+
+    Biases and norms are 4 % of a file of 3 bits a weight, and the finer steps that half of that pays for are worth more
+    than what the rounding loses.
+    """
+    if not model.entropy_coded:
+        return model
+    tensors: dict[str, Tensor] = dict(model.tensors)
+    for name, vector in model.tensors.items():
+        if isinstance(vector, np.ndarray) and name not in model.roles and (abs(vector) < HALF_LIMIT).all():
+            tensors[name] = vector.astype(np.float16).astype(np.float32)
     return replace(model, tensors=tensors)
 
 

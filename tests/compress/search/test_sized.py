@@ -82,8 +82,6 @@ def test_a_preset_has_the_size_in_its_name(tmp_path: Path, name: str) -> None:
     folder = classifier_folder(tmp_path / "model", hidden_size=256, intermediate_size=512, num_attention_heads=4)
     document = subbyte.quantize(folder, tmp_path / "out", name, check=False)
     assert document["average_bits"] == pytest.approx(float(name.removeprefix("coded")), rel=0.02)
-    memory = [one["bits"] for one in document["tensors"] if one["role"]]
-    assert name in ("coded4", "coded3.5") or set(memory) == {4}
 
 
 @pytest.mark.parametrize("budget", ["0.5bits", "30bits"])

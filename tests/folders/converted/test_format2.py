@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from builders import plain_reader
 from builders.same_models import assert_same
@@ -97,6 +99,45 @@ def test_a_model_is_read_by_the_page(tmp_path: Path, recipe: str) -> None:
         values = dequantize(tensor) if isinstance(tensor, PackedMatrix) else tensor
         assert np.array_equal(np.array(found[name], np.float32), values), name
     assert any("coded" in name for name in header_of(tmp_path / "out"))
+
+
+def test_vectors_are_float16_where_that_loses_nothing(tmp_path: Path) -> None:
+    odd = {
+        "b": np.array([0.1, 2.0], np.float32),
+        "n.scale": np.ones(2, np.float32),
+        "large": np.full(2, 1e5, np.float32),
+    }
+    model = replace(MODEL, tensors={**MODEL.tensors, **odd, "even": np.array([0.5, -65504.0], np.float32)})
+    for packed in (False, True):
+        (tmp_path / "m.safetensors").write_bytes(weights_file.file_of(model, "test", packed=packed))
+        with (tmp_path / "m.safetensors").open("rb") as file:
+            header = read_header(file, "", FormatError)
+            body = np.frombuffer(file.read(), np.uint8)
+        kinds = {name: header.entries[name].dtype for name in (*odd, "even")}
+        assert kinds == {**dict.fromkeys(odd, "F32"), "even": "F16" if packed else "F32"}
+        manifest = weights_manifest.read_manifest(header, "")
+        spec = Specification(
+            {**SPECIFICATION.shapes, **dict.fromkeys((*odd, "even"), (2,))}, MODEL.roles, MODEL.aliases
+        )
+        tensors, faults = weights_reader.tensors_of(header, body, manifest, spec, MODEL.recipe)
+        assert faults == [] and all(tensors[name].dtype == np.float32 for name in kinds)
+        assert_same(model, replace(model, tensors=tensors))
+        found = plain_reader.read(tmp_path / "m.safetensors") if packed else {}
+        assert all(found[name] == model.tensors[name].tolist() for name in found if name in kinds)
+
+
+@pytest.mark.parametrize(("version", "value", "fault"), [
+    (2, np.inf, "b: holds a value that is not a finite number"), (1, 1.0, r"array b is F16 \[2\], should be F32 \[2\]"),
+])  # fmt: skip
+def test_vectors_of_float16_are_checked(tmp_path: Path, version: int, value: float, fault: str) -> None:
+    arrays = {**weights_file.arrays_of(MODEL, packed=version == 2), "b": np.array([value, 1.0], np.float16)}
+    manifest = weights_manifest.manifest_of(MODEL, "test", packed=version == 2)
+    (tmp_path / "m").write_bytes(save(arrays, metadata={"subbyte": json.dumps(manifest)}))
+    with (tmp_path / "m").open("rb") as file:
+        header = read_header(file, "", FormatError)
+        body = np.frombuffer(file.read(), np.uint8)
+    _, faults = weights_reader.tensors_of(header, body, manifest, SPECIFICATION, MODEL.recipe)
+    assert len(faults) == 1 and re.fullmatch(fault, faults[0])
 
 
 def header_of(folder: Path) -> set[str]:

@@ -13,16 +13,13 @@ import numpy as np
 from subbyte.compress.calibration.words import WORD_ROLES
 from subbyte.compress.rounding import quantize_model
 from subbyte.compress.search.steps import (
-    NARROW,
+    BITS,
     PROBE,
     STEPS,
-    TINY,
-    WIDE,
     Curve,
     Share,
     entropy,
     expected,
-    root_mean_square,
 )
 from subbyte.models.model import Model, Tensor, activations_of
 from subbyte.numbers.arrays import Array
@@ -39,8 +36,6 @@ FEWEST_WORDS = 1024  # of a matrix that is measured by ranges
 RANGES = RowClusters(count=7, ratio=2)  # of words by falling frequency
 BASE = Uniform(bits=8, range="minmax")
 FINER = 0.5  # octaves: a range of words has half as many as the next, which occur twice as often, as if by Zipf's law
-PROBED = (0.2, 0.3, 0.45, 0.65, 1.0)  # steps at which narrow and wide codes are compared
-ROWS = 128  # of a share that they are compared on
 
 Lost = Callable[[Model], Array]  # a changed model -> float [tokens or texts], what each of them loses by the change
 
@@ -105,7 +100,7 @@ def measured(
     lost = asked(base)
     losses, noise = [], []
     for name, scheme in schemes.items():
-        coarse = replace(plain(scheme), bits=WIDE, step=PROBE)
+        coarse = replace(plain(scheme), bits=BITS, step=PROBE)
         steps = [PROBE * 2 ** (FINER * (i + 2 - len(shares[name]))) for i in range(len(shares[name]))]
         if isinstance(scheme, Clustered):
             probe: Scheme | Clustered = replace(scheme, scheme=coarse, each=tuple((("step", step),) for step in steps))
@@ -119,10 +114,8 @@ def measured(
             found = found.clip(-LARGEST, LARGEST) / share.curve.against_probe(step)
             losses.append(float(found.mean()))
             noise.append(float(found.std() / np.sqrt(len(found))))
-            extra = code_bits(block, packed.shape[1]) - float(np.interp(step, STEPS, share.curve.bits[1]))
-            rows = slice(None) if packed.cluster is None else packed.cluster == i
-            w = np.asarray(model.tensors[name], np.float32)[rows]
-            shares[name][i] = replace(share, extra=extra, clipped=_clipped(w, coarse, sums.get(name)))
+            extra = code_bits(block, packed.shape[1]) - float(np.interp(step, STEPS, share.curve.bits))
+            shares[name][i] = replace(share, extra=extra)
             told()
     weights = [share.weights for of_matrix in shares.values() for share in of_matrix]
     rest = iter(expected(losses, noise, weights))
@@ -130,24 +123,6 @@ def measured(
         name: [replace(share, loss=loss) for share, loss in zip(of_matrix, rest, strict=False)]
         for name, of_matrix in shares.items()
     }
-
-
-def _clipped(w: Array, scheme: EntropyCoded, gram: Array | Columns | None) -> Array | None:
-    """The squared error of outputs in narrow codes against that in wide ones, at each of STEPS; from some rows of w."""
-    if gram is None:
-        return None
-    columns = gram if isinstance(gram, Columns) else Columns.of(gram)
-    some = w[:: -(-len(w) // ROWS)]
-    unit = root_mean_square(w) / root_mean_square(some)
-
-    def error(bits: int, step: float) -> float:
-        rounded = dequantize(quantize_matrix(some, replace(scheme, bits=bits, step=step * unit), None, columns))
-        wrong = (some - rounded)[:, columns.order].astype(np.float64)
-        return float(((wrong @ columns.gram) * wrong).sum())
-
-    ratios = [error(NARROW, step) / max(error(WIDE, step), TINY) for step in PROBED]
-    found: Array = np.exp(np.interp(np.log(STEPS), np.log(PROBED), np.log(np.maximum(ratios, 1))))
-    return found
 
 
 def code_bits(block: Block, cols: int) -> float:

@@ -8,10 +8,10 @@ from typing import TypeVar
 from subbyte.compress.recipes.budgets import Budget, parse_budget
 from subbyte.compress.recipes.recipe import Recipe, resolve, resolved
 from subbyte.compress.recipes.writing import recipe_text
-from subbyte.compress.rounding import quantize_model
+from subbyte.compress.rounding import in_few_bytes, quantize_model
 from subbyte.compress.search.budget import HELD_OUT, Found
 from subbyte.compress.search.probes import Lost, code_bits, measured, plain, ranged, unmeasured
-from subbyte.compress.search.steps import NARROW, WIDE, Place, Share, allot, scheme_at
+from subbyte.compress.search.steps import Share, allot, scheme_at
 from subbyte.errors import UsageError
 from subbyte.folders.converted.saving import weights_size
 from subbyte.models.model import Model, Tensor, activations_of
@@ -25,9 +25,6 @@ from subbyte.progress import Progress, phase
 AIM = 0.995  # of the budget, which a file may miss by as much again before it is rounded anew
 MOST_OFF = 0.02  # of the budget, that a file may miss it by in the end
 ROUNDINGS = 5  # at most
-FEW_BITS = 3.3  # below which narrow codes can hold nearly all weights
-SLIM = 1.12  # times the memory that all of them take in narrow codes, up to which some may have wide ones
-
 Shares = Mapping[str, Sequence[Share]]
 T = TypeVar("T")
 
@@ -68,7 +65,7 @@ def to_size(
 ) -> Found:
     """The model under a recipe with a budget: within 2 % of it.
 
-    recipe       its rules say all but the steps of entropy coded matrices, their clusters and bits in memory, which are
+    recipe       its rules say all but the steps of entropy coded matrices, their clusters, which are
                  found; other matrices are as they say
     reading      asked once a budget was found to be possible; without a text every weight counts alike, and goes to the
                  nearest level
@@ -87,9 +84,8 @@ def to_size(
     if how:
         told = phase(progress, "measuring")
         shares = measured(model, coded, how.seen, how.lost, frequencies, told)
-    memory = NARROW * SLIM if 8 * limit.bytes < FEW_BITS * model.parameters else WIDE
     for _ in range(ROUNDINGS):
-        places = _places(shares, 8 * (AIM * limit.bytes - fixed), memory)
+        places = _places(shares, 8 * (AIM * limit.bytes - fixed))
         chosen = {**schemes, **_schemes(coded, places)}
         packed = quantize_model(
             model, chosen, frequencies, how.sums if how else None, phase(progress, f"rounding to {recipe.name}")
@@ -128,17 +124,18 @@ def other_bytes(model: Model, schemes: Mapping[str, Scheme | Clustered]) -> floa
         if isinstance(matrix, PackedMatrix) and matrix.entropy_coded
         for block in matrix.blocks
     )
-    return float(weights_size(replace(model, tensors={**model.tensors, **blank}), packed=True) - codes)
+    whole = in_few_bytes(replace(model, tensors={**model.tensors, **blank}))
+    return float(weights_size(whole, packed=True) - codes)
 
 
-def _places(shares: Shares, room: float, memory: float) -> dict[str, list[Place]]:
+def _places(shares: Shares, room: float) -> dict[str, list[int]]:
     """The place of each share's step."""
-    found = iter(allot([share for of_matrix in shares.values() for share in of_matrix], room, memory))
+    found = iter(allot([share for of_matrix in shares.values() for share in of_matrix], room))
     return {name: [next(found) for _ in of_matrix] for name, of_matrix in shares.items()}
 
 
 def _schemes(
-    coded: Mapping[str, EntropyCoded | Clustered], places: Mapping[str, Sequence[Place]]
+    coded: Mapping[str, EntropyCoded | Clustered], places: Mapping[str, Sequence[int]]
 ) -> dict[str, Scheme | Clustered]:
     found: dict[str, Scheme | Clustered] = {}
     for name, scheme in coded.items():
@@ -151,7 +148,7 @@ def _schemes(
     return found
 
 
-def _corrected(shares: Shares, places: Mapping[str, Sequence[Place]], packed: Model) -> tuple[Shares, float]:
+def _corrected(shares: Shares, places: Mapping[str, Sequence[int]], packed: Model) -> tuple[Shares, float]:
     """The shares with the bits that their codes were found to take, and the bytes of all of them."""
     found, taken = {}, 0.0
     for name, of_matrix in shares.items():
@@ -167,10 +164,7 @@ def _corrected(shares: Shares, places: Mapping[str, Sequence[Place]], packed: Mo
 def _refuse(limit: Budget, model: Model, shares: Shares, fixed: float) -> None:
     """Raise UsageError for a budget that is out of reach."""
     every = [share for of_matrix in shares.values() for share in of_matrix]
-    ends = [
-        fixed + sum(share.weights * share.bits()[width, step] for share in every) / 8
-        for width, step in ((0, -1), (1, 0))
-    ]
+    ends = [fixed + sum(share.weights * share.bits()[step] for share in every) / 8 for step in (-1, 0)]
     if not ends[0] <= AIM * limit.bytes <= ends[1]:
         bits = [8 * end / model.parameters for end in ends]
         raise UsageError(

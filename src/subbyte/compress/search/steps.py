@@ -5,7 +5,7 @@ best choice has the same loss for one bit more everywhere (Shoham and Gersho 198
 always takes the same share of the error, that is the same loss for every weight.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +13,8 @@ import numpy as np
 from subbyte.numbers.arrays import Array
 from subbyte.numbers.schemes import EntropyCoded
 
-PROBE = 0.6  # the step of wide codes that losses are told for: about 2.7 bits, where they grow with its square
-WIDTHS = (4, 8)  # bits of a code in memory
-NARROW, WIDE = WIDTHS
-FITTING = 7.5  # steps from zero up to which a row of wide codes takes no more memory than narrow ones
-CLIPPED = 1.1  # times the error of wide codes, up to which narrow ones are as good
+PROBE = 0.6  # the step that losses are told for: about 2.7 bits, where they grow with its square
+BITS = 8  # of a code before it is coded: no weight is out of reach
 KNOTS = 2.0 ** np.arange(-4.5, 2, 0.25)  # steps at which bits and errors are computed, in root mean squares
 STEPS = 2.0 ** np.arange(-4.5, 1.5, 1 / 128)  # that may be chosen; between the knots
 OUTLIERS = 4.0  # root mean squares, from which on none is left out
@@ -30,35 +27,24 @@ TINY = 1e-38
 
 @dataclass(frozen=True)
 class Curve:
-    """What rounding some weights takes and costs at each of STEPS, uncompensated.
+    """What rounding some weights takes and costs at each of STEPS, uncompensated; all [steps].
 
-    bits     [widths, steps], entropy of the codes
-    errors   [steps], squared, of wide codes, against that at the step PROBE
-    clipped  [steps], the error of narrow codes against that of wide ones; at least 1
-    memory   [widths, steps], bits of a code in memory: rows of small levels are held narrow (core/weights/weights.hpp)
+    bits    entropy of the codes
+    errors  squared, against that at the step PROBE
     """
 
     bits: Array
     errors: Array
-    clipped: Array
-    memory: Array
 
     @classmethod
     def of(cls, w: Array, scheme: EntropyCoded) -> "Curve":
         """Of float32 weights [rows, cols], for a scheme whose bits and step count for nothing."""
         rms = root_mean_square(w)
         values, counts = _sample(w.ravel() / np.float32(rms))
-        bits, logs = [], []
-        for codes in WIDTHS:
-            at = (replace(scheme, bits=codes, step=float(step)) for step in (*KNOTS, PROBE))
-            entropies, squares = np.array([_rounded(values, counts, one) for one in at]).T
-            bits.append(_between(entropies[:-1]))
-            logs.append(np.log(np.maximum(squares, np.finfo(np.float64).tiny)))
-        narrow, wide = (_between(one[:-1]) for one in logs)
-        beyond = np.sort(abs(w).max(axis=1)) / rms
-        held = 1 - np.searchsorted(beyond, FITTING * STEPS) / len(beyond)
-        memory = np.array([np.full_like(STEPS, NARROW), NARROW + (WIDE - NARROW) * held])
-        return cls(np.array(bits), np.exp(wide - logs[1][-1]), np.exp(np.maximum(narrow - wide, 0)), memory)
+        at = (replace(scheme, bits=BITS, step=float(step)) for step in (*KNOTS, PROBE))
+        entropies, squares = np.array([_rounded(values, counts, one) for one in at]).T
+        errors = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
+        return cls(_between(entropies[:-1]), np.exp(_between(errors[:-1]) - errors[-1]))
 
     def against_probe(self, step: float) -> float:
         """The error at a step against that at the step PROBE."""
@@ -107,27 +93,24 @@ class Share:
 
     weights  how many
     curve    of them
-    loss     expected of the model at the step PROBE in wide codes, in any unit that adds up
+    loss     expected of the model at the step PROBE, in any unit that adds up
     extra    bits that a code was found to take more than the curve says
-    clipped  as the curve's, of the error of outputs, where they are kept: a weight out of reach may be all that matters
     """
 
     weights: int
     curve: Curve
     loss: float
     extra: float = 0.0
-    clipped: Array | None = None
 
     def bits(self) -> Array:
-        """Of a code, [widths, steps]."""
+        """Of a code, [steps]."""
         found: Array = np.maximum(self.curve.bits + self.extra, 0.0)
         return found
 
     def losses(self) -> Array:
-        """Likewise; infinite for wide codes that are no better than narrow ones."""
-        wide = self.loss * self.curve.errors
-        clipped = self.curve.clipped if self.clipped is None else np.maximum(self.clipped, self.curve.clipped)
-        return np.array([wide * clipped, np.where(clipped > CLIPPED, wide, np.inf)])
+        """Of the model, [steps]."""
+        found: Array = self.loss * self.curve.errors
+        return found
 
 
 def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[int]) -> list[float]:
@@ -143,56 +126,27 @@ def expected(losses: Sequence[float], noise: Sequence[float], weights: Sequence[
     return [float(one) for one in np.clip(shrunk, prior / FAR, prior * FAR)]
 
 
-Place = tuple[int, int]  # of a width in WIDTHS and of a step in STEPS
-
-
-def allot(shares: Sequence[Share], room: float, memory: float = WIDE) -> list[Place]:
-    """Where each share's width and step are, with the least loss of all that take `room` bits, or hardly less.
-
-    memory  bits of a code in memory that they may take in the mean; narrow codes are always possible
-    """
-    weights = np.array([share.weights for share in shares], float)
+def allot(shares: Sequence[Share], room: float) -> list[int]:
+    """Where in STEPS each share's step is, with the least loss of all that take `room` bits, or hardly less."""
     bits = np.array([share.weights * share.bits() for share in shares])
     losses = np.array([share.losses() for share in shares])
-    wide = np.array([share.weights * share.curve.memory for share in shares])
-    least = float(np.log(losses.min() / weights.sum() / 1e6 + np.finfo(np.float64).tiny))
-    most = float(np.log(1e6 * losses.min(axis=(1, 2)).max() + 1e6 * losses[:, 0].max()))
+    weights = sum(share.weights for share in shares)
+    least = float(np.log(losses.min() / weights / 1e6 + np.finfo(np.float64).tiny))
+    most = float(np.log(1e6 * losses.max()))
+    every = np.arange(len(shares))
 
-    def at_price(price_of_memory: float) -> Array:
-        """The places of all, one number each, that take the room where a bit in memory has a price."""
-        cost = losses + np.exp(price_of_memory) * wide
-        return _bisected(lambda price: (cost + np.exp(price) * bits).reshape(len(shares), -1), bits, room, least, most)
+    def at(price: float) -> Array:
+        """The places with the least of loss and price of bits."""
+        found: Array = np.argmin(losses + np.exp(price) * bits, axis=1)
+        return found
 
-    found = at_price(least)
-    if _taken(wide, found) > memory * weights.sum():
-        low, high = least, most
-        for _ in range(TURNS):
-            price = (low + high) / 2
-            now = at_price(price)
-            fits = _taken(wide, now) <= memory * weights.sum()
-            low, high = (low, price) if fits else (price, high)
-        found = at_price(high)
-    # Widths come in jumps, which may leave room: for these widths steps are chosen again.
-    chosen = np.arange(len(WIDTHS)) == (found // len(STEPS))[:, None]
-    cost = np.where(chosen[..., None], losses, np.inf)
-    found = _bisected(lambda price: (cost + np.exp(price) * bits).reshape(len(shares), -1), bits, room, least, most)
-    return [divmod(int(at), len(STEPS)) for at in found]
-
-
-def _bisected(costs: Callable[[float], Array], sizes: Array, room: float, least: float, most: float) -> Array:
-    """The cheapest places at the least price at which they take no more than the room."""
     for _ in range(TURNS):
         price = (least + most) / 2
-        fits = _taken(sizes, np.argmin(costs(price), axis=1)) <= room
+        fits = bits[every, at(price)].sum() <= room
         least, most = (least, price) if fits else (price, most)
-    found: Array = np.argmin(costs(most), axis=1)
-    return found
+    return [int(place) for place in at(most)]
 
 
-def _taken(sizes: Array, at: Array) -> float:
-    return float(np.take_along_axis(sizes.reshape(len(at), -1), at[:, None], 1).sum())
-
-
-def scheme_at(scheme: EntropyCoded, place: Place) -> EntropyCoded:
-    """The scheme with this step and codes of this width."""
-    return replace(scheme, bits=WIDTHS[place[0]], step=round(float(STEPS[place[1]]), 4))
+def scheme_at(scheme: EntropyCoded, place: int) -> EntropyCoded:
+    """The scheme with this step."""
+    return replace(scheme, bits=BITS, step=round(float(STEPS[place]), 4))

@@ -34,8 +34,16 @@ def arrays_of(model: Model, *, packed: bool = False) -> dict[str, np.ndarray]:
         elif name in model.roles:
             raise ModelError(f"{name}: is still float32; only models whose matrices are all quantized can be saved")
         else:
-            arrays[name] = np.ascontiguousarray(tensor, np.float32)
+            vector = np.ascontiguousarray(tensor, np.float32)
+            arrays[name] = half if packed and (half := as_half(name, vector)) is not None else vector
     return arrays
+
+
+def as_half(name: str, vector: np.ndarray) -> np.ndarray | None:
+    """A vector as float16, if that loses nothing; what is called a scale would be taken for that of a matrix."""
+    with np.errstate(over="ignore"):
+        half = vector.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), vector) and not name.endswith(".scale") else None
 
 
 def arrays_of_matrix(name: str, matrix: PackedMatrix, *, packed: bool = False) -> dict[str, np.ndarray]:

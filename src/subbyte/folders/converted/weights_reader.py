@@ -53,13 +53,13 @@ def tensors_of(
     body    uint8, the bytes of the file behind the header
     recipe  of config.json, which names schemes
     """
-    reader = _Reader(header, body, may_be_coded=manifest.get("format_version") == PACKED)
+    reader = _Reader(header, body, packed=manifest.get("format_version") == PACKED)
     tensors: dict[str, Tensor] = {}
     matrices = described(manifest, spec, recipe, reader.faults)
     added = {name: shape for name, shape in spec.added.items() if name in header.entries}
     for name, shape in {**spec.shapes, **added}.items():
         if name not in spec.roles:
-            vector = reader.array(name, "F32", shape, *FINITE)
+            vector = reader.vector(name, shape)
             if vector is not None:
                 tensors[name] = vector
         elif name not in matrices:
@@ -81,7 +81,7 @@ class _Reader:
 
     header: Header
     body: np.ndarray
-    may_be_coded: bool
+    packed: bool
     coded: dict[str, entropy.Coded] = field(default_factory=dict)  # whose codes are still to be filled
     faults: list[str] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
@@ -108,10 +108,17 @@ class _Reader:
             return None
         return found
 
+    def vector(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """An array that is no part of a matrix, float32."""
+        entry = self.header.entries.get(name)
+        dtype = "F16" if self.packed and entry is not None and entry.dtype == "F16" else "F32"
+        found = self.array(name, dtype, shape, *FINITE)
+        return None if found is None else found.astype(np.float32, copy=False)
+
     def codes(self, name: str, suffix: str, bits: int, rows: int, cols: int) -> np.ndarray | None:
         """The codes of a block of some bits; those that lie coded are empty until `decode`."""
         coded = f"{name}.coded{suffix}"
-        if self.may_be_coded and coded in self.header.entries:
+        if self.packed and coded in self.header.entries:
             shape = self.header.entries[coded].shape
             data = self.array(coded, "U8", shape if len(shape) == 1 else (0,), lambda _: True, "")
             if data is None:

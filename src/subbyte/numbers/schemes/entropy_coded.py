@@ -13,9 +13,6 @@ from subbyte.numbers.arrays import Array, astype, constant, namespace
 from subbyte.numbers.granularity import PER_TENSOR, Granularity
 from subbyte.numbers.schemes.fitting import Params, choose, half, number
 
-# 16 levels for codes of 4 bits. The outer ones are rare and stand further apart, so that more weights are within reach.
-LEVELS_4 = (-11, -8, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 8)
-
 
 @dataclass(frozen=True)
 class EntropyCoded:
@@ -45,8 +42,6 @@ class EntropyCoded:
     @property
     def levels(self) -> tuple[int, ...]:
         """The level of each code, rising; at 8 bits the last, which is not used, has its neighbour's."""
-        if self.bits == 4:
-            return LEVELS_4
         half_of_them = 1 << self.bits - 1
         return (*range(-127, 128), 127) if self.bits == 8 else tuple(range(-half_of_them, half_of_them))
 
