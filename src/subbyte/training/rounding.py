@@ -72,9 +72,9 @@ class Rounder:
         for part in self.coded:
             part.settle()
 
-    def of_steps(self, gradient: Tensor, w: Tensor, rounded: Tensor) -> list[Tensor]:
+    def of_steps(self, gradient: Tensor, rounded: Tensor) -> list[Tensor]:
         """The gradients of the logarithms of the steps, for that of the rounded weights."""
-        return [part.of_step(gradient[part.rows], w[part.rows], rounded[part.rows]) for part in self.coded]
+        return [part.of_step(gradient[part.rows], rounded[part.rows]) for part in self.coded]
 
     def rescale(self, w: Tensor) -> None:
         """Move the scales to the least squared error under the codes as they are: a small part of a fit."""
@@ -220,13 +220,13 @@ class CodedPart(_Part):
         moved = slope[halves].reshape(rows.shape)
         w[self.rows] = rows.sub_(moved, alpha=pace / max(float(moved.abs().mean()), TINY))
 
-    def of_step(self, gradient: Tensor, w: Tensor, rounded: Tensor) -> Tensor:
-        """With s the step and q a level: s (q - w / s), or s q where w is beyond all levels (Esser et al. 2020)."""
-        scale = self.params["scale"].float()[..., None]
-        values, weights = self._grouped(rounded), self._grouped(w)
-        low, high = scale * float(self.levels[0]), scale * float(self.levels[-1])
-        moved = torch.where((weights < low) | (weights > high), values, values - weights)
-        return (self._grouped(gradient) * moved).sum(-1)
+    def of_step(self, gradient: Tensor, rounded: Tensor) -> Tensor:
+        """With s the step and q a level: s q, as codes stay where they are for a small change of the step.
+
+        (Esser et al. 2020 have s (q - w / s), as if every weight were at a border. Weights that start near their levels
+        are not, so that steps would go astray: for a student at 3 bits the loss rose from 0.34 to 1.5 in 70 updates.)
+        """
+        return (self._grouped(gradient) * self._grouped(rounded)).sum(-1)
 
     def _values(self, w: Any, known: Any) -> Any:
         return self._level[self._halves(w, known)] * known["scale"].float()[..., None]
@@ -254,7 +254,7 @@ class Stepped(torch.autograd.Function):
     def forward(ctx: Any, w: Tensor, rounded: Tensor, rounder: Rounder, *steps: Tensor) -> Tensor:
         """The rounded weights."""
         ctx.rounder = rounder
-        ctx.save_for_backward(w, rounded)
+        ctx.save_for_backward(rounded)
         return rounded.view_as(rounded)
 
     @staticmethod

@@ -165,7 +165,7 @@ def test_a_recipe_with_a_budget_is_trained_from_what_quantize_made(text: Path, t
     quantize(larger, tmp_path / "start", recipe, check=False)
     done = finetune(larger, tmp_path / "out", recipe, start=tmp_path / "start", **options)
     bits = [one["bits"] for one in json.loads((tmp_path / "out" / "report.json").read_text())["validations"]]
-    assert bits[-1] == pytest.approx(4, rel=0.01)
+    assert 3.8 < bits[-1] <= 4 * 1.005
     assert done["average_bits"] == pytest.approx(bits[0], rel=0.01)  # of equal quality the first is the best
     assert open_model(tmp_path / "out").recipe["tensors"] == open_model(tmp_path / "start").recipe["tensors"]
 

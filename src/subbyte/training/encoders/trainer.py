@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from subbyte.compress.rounding import in_few_bytes
 from subbyte.folders.converted.saving import weights_size
 from subbyte.models.encoder import WORDS
 from subbyte.models.families import encoder_of
@@ -139,7 +140,7 @@ class EncoderTrainer(Trained):
         with torch.no_grad():
             tensors = {name: self._stored(name, value) for name, value in self.parameters.items()}
         activations = activations_of(self.source.activations.word, self.grids())
-        return replace(self.source, tensors=tensors, activations=activations)
+        return in_few_bytes(replace(self.source, tensors=tensors, activations=activations))
 
     def _resume(self) -> None:
         self._batches = endless(self.examples, self.settings.batch_size, self.seed, skip=self.update)

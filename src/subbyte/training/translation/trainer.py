@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from subbyte.compress.rounding import in_few_bytes
 from subbyte.errors import RecipeError
 from subbyte.folders.converted.saving import weights_size
 from subbyte.models.families import translation_of
@@ -184,7 +185,7 @@ class Trainer(Trained):
                 name: self._packed(name, value) if name in active else value.numpy().copy()
                 for name, value in self.weights.named()
             }
-        return replace(self.source, tensors=tensors)
+        return in_few_bytes(replace(self.source, tensors=tensors))
 
     def _packed(self, name: str, value: Tensor) -> PackedMatrix:
         _, factors = self.weights.scaled.get(name, (None, None))
