@@ -65,12 +65,13 @@ struct Places {
   size_t block(size_t row) const { return cluster ? cluster[row] : 0; }
 };
 
-// Codes that are levels, counted from the lowest: of 2 and 4 bits, and of 8, where a code is the level itself. Rows
-// move to the narrowest of these widths that has all their levels. (3 bits save memory too, but take longer to unpack.)
+// Codes that are levels, counted from the lowest: of 2 and 4 bits, and of 8, where a code is the level itself. Rows run
+// with the narrowest of these widths that has nearly all their levels; the others are exceptions. (3 bits save memory
+// too, but take longer to unpack.)
 constexpr size_t kWidths[] = {2, 4, 8};
 constexpr size_t kWidest = 2;  // of kWidths
 constexpr int8_t kLevels[] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-constexpr size_t kFewExceptions = 64;  // one weight in so many, of a row
+constexpr size_t kFewExceptions = 64;  // one weight in so many of a row, at most
 
 constexpr int lowest(size_t bits) { return -(1 << (bits - 1)); }
 const int8_t* levels_of(size_t bits) { return kLevels + 8 + lowest(bits); }

@@ -37,6 +37,7 @@ RUNS = [
     ("student4", False), ("uniform3", True), ("binary3", True), ("log4", True), ("log3", True), ("uniform2", True),
     ("binary2", True), ("log2", True), ("binary4", False), ("log4", False), ("uniform3", False), ("binary3", False),
     ("log3", False), ("uniform2", False), ("binary2", False), ("log2", False),
+    ("3.6bits", True), ("coded3", True), ("coded4", True), ("coded2.5", True),
 ]  # fmt: skip
 
 
@@ -63,11 +64,13 @@ def calibration(data: Path, direction: str) -> Path:
 
 def run(data: Path, direction: str, recipe: str, calibrated: bool) -> dict[str, Any]:
     """The record of one run."""
-    folder, size = student(direction), 0
+    folder, size, sizes = student(direction), 0, {}
     if recipe != "float32":
         out = WORK / f"{direction}-{recipe}{'-calibrated' if calibrated else ''}"
         text = calibration(data, direction) if calibrated else None
-        size = subbyte.quantize(folder, out, recipe, calibration=text, force=True)["bytes_on_disk"]
+        how = {"budget": recipe} if recipe.endswith("bits") else {"recipe": recipe}
+        made = subbyte.quantize(folder, out, **how, calibration=text, force=True)
+        size, sizes = made["bytes_on_disk"], {name: made[name] for name in ("average_bits", "folder_bytes")}
         folder = out
     texts = [data / "flores" / f"dev.{language}.txt.gz" for language in direction.split("-")]
     plain = "float32" if recipe == "float32" else None  # a student would run in its int8 codes
@@ -85,6 +88,7 @@ def run(data: Path, direction: str, recipe: str, calibrated: bool) -> dict[str, 
         "activations": found["activations"],
         "bytes_on_disk": size
         or sum(file.stat().st_size for name in ("model*.bin", "*.spm") for file in folder.glob(name)),
+        **sizes,
         "commit": commit.stdout.strip(),
     }
 
