@@ -64,13 +64,14 @@ def calibration(data: Path, direction: str) -> Path:
 
 def run(data: Path, direction: str, recipe: str, calibrated: bool) -> dict[str, Any]:
     """The record of one run."""
-    folder, size, sizes = student(direction), 0, {}
+    folder, size = student(direction), 0
+    sizes: dict[str, Any] = {}
     if recipe != "float32":
         out = WORK / f"{direction}-{recipe}{'-calibrated' if calibrated else ''}"
         text = calibration(data, direction) if calibrated else None
-        how = {"budget": recipe} if recipe.endswith("bits") else {"recipe": recipe}
-        made = subbyte.quantize(folder, out, **how, calibration=text, force=True)
-        size, sizes = made["bytes_on_disk"], {name: made[name] for name in ("average_bits", "folder_bytes")}
+        known, budget = (None, recipe) if recipe.endswith("bits") else (recipe, None)
+        made = subbyte.quantize(folder, out, known, budget=budget, calibration=text, force=True)
+        size, sizes = made["bytes_on_disk"], {"bits": made["average_bits"], "folder_bytes": made["folder_bytes"]}
         folder = out
     texts = [data / "flores" / f"dev.{language}.txt.gz" for language in direction.split("-")]
     plain = "float32" if recipe == "float32" else None  # a student would run in its int8 codes
