@@ -20,6 +20,8 @@ constexpr float kTiny = 1e-20f;      // far above the smallest normal number
 constexpr float kBanned = -1e35f;    // far below all sums
 constexpr float kSlack = 1e-5f;
 constexpr size_t kFewWide = 4;                       // one row in so many: fewer wide ones are not worth a coarse copy
+constexpr size_t kAlikeBlocks = 32;                  // of rows, that are compared
+constexpr double kAlike = 1.2;                       // times the size of others
 constexpr size_t kMostCandidates = 8;                // one in so many: more would cost as much as the whole matrix
 constexpr size_t kStepBytes = 256, kQuadBytes = 64;  // of width 8
 
@@ -94,16 +96,20 @@ std::unique_ptr<Screen> Screen::of(const Matrix& w, const std::vector<float>& bi
 }
 
 Screen::Screen(const Matrix& w, const std::vector<float>& bias)
-    : matrix_(w), bias_(bias), coarse_(w.parts().size()), parts_(w.parts()), places_(w.rows()), reach_(w.rows()) {
+    : matrix_(w), bias_(bias), places_(w.rows()), reach_(w.rows()) {
   for (float b : bias) slack_.push_back(kSlack * std::fabs(b) + kTiny);
-  for (size_t p = 0; p < parts_.size(); ++p) {
-    const Packed& packed = w.parts()[p].packed;
+  for (size_t row = 0; row < w.rows(); ++row) in_order_.push_back(static_cast<uint32_t>(row));
+  for (size_t p = 0; p < w.parts().size(); ++p) {
+    const Matrix::Part& part = w.parts()[p];
+    const Packed& packed = part.packed;
     for (size_t row = 0; row < packed.rows; ++row) {
-      places_[parts_[p].outputs ? parts_[p].outputs[row] : row] = {static_cast<uint32_t>(p),
-                                                                   static_cast<uint32_t>(row)};
+      places_[part.outputs ? part.outputs[row] : row] = {static_cast<uint32_t>(p), static_cast<uint32_t>(row)};
       largest_scale_ = std::max(largest_scale_, std::fabs(packed.scale[row]));
     }
-    if (packed.width == 8) coarsen(p);
+    if (packed.width == 8)
+      cut(p);
+    else
+      parts_.push_back(part);
   }
   for (size_t i = 0; i < w.rows(); i += kRun) {
     const auto of = [&](const std::vector<float>& v) {
@@ -114,17 +120,51 @@ Screen::Screen(const Matrix& w, const std::vector<float>& bias)
   }
 }
 
-// Puts a coarse copy in the place of a part.
-void Screen::coarsen(size_t p) {
-  const Packed& fine = matrix_.parts()[p].packed;
-  const uint32_t* outputs = parts_[p].outputs;
+// Coarsens a part in pieces of rows whose levels are of one size: entropy coded words have steps of their own by
+// ranges.
+void Screen::cut(size_t p) {
+  const Matrix::Part& part = matrix_.parts()[p];
+  const Packed& w = part.packed;
+  const size_t blocks = blocks_of(w.rows), bytes = w.steps * kStepBytes;
+  const auto size_of = [&](size_t begin, size_t end) {  // the mean of |level|
+    size_t sum = 0;
+    for (size_t at = begin * bytes; at < end * bytes; ++at)
+      sum += static_cast<size_t>(std::abs(static_cast<int8_t>(w.codes[at])));
+    return static_cast<double>(sum) / static_cast<double>((end - begin) * bytes);
+  };
+  for (size_t begin = 0, end; begin < blocks; begin = end) {
+    end = std::min(begin + kAlikeBlocks, blocks);
+    const double size = size_of(begin, end);
+    while (end < blocks) {
+      const size_t next = std::min(end + kAlikeBlocks, blocks);
+      const double other = size_of(end, next);
+      if (other > kAlike * size || size > kAlike * other) break;
+      end = next;
+    }
+    Matrix::Part piece = part;
+    const size_t row = begin * kTile;
+    piece.packed.codes += begin * bytes;
+    piece.packed.scale += row;
+    if (w.zero) piece.packed.zero += row;
+    piece.packed.rows = std::min(end * kTile, w.rows) - row;
+    piece.outputs = (part.outputs ? part.outputs : in_order_.data()) + row;
+    coarsen(piece);
+  }
+}
+
+// Adds a coarse copy of a part.
+void Screen::coarsen(const Matrix::Part& part) {
+  const Packed& fine = part.packed;
+  const uint32_t* outputs = part.outputs;
   const Table table = table_of(fine);
-  uint8_t* out = coarse_[p].codes.grow(blocks_of(fine.rows) * fine.steps * 32 * kCoarse);
-  std::memcpy(coarse_[p].levels.grow(16), table.level, sizeof table.level);
-  parts_[p].packed.codes = out;
-  parts_[p].packed.levels = coarse_[p].levels.data();
-  parts_[p].packed.width = kCoarse;
-  parts_[p].packed.spacing = 0;
+  Coarse& coarse = coarse_.emplace_back();
+  uint8_t* out = coarse.codes.grow(blocks_of(fine.rows) * fine.steps * 32 * kCoarse);
+  std::memcpy(coarse.levels.grow(16), table.level, sizeof table.level);
+  parts_.push_back(part);
+  parts_.back().packed.codes = out;
+  parts_.back().packed.levels = coarse.levels.data();
+  parts_.back().packed.width = kCoarse;
+  parts_.back().packed.spacing = 0;
 
   // Columns that fill the last step have level 0, and what the table makes of it is no error: x is 0 there.
   uint8_t zero_levels[kStepBytes] = {}, codes[kStepBytes];
@@ -143,14 +183,15 @@ void Screen::coarsen(size_t p) {
       const size_t row = block * kTile + i;
       uint32_t sum = 0;  // at most 65,536 * 254^2
       for (size_t at = 0; at < kTile; ++at) sum += squares[kQuadBytes * (i % 4) + i / 4 * kTile + at];
-      reach_[outputs ? outputs[row] : row] =
+      reach_[outputs[row]] =
           static_cast<float>(std::sqrt(static_cast<double>(sum - filled)) * std::fabs(fine.scale[row]));
     }
   }
 }
 
 size_t Screen::bytes() const {
-  size_t total = places_.size() * (sizeof(Place) + 2 * sizeof(float)) + run_reach_.size() * 2 * sizeof(float);
+  size_t total =
+      places_.size() * (sizeof(Place) + sizeof(uint32_t) + 2 * sizeof(float)) + run_reach_.size() * 2 * sizeof(float);
   for (const Coarse& coarse : coarse_) total += coarse.codes.bytes() + coarse.levels.bytes();
   return total;
 }

@@ -1,9 +1,9 @@
 // Which output of a matrix is the greatest, found without reading the matrix whole.
 //
-// Beside the levels of each row stands a coarse copy of them, kCoarse bits a level, and the length of what it leaves
-// out. The coarse products say what each output is to within that length times the length of x (Cauchy-Schwarz); only
-// rows that may still be the greatest are read and multiplied as they are. So the answer is that of the whole product,
-// and a token of greedy search costs half the bytes.
+// Beside the levels of each row stands a coarse copy of them, kCoarse bits a level, by a table for rows that are alike,
+// and the length of what it leaves out. The coarse products say what each output is to within that length times the
+// length of x (Cauchy-Schwarz); only rows that may still be the greatest are read and multiplied as they are. So the
+// answer is that of the whole product, and a token of greedy search costs half the bytes.
 #pragma once
 #include <memory>
 #include <vector>
@@ -39,14 +39,16 @@ class Screen {
   };
 
   Screen(const Matrix& w, const std::vector<float>& bias);
-  void coarsen(size_t part);
+  void cut(size_t part);
+  void coarsen(const Matrix::Part& part);
   bool choose(const Kernels& kernels, const Rounded& x, const float* y, uint32_t& output);
   float exact(const Rounded& x, const float* y, uint32_t output) const;
 
   const Matrix& matrix_;
   const std::vector<float>& bias_;
   std::vector<Coarse> coarse_;
-  std::vector<Matrix::Part> parts_;  // the matrix's, with coarse codes where these have width 8
+  std::vector<uint32_t> in_order_;   // [outputs]
+  std::vector<Matrix::Part> parts_;  // the matrix's; in the place of one of width 8, pieces with coarse codes
   std::vector<Place> places_;        // [outputs]
   std::vector<float> slack_;         // [outputs] what rounding may do to the bias
   std::vector<float> reach_;         // [outputs] |scale| times the length of what coarse levels leave out; 0: nothing

@@ -71,7 +71,8 @@ struct Places {
 constexpr size_t kWidths[] = {2, 4, 8};
 constexpr size_t kWidest = 2;  // of kWidths
 constexpr int8_t kLevels[] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-constexpr size_t kFewExceptions = 64;  // one weight in so many of a row, at most
+constexpr size_t kFewExceptions = 128;  // one weight in so many of a row; each costs as much time as 64 bytes
+constexpr size_t kFewBeyond = 5;        // one row in so many
 
 constexpr int lowest(size_t bits) { return -(1 << (bits - 1)); }
 const int8_t* levels_of(size_t bits) { return kLevels + 8 + lowest(bits); }
@@ -150,23 +151,16 @@ void fill(Joined& joined, const std::vector<BlockSource>& sources, size_t cols, 
   own.per_tensor = false;
 }
 
-// Rows of codes that are levels, as one block of the width that takes the least memory, with blank rows in the place of
-// those that need more: these follow in blocks of their own. So the rows of the first one are where products want them.
+// Rows of codes that are levels, as one block of the narrowest width that is enough for most, with blank rows in the
+// place of the others: these follow in blocks of their own. So the rows of the first one are where products want them.
 // width: of each row of the matrix, in kWidths.
 void by_width(const std::vector<uint32_t>& rows, const std::vector<uint8_t>& width, const BlockSource& source,
-              size_t cols, std::vector<Joined>& found) {
+              std::vector<Joined>& found) {
   std::vector<uint32_t> beyond[kWidest + 1];
   for (uint32_t row : rows) beyond[width[row]].push_back(row);
-  size_t best = 0, least = ~size_t{0};
-  for (size_t base = 0; base <= kWidest; ++base) {
-    size_t bits = rows.size() * cols * kWidths[base];
-    for (size_t more = base + 1; more <= kWidest; ++more)
-      bits += beyond[more].size() * (cols * kWidths[more] + 8 * sizeof(uint32_t));
-    if (bits <= least) {
-      best = base;
-      least = bits;
-    }
-  }
+  size_t best = 0;
+  for (size_t enough = beyond[0].size(); (rows.size() - enough) * kFewBeyond > rows.size();)
+    enough += beyond[++best].size();
   for (size_t own = best; own <= kWidest; ++own) {
     if (own != best && beyond[own].empty()) continue;
     found.push_back({source, own == best ? rows : std::move(beyond[own]), {}, {}, {}});
@@ -201,7 +195,7 @@ std::vector<Joined> join(const std::vector<BlockSource>& sources, size_t rows, s
     outputs.push_back(static_cast<uint32_t>(row));
   }
   for (int zero = 0; zero < 2; ++zero)
-    if (first[zero]) by_width(of_levels[zero], width, *first[zero], cols, found);
+    if (first[zero]) by_width(of_levels[zero], width, *first[zero], found);
   for (Joined& joined : found) {
     const size_t b = places.block(joined.outputs[0]);
     const bool whole =

@@ -172,7 +172,7 @@ def test_row_clusters_equal_their_rows(isa, widths):
     np.testing.assert_allclose(expected, x @ values.T + bias, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("cols, groups, affine", [(80, 1, False), (96, 3, False), (272, 1, True), (128, 2, True)])
+@pytest.mark.parametrize("cols, groups, affine", [(144, 1, False), (192, 3, False), (272, 1, True), (128, 2, True)])
 @pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize("lowest", [-8, -2])
 def test_narrow_rows_of_8_bits_equal_their_rows(isa, cols, groups, affine, clustered, lowest):

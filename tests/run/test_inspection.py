@@ -105,8 +105,8 @@ def test_a_long_rule_is_cut_and_a_budget_is_the_reason_itself(tiny_folder, tmp_p
     assert len(subbyte.quantize(tiny_folder, tmp_path / "long", recipe)["tensors"][0]["rule"]) == 123
     text = tmp_path / "text"
     text.write_text("a dog runs .\n" * 60)
-    found = subbyte.quantize(tiny_folder, tmp_path / "found", budget="10bits", calibration=text)
-    assert {tensor["rule"] for tensor in found["tensors"] if tensor["role"]} == {"--budget 10bits"}
+    found = subbyte.quantize(tiny_folder, tmp_path / "found", budget="8bits", calibration=text)
+    assert {tensor["rule"] for tensor in found["tensors"] if tensor["role"]} == {"--budget 8bits"}
 
 
 def test_the_document_is_json(tiny_folder):
