@@ -1,4 +1,4 @@
-"""How long a packed folder takes to open: a random transformer-base, 60.6 M weights in codes of 4 bits, on 2 threads.
+"""How long a packed folder takes to open: a random transformer-base, 60.6 M weights worth 3 bits in codes of 8, on 2 threads.
 
     python studies/coded/load.py [WORK]
 
@@ -30,7 +30,7 @@ BASE = {
     "decoder_attention_heads": 8, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048, "vocab_size": 32000,
     "decoder_vocab_size": 32000, "pad_token_id": 31999, "decoder_start_token_id": 31999,
 }  # fmt: skip
-RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "entropy_coded"\nbits = 4\n'
+RECIPE = '[[tensors]]\nmatch = "*"\nfamily = "entropy_coded"\nbits = 8\nstep = 0.5\n'
 TIMES = 9
 
 
