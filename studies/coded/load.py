@@ -1,4 +1,4 @@
-"""How long a packed folder takes to open: a random transformer-base, 60.6 M weights worth 3 bits in codes of 8, on 2 threads.
+"""How long a packed folder takes to open: a random transformer-base, 60.6 M weights worth 3 bits, on 2 threads.
 
     python studies/coded/load.py [WORK]
 
