@@ -17,6 +17,13 @@ namespace subbyte {
 constexpr size_t kTile = 16;  // rows of a row block, and columns of a step
 constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
 
+// A weight whose level is beyond those of its codes: its code stands for the nearest one.
+struct Exception {
+  uint16_t col;
+  uint8_t row;  // of its block
+  int8_t more;  // its level is that of its code and so much more
+};
+
 // The codes of a matrix, laid out once at load, the same for every instruction set.
 //
 // Rows are cut into blocks of 16, columns into steps of 16 (the last ones padded with code 0). The 256 codes of one
@@ -28,13 +35,6 @@ constexpr size_t kRun = 128;  // values under one maximum of Kernels::run_max
 //   width 3   64 bytes as width 2 with the codes' two low bits, then 4 x 8 bytes as width 1 with their high bits
 //   width 2   64 bytes, bits 2q and 2q + 1 are quad q
 //   width 1   8 bytes a quad, bit 16 * r + c
-// A weight whose level is beyond those of its codes: its code stands for the nearest one.
-struct Exception {
-  uint16_t col;
-  uint8_t row;  // of its block
-  int8_t more;  // its level is that of its code and so much more
-};
-
 struct Packed {
   const uint8_t* codes;         // [row_blocks, steps, 32 * width]
   const float* scale;           // [groups, 16 * row_blocks]

@@ -19,7 +19,6 @@ constexpr float kHuge = 1e30f;       // no sum of a few numbers below it overflo
 constexpr float kTiny = 1e-20f;      // far above the smallest normal number
 constexpr float kBanned = -1e35f;    // far below all sums
 constexpr float kSlack = 1e-5f;
-constexpr size_t kFewWide = 4;                       // one row in so many: fewer wide ones are not worth a coarse copy
 constexpr size_t kAlikeBlocks = 32;                  // of rows, that are compared
 constexpr double kAlike = 1.2;                       // times the size of others
 constexpr size_t kMostCandidates = 8;                // one in so many: more would cost as much as the whole matrix
@@ -82,7 +81,7 @@ void coarsen_step(const Table& table, const uint8_t* levels, uint8_t* codes, uin
 std::unique_ptr<Screen> Screen::of(const Matrix& w, const std::vector<float>& bias) {
   size_t wide = 0;
   for (const Matrix::Part& part : w.parts()) wide += part.packed.width == 8 ? part.packed.rows : 0;
-  if (w.dense() || w.groups() != 1 || kFewWide * wide < w.rows()) return nullptr;
+  if (w.dense() || w.groups() != 1 || 2 * wide < w.rows()) return nullptr;
   for (float b : bias)
     if (!(std::fabs(b) < kHuge)) return nullptr;
   // A scale times an integer must neither overflow nor become too small to be a normal number; float16 cannot.

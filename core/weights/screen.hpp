@@ -16,7 +16,7 @@ constexpr uint32_t kNoOutput = ~uint32_t{0};
 
 class Screen {
  public:
-  // Null where it saves little or its bounds do not hold: with nearly all rows narrower than 8 bits, with several
+  // Null where it saves little or its bounds do not hold: with most rows narrower than 8 bits, with several
   // scales a row, or with scales or biases beyond reason. The screen reads matrix and bias [rows] as long as it lives.
   static std::unique_ptr<Screen> of(const Matrix& w, const std::vector<float>& bias);
 

@@ -140,6 +140,27 @@ def test_the_lowest_of_equals_is_chosen(isa: str) -> None:
         assert _core.greatest(w, x, bias, banned, isa=isa)[0] == [greatest]
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_ranges_of_rows_have_tables_of_their_own(isa: str, beside: bool) -> None:
+    """Thousands of rows whose levels shrink and grow from range to range, in order or beside a cluster of 4 bits."""
+    rng = np.random.default_rng(4)
+    size = np.repeat([40.0, 12.0, 30.0], [600, 1000, 555])[:, None]
+    rows, cols = len(size), 48
+    levels = np.clip(np.rint(rng.standard_normal((rows, cols)) * size), -127, 127).astype(np.int8)
+    scale = (rng.uniform(0.5, 1, size.shape) / size).astype(np.float32)
+    zero = rng.integers(-9, 9, size.shape, np.int8)
+    w = matrix(levels, scale, zero)
+    if beside:
+        cluster = (np.arange(rows) % 3 == 1).astype(np.uint8)
+        n = int(cluster.sum())
+        planes, table = rng.integers(0, 256, (4, n, cols // 8), np.uint8), rng.integers(-127, 128, 16, np.int8)
+        first = (8, *(one[cluster == 0] for one in (levels, scale)), None, None, zero[cluster == 0])
+        other = (4, planes, np.full((n, 1), 0.001, np.float32), table, None, np.zeros((n, 1), np.int8))
+        w = _core.Matrix.packed(rows, cols, cols, [first, other], cluster)
+    bias = rng.standard_normal(rows).astype(np.float32)
+    assert check(w, rng.standard_normal((6, cols), np.float32), bias, [5, 2000], isa) < rows / 8
+
+
 def test_bounds_cover_what_rounding_does(isa: str) -> None:
     """Beside a bias of 2^20 products keep steps of 1/8: what is above the middle of one becomes a tie with the best."""
     rng = np.random.default_rng(2)

@@ -1,11 +1,10 @@
 // The matrix products, in the order of work that every instruction set with registers shares.
 //
 // The including file has defined
-//   kFewInputs                                   inputs that one pass over the codes of a block can serve
-//   expand<width>(w, block, bias, out)           levels plus bias of one block, [steps, quad, 64]
+//   kFewInputs                                         inputs that one pass over the codes of a block can serve
+//   expand<width>(w, block, bias, out)                 levels plus bias of one block, [steps, quad, 64]
 //   int8_block<width, inputs, even>(a, block, first)   a block times `inputs` inputs; width 0: from levels plus
-//                                                        kBias, which stand in a.scratch; even: by the spacing of
-//                                                        levels
+//                                                      kBias, which stand in a.scratch; even: by the spacing of levels
 #pragma once
 #include "kernels/lanes/vectors.hpp"
 #include "kernels/layout.hpp"

@@ -25,6 +25,7 @@ from subbyte.progress import Progress, phase
 AIM = 0.995  # of the budget, which a file may miss by as much again before it is rounded anew
 MOST_OFF = 0.02  # of the budget, that a file may miss it by in the end
 ROUNDINGS = 5  # at most
+
 Shares = Mapping[str, Sequence[Share]]
 T = TypeVar("T")
 
@@ -65,8 +66,8 @@ def to_size(
 ) -> Found:
     """The model under a recipe with a budget: within 2 % of it.
 
-    recipe       its rules say all but the steps of entropy coded matrices, their clusters, which are
-                 found; other matrices are as they say
+    recipe       its rules say all but the steps of entropy coded matrices, their clusters, which are found;
+                 other matrices are as they say
     reading      asked once a budget was found to be possible; without a text every weight counts alike, and goes to the
                  nearest level
     frequencies  matrix name -> counts of its words
